@@ -1,0 +1,75 @@
+"""Pictures of results, as PNG files, drawn without a display.  Colours are told apart by colour-blind readers, and in grey."""
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from rcnn.files import InputError, replacing
+
+# Okabe and Ito's palette (Color Universal Design, 2008), dark colours first
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":")
+MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are too small for numbers
+
+
+def loss_curves(path, curves, window=40, title="Training loss"):
+    """Draw training curves as in Fig. 2 and write them to `path` (PNG), whole or not at all.
+
+    curves: {name: (iterations, raw, averaged)}, three equally long sequences a curve as `rcnn.training.loss_curve` returns them;
+    raw is drawn thin, averaged thick and named.  window: iterations of the average, for the axis.
+    Raises InputError where there is nothing to draw.
+    """
+    if not any(len(iterations) for iterations, _, _ in curves.values()):
+        raise InputError(f"loss plot: no training record to draw in {path}; has an iteration been displayed yet?")
+    figure, axes = _figure(8, 5)
+    for index, (name, (iterations, raw, averaged)) in enumerate(curves.items()):
+        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+        axes.plot(iterations, raw, color=colour, linewidth=0.5, alpha=0.35)
+        axes.plot(iterations, averaged, color=colour, linewidth=2, linestyle=dashes, label=name,
+                  marker="o" if len(iterations) == 1 else None)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel(f"loss (thick: mean over {window} iterations)")
+    axes.set_title(title)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
+def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
+    """Draw a confusion matrix and write it to `path` (PNG), whole or not at all.
+
+    matrix: classes x classes whole numbers; rows are true classes, columns predicted ones.  classes: their names.
+    A cell's shade is its share of the row, so that classes of different sizes compare; its number is its count.
+    """
+    matrix = np.asarray(matrix)
+    count = len(classes)
+    if matrix.shape != (count, count):
+        raise InputError(f"confusion matrix: its shape is {matrix.shape}, but there are {count} class names")
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = max(5.0, min(0.45 * count, 24.0))
+    figure, axes = _figure(side + 2.5, side + 1.5)
+    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class's videos")
+    size = 9 if count <= MOST_NUMBERED else max(4, min(9, 500 / count))
+    axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
+    axes.set_yticks(range(count), classes, fontsize=size)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    if count <= MOST_NUMBERED:
+        for (row, column), number in np.ndenumerate(matrix):
+            if number:
+                axes.text(column, row, str(number), ha="center", va="center", fontsize=size,
+                          color="black" if share[row, column] > 0.6 else "white")
+    _save(figure, path)
+
+
+def _figure(width, height):
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _save(figure, path):
+    with replacing(path) as part:
+        figure.savefig(part, format="png")

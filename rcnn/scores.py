@@ -1,0 +1,184 @@
+"""Per-frame scores of test videos: their file, their fusion into video scores (Sec. 2.4), and what accuracy that gives.
+
+The file is HDF5; its rows are frames, those of a video together, in order of time:
+
+    scores   float32  frames x crops x signals x classes   softmax probabilities
+    first    int64    videos + 1    video i has the rows first[i] up to first[i + 1] (that one not included)
+    times    float64  frames        seconds from the start of the frame's video
+    labels   int64    videos        0-based class
+    names    text     videos        names without folder and suffix
+    signals  text     signals       "low", "medium", "high" or fewer, in this order
+    classes  text     classes
+
+Attributes of the file say what made it.
+"""
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rcnn.files import InputError, replacing
+
+FLOOR = 1e-12  # probability below which log-mean does not tell apart, so that one zero does not decide a video
+FUSIONS = ("log-mean", "mean", "max")
+ROWS = 64  # frames a chunk of the file
+
+
+class Writer:
+    """Takes the scores of one video after another; see `writing`."""
+
+    def __init__(self, file, crops, signals, classes):
+        text = h5py.string_dtype()
+        shape = (crops, len(signals), len(classes))
+        self._file = file
+        self._scores = file.create_dataset("scores", (0, *shape), np.float32, maxshape=(None, *shape), chunks=(ROWS, *shape))
+        self._times = file.create_dataset("times", (0,), np.float64, maxshape=(None,))
+        file.create_dataset("signals", data=list(signals), dtype=text)
+        file.create_dataset("classes", data=list(classes), dtype=text)
+        self._first, self._labels, self._names = [0], [], []
+
+    def add(self, name, label, times, scores):
+        """Append a video: its name, 0-based label, frame times (seconds) and frames x crops x signals x classes scores.
+
+        Raises InputError where the shapes do not agree or a score is not finite.
+        """
+        scores = np.asarray(scores, np.float32)
+        if scores.shape != (len(times), *self._scores.shape[1:]) or not len(times):
+            raise InputError(f"scores of {name}: shape {scores.shape} for {len(times)} frames; "
+                             f"expected frames x {self._scores.shape[1:]}")
+        if not 0 <= label < scores.shape[-1]:
+            raise InputError(f"scores of {name}: label {label}, but there are {scores.shape[-1]} classes")
+        check_finite(scores, name)
+        start, end = self._first[-1], self._first[-1] + len(times)
+        self._scores.resize(end, axis=0)
+        self._times.resize(end, axis=0)
+        self._scores[start:end] = scores
+        self._times[start:end] = times
+        self._first.append(end)
+        self._labels.append(label)
+        self._names.append(name)
+
+    def close(self):
+        """Write what is known only now, and close the file."""
+        self._file.create_dataset("first", data=np.array(self._first, np.int64))
+        self._file.create_dataset("labels", data=np.array(self._labels, np.int64))
+        self._file.create_dataset("names", data=self._names, dtype=h5py.string_dtype())
+        self._file.close()
+
+
+@contextmanager
+def writing(path, crops, signals, classes, attributes):
+    """Yield a Writer whose file takes its place at `path` when the block ends, and not at all if the block fails.
+
+    crops: crops a frame.  signals, classes: names.  attributes: {name: text, number or array}, what made the scores.
+    """
+    with replacing(path) as part, h5py.File(part, "w") as file:
+        file.attrs.update(attributes)
+        writer = Writer(file, crops, signals, classes)
+        yield writer
+        writer.close()
+
+
+class Scores:
+    """A file of scores, open for reading; a context manager.  Only the videos asked for are read into memory."""
+
+    def __init__(self, path):
+        if not Path(path).is_file():
+            raise InputError(f"scores: no such file: {path}")
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise InputError(f"scores: {path} is not an HDF5 file ({error})") from None
+        missing = {"scores", "first", "times", "labels", "names", "signals", "classes"} - set(self._file)
+        if missing:
+            self._file.close()
+            raise InputError(f"scores: {path} has no {', '.join(sorted(missing))}; make it with tools/evaluate.py")
+        self.path = Path(path)
+        self.first = self._file["first"][:]
+        self.labels = self._file["labels"][:]
+        self.names = self._text("names")
+        self.signals = self._text("signals")
+        self.classes = self._text("classes")
+        self.attributes = dict(self._file.attrs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+    def __len__(self):
+        return len(self.names)
+
+    def frames(self, index, signal):
+        """Return the scores of video `index` by one signal, float32, frames x crops x classes."""
+        if signal not in self.signals:
+            raise InputError(f"scores: {self.path} has no signal {signal}; it has {', '.join(self.signals)}")
+        rows = slice(self.first[index], self.first[index + 1])
+        return self._file["scores"][rows, :, self.signals.index(signal), :]
+
+    def times(self, index):
+        """Return the frame times of video `index`, float64, in seconds."""
+        return self._file["times"][self.first[index]:self.first[index + 1]]
+
+    def videos(self, signal, fusion="log-mean"):
+        """Return the fused scores of every video by one signal, float64, videos x classes."""
+        return np.stack([fuse(average_crops(self.frames(index, signal)), fusion) for index in range(len(self))])
+
+    def _text(self, name):
+        return [text.decode() for text in self._file[name][:]]
+
+
+def check_finite(scores, name):
+    """Raise InputError that names the video and the frame (counted from 1) if a score of frames x ... is NaN or infinite."""
+    bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+    if bad.any():
+        raise InputError(f"video {name}, frame {int(bad.argmax()) + 1} of {len(scores)}: the scores are not finite; "
+                         "the weights are from a training that diverged, or --input-scale is not the training's")
+
+
+def average_crops(scores):
+    """Return the mean over crops of frames x crops x classes probabilities (Sec. 3.2), float64, frames x classes."""
+    return np.asarray(scores, np.float64).mean(axis=1)
+
+
+def fuse(scores, fusion="log-mean", floor=FLOOR):
+    """Return the video's score from its frames' (Sec. 2.4), float64, one a class.
+
+    scores: frames x classes probabilities.  fusion: "mean" or "max" over frames, or "log-mean", the mean over frames of
+    log(max(p, floor)).
+    """
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 2 or not len(scores):
+        raise InputError(f"fusion: scores of shape {scores.shape}; expected frames x classes with at least one frame")
+    if fusion == "mean":
+        return scores.mean(axis=0)
+    if fusion == "max":
+        return scores.max(axis=0)
+    if fusion == "log-mean":
+        return np.log(np.maximum(scores, floor)).mean(axis=0)
+    raise InputError(f"fusion: {fusion} is none of {', '.join(FUSIONS)}")
+
+
+def predictions(videos):
+    """Return the class of the highest score of each row of videos x classes, int64; InputError if a score is not finite."""
+    videos = np.asarray(videos)
+    if not np.isfinite(videos).all():
+        raise InputError(f"scores: those of video {int((~np.isfinite(videos)).any(axis=1).argmax()) + 1} are not finite")
+    return videos.argmax(axis=1)
+
+
+def accuracy(predicted, labels):
+    """Return the share of videos, 0 to 1, whose predicted class is their label.  Both: as many whole numbers, at least one."""
+    predicted, labels = np.asarray(predicted), np.asarray(labels)
+    if predicted.shape != labels.shape or not labels.size:
+        raise InputError(f"accuracy: {predicted.size} predictions for {labels.size} labels")
+    return float((predicted == labels).mean())
+
+
+def confusion(predicted, labels, classes):
+    """Return the confusion matrix, int64, classes x classes: rows are labels, columns predictions.  classes: how many."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (np.asarray(labels), np.asarray(predicted)), 1)
+    return matrix

@@ -1,0 +1,172 @@
+"""What `caffe train` prints, as records: one line of JSON for each displayed iteration and each test.
+
+A training record:
+
+    {"phase": "train", "iteration": 40, "loss": 4.61, "average_loss": 40, "raw": 4.58, "outputs": {"loss3/loss": 3.5, ...},
+     "learning_rate": 0.01, "seconds": 16.2}
+
+loss is Caffe's own, the mean over the last `average_loss` iterations (fewer at the start of a run); outputs are the values of
+the net's outputs in this iteration alone, and raw is their sum, weighted by their loss weights (null where the net puts out no
+loss).  With `iter_size` above 1, outputs and raw are those of the iteration's last batch.  seconds count from the start of
+training, over all its runs.  The last record of a training has no outputs and no rate: Caffe only shows the loss there.
+
+A test record:
+
+    {"phase": "test", "iteration": 1000, "net": 0, "outputs": {"accuracy": 0.71, ...}, "seconds": 410.0}
+"""
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from rcnn.files import InputError, write_text
+
+NUMBER = r"([-+]?(?:nan|inf|[0-9.]+(?:e[-+]?[0-9]+)?))"
+# glog's prefix: level, month and day (with the year since 0.5), time, thread, file:line
+GLOG = re.compile(r"^([IWEF])\d{4,8} \d\d:\d\d:\d\d\.\d+ +\d+ ([^ :]+:\d+)\] (.*)$")
+SHOWN = re.compile(rf"^Iteration (\d+)(?: \(.*\))?, loss = {NUMBER}$", re.IGNORECASE)
+RATE = re.compile(rf"^Iteration (\d+), lr = {NUMBER}$", re.IGNORECASE)
+TESTING = re.compile(r"^Iteration (\d+), Testing net \(#(\d+)\)$")
+OUTPUT = re.compile(rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\* {NUMBER} = {NUMBER} loss\))?$", re.IGNORECASE)
+
+
+class LogParser:
+    """Turns the lines that `caffe train` prints into records, as they come.  Lines of other kinds are passed over."""
+
+    def __init__(self, average_loss=1):
+        """average_loss: the solver's, in iterations; it is noted in every training record."""
+        self.average_loss = average_loss
+        self.record = None
+
+    def feed(self, line):
+        """Take one line; return the record that it completes (a dictionary without "seconds"), or None."""
+        prefix = GLOG.match(line.rstrip("\r\n"))
+        if not prefix:
+            return None
+        text = prefix[3]
+        if match := SHOWN.match(text):
+            return self._begin({"phase": "train", "iteration": int(match[1]), "loss": float(match[2]),
+                                "average_loss": self.average_loss, "raw": None, "outputs": {}, "learning_rate": None})
+        if match := TESTING.match(text):
+            return self._begin({"phase": "test", "iteration": int(match[1]), "net": int(match[2]), "outputs": {}})
+        if match := OUTPUT.match(text):
+            self._output(match)
+        elif match := RATE.match(text):
+            if self.record and self.record["iteration"] == int(match[1]):
+                self.record["learning_rate"] = float(match[2])
+                return self.finish()
+        elif text == "Test interrupted.":
+            self.record = None
+        elif text.startswith(("Snapshotting", "Optimization")):
+            return self.finish()
+        return None
+
+    def finish(self):
+        """Return the record that is still open, or None."""
+        return self._begin(None)
+
+    def _begin(self, record):
+        done, self.record = self.record, record
+        return done
+
+    def _output(self, match):
+        if self.record is None or self.record["phase"] != match[1].lower():
+            return
+        name, value = match[2], float(match[3])
+        outputs = self.record["outputs"]
+        if name in outputs:  # an output of several values is printed as several lines of one name
+            before = outputs[name]
+            outputs[name] = (before if isinstance(before, list) else [before]) + [value]
+        else:
+            outputs[name] = value
+        if match[5] and self.record["phase"] == "train":
+            self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
+
+
+def not_finite(record):
+    """Return the names of the values of a record that are NaN or infinite, or an empty list.
+
+    Caffe trains on through them, and its Accuracy layer calls NaN scores right every time.
+    """
+    values = {"loss": record.get("loss", 0.0), **record["outputs"]}
+    return [name for name, value in values.items() if not np.all(np.isfinite(value))]
+
+
+def complaint(lines):
+    """Return in one line why `caffe` failed: the message of its last glog line of level F (else E), else its last line.
+
+    lines: what caffe printed, last lines last.
+    """
+    for level in "FE":
+        for line in reversed(lines):
+            match = GLOG.match(line)
+            if match and match[1] == level:
+                return match[3].strip()
+    said = [line.strip() for line in lines if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))]
+    return said[-1] if said else "it printed no error"
+
+
+def read_log(path):
+    """Return the records of a JSON-lines file (a list of dictionaries); a file that is not there has none.
+
+    A last line that an interruption cut short is left out.  Raises InputError for any other line that is not a record.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    records = []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            record["phase"], record["iteration"], record["seconds"], record["outputs"]
+        except (ValueError, TypeError, KeyError):
+            if number == len(lines):
+                break
+            raise InputError(f"training log: {path}, line {number} is not a record; give another --log or --fresh") from None
+        records.append(record)
+    return records
+
+
+def rewind(path, iteration):
+    """Drop from a JSON-lines log what a run resumed at `iteration` does again; return the records that stay.
+
+    Caffe snapshots after the update that ends an iteration, so a snapshot at N is before record N.
+    """
+    kept = [record for record in read_log(path) if record["iteration"] < iteration]
+    write_text(path, "".join(line(record) for record in kept))
+    return kept
+
+
+def line(record):
+    """Return a record as its line of the log; ValueError if a number of it is not finite, which JSON cannot hold."""
+    return json.dumps(record, allow_nan=False) + "\n"
+
+
+def running_mean(iterations, values, window):
+    """Return for each i the mean of the values whose iteration lies in (iterations[i] - window, iterations[i]].
+
+    iterations: ascending whole numbers.  values: as many numbers.  Returns float64.
+    """
+    iterations = np.asarray(iterations, np.int64)
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, np.float64))])
+    ends = np.arange(1, len(iterations) + 1)
+    starts = np.searchsorted(iterations, iterations - window, side="right")
+    return (sums[ends] - sums[starts]) / (ends - starts)
+
+
+def loss_curve(records, window=40):
+    """Return (iterations, raw, averaged) of the training records, for a plot such as Fig. 2 (window 40).
+
+    iterations: int64.  raw: float64, the loss of each shown iteration alone.  averaged: float64, its mean over `window`
+    iterations: Caffe's own, of every iteration, where the solver's average_loss is `window`; else over the shown ones.
+    """
+    shown = [record for record in records if record["phase"] == "train" and record["raw"] is not None]
+    iterations = np.array([record["iteration"] for record in shown], np.int64)
+    raw = np.array([record["raw"] for record in shown], np.float64)
+    if shown and all(record["average_loss"] == window for record in shown):
+        return iterations, raw, np.array([record["loss"] for record in shown], np.float64)
+    return iterations, raw, running_mean(iterations, raw, window)
