@@ -1,4 +1,4 @@
-"""Pictures of results, as PNG files, drawn without a display.  Colours are told apart by colour-blind readers, and in grey."""
+"""Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -14,8 +14,8 @@ MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are to
 def loss_curves(path, curves, window=40, title="Training loss"):
     """Draw training curves as in Fig. 2 and write them to `path` (PNG), whole or not at all.
 
-    curves: {name: (iterations, raw, averaged)}, three equally long sequences a curve as `rcnn.training.loss_curve` returns them;
-    raw is drawn thin, averaged thick and named.  window: iterations of the average, for the axis.
+    curves: {name: (iterations, raw, averaged)}, three equally long sequences a curve, as `rcnn.training.loss_curve`
+    returns them; raw is drawn thin, averaged thick and named.  window: iterations of the average, for the axis.
     Raises InputError where there is nothing to draw.
     """
     if not any(len(iterations) for iterations, _, _ in curves.values()):

@@ -32,7 +32,8 @@ class Writer:
         text = h5py.string_dtype()
         shape = (crops, len(signals), len(classes))
         self._file = file
-        self._scores = file.create_dataset("scores", (0, *shape), np.float32, maxshape=(None, *shape), chunks=(ROWS, *shape))
+        self._scores = file.create_dataset("scores", (0, *shape), np.float32, maxshape=(None, *shape),
+                                           chunks=(ROWS, *shape))
         self._times = file.create_dataset("times", (0,), np.float64, maxshape=(None,))
         file.create_dataset("signals", data=list(signals), dtype=text)
         file.create_dataset("classes", data=list(classes), dtype=text)
@@ -131,7 +132,7 @@ class Scores:
 
 
 def check_finite(scores, name):
-    """Raise InputError that names the video and the frame (counted from 1) if a score of frames x ... is NaN or infinite."""
+    """Raise InputError naming video and frame (counted from 1) if a score of frames x ... is NaN or infinite."""
     bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
     if bad.any():
         raise InputError(f"video {name}, frame {int(bad.argmax()) + 1} of {len(scores)}: the scores are not finite; "
@@ -162,15 +163,18 @@ def fuse(scores, fusion="log-mean", floor=FLOOR):
 
 
 def predictions(videos):
-    """Return the class of the highest score of each row of videos x classes, int64; InputError if a score is not finite."""
+    """Return the class of the highest score of each row of videos x classes, int64.
+
+    Raises InputError if a score is not finite: argmax would take it for the highest.
+    """
     videos = np.asarray(videos)
     if not np.isfinite(videos).all():
-        raise InputError(f"scores: those of video {int((~np.isfinite(videos)).any(axis=1).argmax()) + 1} are not finite")
+        raise InputError("a video's scores are not finite; they cannot be ranked")
     return videos.argmax(axis=1)
 
 
 def accuracy(predicted, labels):
-    """Return the share of videos, 0 to 1, whose predicted class is their label.  Both: as many whole numbers, at least one."""
+    """Return the share of videos, 0 to 1, whose predicted class is their label; one whole number a video in both."""
     predicted, labels = np.asarray(predicted), np.asarray(labels)
     if predicted.shape != labels.shape or not labels.size:
         raise InputError(f"accuracy: {predicted.size} predictions for {labels.size} labels")
@@ -178,7 +182,7 @@ def accuracy(predicted, labels):
 
 
 def confusion(predicted, labels, classes):
-    """Return the confusion matrix, int64, classes x classes: rows are labels, columns predictions.  classes: how many."""
+    """Return the confusion matrix of `classes` classes, int64: rows are labels, columns predictions."""
     matrix = np.zeros((classes, classes), np.int64)
     np.add.at(matrix, (np.asarray(labels), np.asarray(predicted)), 1)
     return matrix

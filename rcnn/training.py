@@ -2,13 +2,13 @@
 
 A training record:
 
-    {"phase": "train", "iteration": 40, "loss": 4.61, "average_loss": 40, "raw": 4.58, "outputs": {"loss3/loss": 3.5, ...},
-     "learning_rate": 0.01, "seconds": 16.2}
+    {"phase": "train", "iteration": 40, "loss": 4.61, "average_loss": 40, "raw": 4.58,
+     "outputs": {"loss3/loss": 3.5, ...}, "learning_rate": 0.01, "seconds": 16.2}
 
-loss is Caffe's own, the mean over the last `average_loss` iterations (fewer at the start of a run); outputs are the values of
-the net's outputs in this iteration alone, and raw is their sum, weighted by their loss weights (null where the net puts out no
-loss).  With `iter_size` above 1, outputs and raw are those of the iteration's last batch.  seconds count from the start of
-training, over all its runs.  The last record of a training has no outputs and no rate: Caffe only shows the loss there.
+loss is Caffe's own, the mean over the last `average_loss` iterations (fewer at the start of a run); outputs are the
+values of the net's outputs in this iteration alone, and raw is the sum of the losses among them, weighted (null where
+there is none).  With `iter_size` above 1, outputs and raw are those of the iteration's last batch.  seconds count from
+the start of training, over all its runs.  The last record of a training has the loss alone: Caffe shows no more.
 
 A test record:
 
@@ -28,7 +28,8 @@ GLOG = re.compile(r"^([IWEF])\d{4,8} \d\d:\d\d:\d\d\.\d+ +\d+ ([^ :]+:\d+)\] (.*
 SHOWN = re.compile(rf"^Iteration (\d+)(?: \(.*\))?, loss = {NUMBER}$", re.IGNORECASE)
 RATE = re.compile(rf"^Iteration (\d+), lr = {NUMBER}$", re.IGNORECASE)
 TESTING = re.compile(r"^Iteration (\d+), Testing net \(#(\d+)\)$")
-OUTPUT = re.compile(rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\* {NUMBER} = {NUMBER} loss\))?$", re.IGNORECASE)
+OUTPUT = re.compile(rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\* {NUMBER} = {NUMBER} loss\))?$",
+                    re.IGNORECASE)
 
 
 class LogParser:
@@ -103,7 +104,8 @@ def complaint(lines):
             match = GLOG.match(line)
             if match and match[1] == level:
                 return match[3].strip()
-    said = [line.strip() for line in lines if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))]
+    said = [line.strip() for line in lines
+            if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))]
     return said[-1] if said else "it printed no error"
 
 
@@ -126,7 +128,8 @@ def read_log(path):
         except (ValueError, TypeError, KeyError):
             if number == len(lines):
                 break
-            raise InputError(f"training log: {path}, line {number} is not a record; give another --log or --fresh") from None
+            raise InputError(f"training log: {path}, line {number} is not a record; "
+                             "give another --log or --fresh") from None
         records.append(record)
     return records
 

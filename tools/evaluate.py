@@ -1,0 +1,119 @@
+"""Test a net on videos: a score for each frame, and the share of videos that they classify rightly (Sec. 2.4).
+
+    python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_8000.caffemodel \\
+        --frames data/ucf101.lmdb --list data/testlist01.txt --classes data/classInd.txt --crops 5 --out scores.h5
+
+A net that takes pairs scores each frame with the one before it, and a video's first frame alone (Eq. 3 at t = 1); one
+that takes single frames scores each by itself.  Scores are averaged over the crops of a frame, then fused over the
+frames of a video.  The file of --out (HDF5, described in rcnn/scores.py) keeps them unfused, for all signals of the net.
+"""
+import os
+import sys
+import time
+
+from tqdm import tqdm
+
+from rcnn import crops, plots, scores
+from rcnn.command import parser, positive, positive_real, run
+from rcnn.files import InputError, existing, sha256
+from rcnn.googlenet import SIGNALS
+from rcnn.lists import read_classes, read_list
+from rcnn.records import MANIFEST, open_records
+
+
+def main():
+    args = arguments()
+    began = time.monotonic()
+    classes = read_classes(args.classes)
+    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
+    from rcnn.inference import Network
+    network = Network(args.net, existing(args.weights, "weights"))
+    if args.signal not in network.signals:
+        raise InputError(f"--signal: {args.net} has no output {args.signal}, only {', '.join(network.signals)}")
+    if network.classes != len(classes):
+        raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {args.net} has {network.classes}")
+    with open_records(args.frames, "frames") as frames:
+        videos = tested(read_list(args.list, classes), frames.manifest, args)
+        write(args, network, classes, frames, videos)
+    print_results(args, time.monotonic() - began)
+
+
+def arguments():
+    options = parser(__doc__)
+    options.add_argument("--net", required=True, help="the deploy net's prototxt")
+    options.add_argument("--weights", required=True, help="its caffemodel")
+    options.add_argument("--frames", required=True, help="frames LMDB (tools/build_frames.py)")
+    options.add_argument("--list", required=True, help="the videos to test, as UCF-101's testlist01.txt")
+    options.add_argument("--classes", required=True, help="class names, as UCF-101's classInd.txt")
+    options.add_argument("--out", required=True, help="HDF5 file to write the scores to")
+    options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
+    options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
+    options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
+    options.add_argument("--batch", type=positive, default=10, help="crops a forward pass; it bounds the memory")
+    options.add_argument("--input-scale", type=positive_real, default=1.0,
+                         help="what the input is multiplied by after the mean is taken off, as in training")
+    options.add_argument("--mean", type=float, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
+                         help="the mean that is taken off, as in training")
+    return options.parse_args()
+
+
+def tested(listed, manifest, args):
+    """Return [(Video, frame times)] of the listed videos; those that the frames' build had to skip are reported."""
+    built = {video["name"]: video["times"] for video in manifest["videos"]}
+    skipped = {video["name"]: video["reason"] for video in manifest["skipped"]}
+    absent = [video.name for video in listed if video.name not in built and video.name not in skipped]
+    if absent:
+        raise InputError(f"--frames: {args.frames} lacks {len(absent)} of the {len(listed)} videos of {args.list}, the "
+                         f"first is {absent[0]}; build the frames of this list")
+    for video in listed:
+        if video.name in skipped:
+            print(f"not tested, as it has no frames: {video.name} ({skipped[video.name]})", file=sys.stderr)
+    videos = [(video, built[video.name]) for video in listed if video.name in built]
+    if not videos:
+        raise InputError(f"--list: {args.list} has no video with frames in {args.frames}")
+    return videos
+
+
+def write(args, network, classes, frames, videos):
+    """Score the videos and write the file of scores, whole or not at all."""
+    from rcnn.inference import score_videos
+    attributes = {"net_sha256": sha256(args.net), "weights_sha256": sha256(args.weights),
+                  "frames_manifest_sha256": sha256(frames.path / MANIFEST),
+                  "fps": str(frames.manifest["recipe"]["fps"]), "crops": args.crops, "mean": args.mean,
+                  "input_scale": args.input_scale, "input": "pair" if network.pair else "frame"}
+
+    def read(video, index):
+        listed = videos[video][0]
+        image, label = frames.frame(listed.name, index)
+        if label != listed.label:
+            raise InputError(f"--frames: {listed.name} has label {label} in {args.frames}, but {listed.label} by "
+                             f"{args.classes}; use the class list that the frames were built with")
+        bar.update()
+        return image
+
+    counts = [len(times) for _, times in videos]
+    with scores.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
+            tqdm(total=sum(counts), unit="frame", dynamic_ncols=True,
+                 mininterval=0.1 if sys.stderr.isatty() else 30) as bar:
+        results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.input_scale)
+        for (video, times), values in zip(videos, results):
+            writer.add(video.name, video.label, times, values)
+
+
+def print_results(args, seconds):
+    """Print the accuracy by each fusion and draw the confusion matrix."""
+    with scores.Scores(args.out) as file:
+        predicted = {how: scores.predictions(file.videos(args.signal, how)) for how in scores.FUSIONS}
+        shares = [f"{how} {100 * scores.accuracy(predicted[how], file.labels):.1f} %" for how in scores.FUSIONS]
+        print(f"video accuracy, {args.signal} signal, {args.crops} crops: {', '.join(shares)}; "
+              f"chance {100 / len(file.classes):.1f} %")
+        print(f"{len(file)} videos, {file.first[-1]} frames, {seconds:.1f} s; scores: {args.out}")
+        if args.confusion:
+            matrix = scores.confusion(predicted["log-mean"], file.labels, len(file.classes))
+            plots.confusion_matrix(args.confusion, matrix, file.classes,
+                                   f"{args.signal} signal, {args.crops} crops, log-mean, {len(file)} videos")
+            print(f"confusion matrix: {args.confusion}")
+
+
+if __name__ == "__main__":
+    run(main)
