@@ -1,0 +1,87 @@
+"""One crop and one mirror for both frames of a pair (Sec. 3.2)."""
+import json
+
+import caffe
+import numpy as np
+
+from rcnn import crops
+from rcnn.files import InputError
+
+DEFAULTS = {"size": None, "mean": list(crops.MEAN), "scale": 1.0, "seed": None, "together": True}
+
+
+class PairAugment(caffe.Layer):
+    """Cut the frames t-1 and t out of tall images, with one random crop and mirror a pair; at test, the centre.
+
+    bottom[0]: N x 3 x 2H x W, values 0 to 255, BGR; frame t-1 stands above frame t.
+    top: N x 3 x size x size, (value - mean) * scale: frame t-1 and frame t, or frame t alone where the layer has one top.
+
+    param_str is JSON:
+        size      side of the crop in pixels, required
+        mean      three numbers, BGR; default [104, 117, 123]
+        scale     multiplies what is left after the mean; default 1
+        seed      of the crops' random numbers; default a fresh one each run
+        together  false draws crop and mirror for each frame by itself; default true
+
+    layer {
+      name: "pair" type: "Python" bottom: "data" top: "previous/frame" top: "frame"
+      python_param { module: "layers.pair_augment" layer: "PairAugment" param_str: '{"size": 224}' }
+    }
+    """
+
+    def setup(self, bottom, top):
+        options = _options(self.param_str)
+        self.size = options["size"]
+        self.mean = np.asarray(options["mean"], np.float32).reshape(3, 1, 1)
+        self.scale = np.float32(options["scale"])
+        self.together = options["together"]
+        self.generator = np.random.default_rng(options["seed"])
+        if len(bottom) != 1 or len(top) not in (1, 2):
+            raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
+
+    def reshape(self, bottom, top):
+        number, channels, height, width = bottom[0].shape
+        if channels != 3 or height % 2:
+            raise InputError(f"PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not {tuple(bottom[0].shape)}; "
+                             "is the LMDB one of `build_pairs.py --encoding jpeg`?")
+        crops.positions(height // 2, width, self.size)
+        for blob in top:
+            blob.reshape(number, channels, self.size, self.size)
+
+    def forward(self, bottom, top):
+        pairs = bottom[0].data
+        height, width = pairs.shape[2] // 2, pairs.shape[3]
+        for row, pair in enumerate(pairs):
+            place = self._place(height, width)
+            for index, blob in zip((1, 0), reversed(top)):
+                if index == 0 and not self.together:
+                    place = self._place(height, width)
+                frame = pair[:, index * height:(index + 1) * height].transpose(1, 2, 0)
+                crop = crops.cut(frame, *place[:2], self.size, place[2]).transpose(2, 0, 1)
+                np.subtract(crop, self.mean, out=blob.data[row])
+        if self.scale != 1:
+            for blob in top:
+                blob.data[...] *= self.scale
+
+    def backward(self, top, propagate_down, bottom):
+        pass
+
+    def _place(self, height, width):
+        if self.phase == caffe.TRAIN:
+            return crops.draw(self.generator, height, width, self.size)
+        return *crops.positions(height, width, self.size)[0], False
+
+
+def _options(text):
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise InputError(f"PairAugment: param_str is not JSON ({error}): {text}") from error
+    if not isinstance(given, dict) or set(given) - set(DEFAULTS):
+        raise InputError(f"PairAugment: param_str knows {', '.join(DEFAULTS)}; it says {text}")
+    options = {**DEFAULTS, **given}
+    if not isinstance(options["size"], int) or options["size"] < 1:
+        raise InputError(f"PairAugment: param_str needs \"size\", the side of the crop in pixels; it says {text}")
+    if np.size(options["mean"]) != 3:
+        raise InputError(f"PairAugment: \"mean\" takes three numbers, blue, green, red; it says {text}")
+    return options

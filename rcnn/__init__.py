@@ -1,0 +1,1 @@
+"""GoogLeNet-RCNN: recurrent convolutional networks for video classification, in Caffe."""

@@ -1,0 +1,47 @@
+"""What every command-line program here has in common: how it parses, and how it ends."""
+import argparse
+import sys
+
+from rcnn.files import InputError
+
+
+def parser(doc):
+    """Return an ArgumentParser whose --help is the program's docstring, with the default of every option."""
+    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        pass
+    return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
+
+
+def positive(text):
+    """An argparse type: an integer of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return number
+
+
+def positive_real(text):
+    """An argparse type: a finite number above 0."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def run(main):
+    """Call `main()` and exit with what it returns (None is 0).
+
+    InputError becomes one line on standard error and status 2; an interruption by the keyboard becomes status 130.
+    """
+    program = sys.argv[0].rsplit("/", 1)[-1]
+    try:
+        status = main()
+    except InputError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; run the same command again to go on", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        status = 141
+    sys.exit(status)

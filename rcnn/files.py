@@ -1,0 +1,76 @@
+"""Files that are either whole or absent, and the error that a person is meant to read."""
+import hashlib
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Something the user gave is wrong.
+
+    The message is one line: what is wrong, where, and what to do about it.  Programs print it and exit with status 2.
+    """
+
+
+def existing(path, what, kind="file"):
+    """Return `path` as a Path if it is there, else raise InputError.
+
+    what: how the message calls it ("weights", "video list").  kind: "file" or "folder".
+    """
+    path = Path(path)
+    if kind == "folder" and not path.is_dir():
+        raise InputError(f"{what}: no such folder: {path}")
+    if kind == "file" and not path.is_file():
+        raise InputError(f"{what}: no such file: {path}")
+    return path
+
+
+@contextmanager
+def replacing(path):
+    """Yield a path beside `path` to write to; it takes the place of `path` when the block ends, and is removed if it fails.
+
+    Whoever looks at `path` sees the old file or the whole new one, never a part.  Folders of `path` are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o666 & ~_umask())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path, text):
+    """Write `text` to `path` (UTF-8), whole or not at all."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def sha256(path):
+    """Return the SHA-256 of a file's bytes as 64 hex digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def remove(path):
+    """Remove a file or a folder with all that is in it; nothing happens if it is not there."""
+    path = Path(path)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,106 @@
+"""A made set of videos whose classes need motion: each class is an appearance and a movement.
+
+Every object of a video has a state (place, size, angle) that moves around a closed path at constant speed: a place that leaves on one
+side comes back on the other, a size that grows past the largest fades out and comes back smallest.  The state starts anywhere on that path
+with equal chance, so at each time it is spread alike whatever the movement, and no single frame tells one movement from another.
+No class is another one's mirror image: left and right are one movement, and so are both ways to spin.
+"""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+WIDTH, HEIGHT, FPS = 320, 240, 25
+APPEARANCES = ("Flowers", "Crates", "Wheels")
+MOVEMENTS = ("Up", "Down", "Sideways", "In", "Out", "Spin", "Still")
+SMALLEST, LARGEST = 22.0, 62.0  # radius in pixels
+OBJECTS = 9
+PATCH = 128
+
+# per second, smallest and largest: a share of the path's length (places, sizes) or a turn (angles)
+SPEEDS = {"Up": (0.22, 0.34), "Down": (0.22, 0.34), "Sideways": (0.22, 0.34), "In": (0.9, 1.3), "Out": (0.9, 1.3), "Spin": (0.3, 0.5),
+          "Still": (0.0, 0.0)}
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How fast the four parts of a state run, a second: x, y, size as shares of their path, angle in turns."""
+    x: float = 0.0
+    y: float = 0.0
+    size: float = 0.0
+    angle: float = 0.0
+
+
+def draw_motion(movement, generator):
+    """Draw the Motion of one video of a movement (a name of MOVEMENTS)."""
+    speed = generator.uniform(*SPEEDS[movement])
+    either = generator.choice((-1.0, 1.0))
+    return {"Up": Motion(y=-speed), "Down": Motion(y=speed), "Sideways": Motion(x=either * speed), "In": Motion(size=speed),
+            "Out": Motion(size=-speed), "Spin": Motion(angle=either * speed), "Still": Motion()}[movement]
+
+
+def frames(appearance, movement, seconds, generator):
+    """Yield the frames of one video, uint8 HEIGHT x WIDTH x 3 BGR, FPS of them a second.
+
+    appearance, movement: names of APPEARANCES and MOVEMENTS.  generator: numpy.random.Generator; all that is random comes from it.
+    """
+    background = _background(generator)
+    patches = [_patch(appearance, generator) for _ in range(OBJECTS)]
+    states = generator.random((OBJECTS, 4))
+    motion = draw_motion(movement, generator)
+    velocity = np.array([motion.x, motion.y, motion.size, motion.angle])
+    for number in range(round(seconds * FPS)):
+        frame = background.copy()
+        for patch, state in zip(patches, (states + velocity * number / FPS) % 1.0):
+            _paint(frame, patch, *state)
+        yield np.clip(frame, 0, 255).astype(np.uint8)
+
+
+def _background(generator):
+    noise = generator.normal(size=(HEIGHT // 20, WIDTH // 20, 3)).astype(np.float32)
+    smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return generator.uniform(90, 150, 3).astype(np.float32) + 12 * smooth
+
+
+def _colours(generator):
+    """Two BGR colours, one dark and one light, so that the pattern of an object can be seen."""
+    return generator.uniform(0, 90, 3), generator.uniform(165, 255, 3)
+
+
+def _patch(appearance, generator):
+    """Draw an object at angle 0: PATCH x PATCH x 4 float32, BGR and opacity (0 to 1), reaching to the patch's edge."""
+    first, second = _colours(generator)
+    grid = (np.arange(PATCH, dtype=np.float32) - PATCH / 2 + 0.5) / (PATCH / 2)
+    x, y = np.meshgrid(grid, grid)
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    if appearance == "Flowers":
+        inside = radius < 0.62 + 0.34 * np.cos(5 * angle)
+        pattern = radius < 0.32
+    elif appearance == "Crates":
+        inside = np.maximum(abs(x), abs(y)) < 0.68
+        pattern = (np.floor(x * 2.2) + np.floor(y * 2.2)) % 2 == 0
+    else:
+        inside = radius < 0.95
+        pattern = np.sin(3 * angle) > 0
+    image = np.empty((PATCH, PATCH, 4), np.float32)
+    image[..., :3] = np.where(pattern[..., None], first, second)
+    image[..., 3] = inside
+    return cv2.GaussianBlur(image, (0, 0), 1.2)
+
+
+def _paint(frame, patch, x, y, size, angle):
+    """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths."""
+    radius = SMALLEST * (LARGEST / SMALLEST) ** size
+    opacity = min(1.0, 5 * min(size, 1 - size))
+    center_x, center_y = (share * (side + 2 * LARGEST) - LARGEST for share, side in ((x, WIDTH), (y, HEIGHT)))
+    left, right = max(0, int(center_x - radius) - 1), min(WIDTH, int(center_x + radius) + 2)
+    top, bottom = max(0, int(center_y - radius) - 1), min(HEIGHT, int(center_y + radius) + 2)
+    if left >= right or top >= bottom:
+        return
+    turn = 2 * np.pi * angle
+    cosine, sine = np.cos(turn) * PATCH / 2 / radius, np.sin(turn) * PATCH / 2 / radius
+    to_patch = np.array([[cosine, sine, 0], [-sine, cosine, 0]])
+    to_patch[:, 2] = PATCH / 2 - 0.5 + to_patch[:, :2] @ (left - center_x, top - center_y)
+    view = cv2.warpAffine(patch, to_patch, (right - left, bottom - top), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    region = frame[top:bottom, left:right]
+    region += (view[..., 3:] * opacity) * (view[..., :3] - region)

@@ -1,0 +1,278 @@
+"""Every net and solver, as Caffe prototxt made with pycaffe's NetSpec from `rcnn.googlenet`.
+
+    cnn(model, data, phase)              the single-frame baseline
+    rcnn_r(model, data, phase, stage)    RCNN-r: a pair of frames in, the loss at frame t out
+    deploy_cnn(model), deploy_rcnn_r(model)
+    solver(learning, ...)
+
+A pair net has two towers.  The layers of frame t-1 carry the prefix "previous/" and share the spatial parameters by name; with the
+gradient into them cut (Eq. 6) Caffe finds that they need no backward pass.
+"""
+import json
+from dataclasses import dataclass
+
+import caffe
+from caffe import layers as L
+from caffe import params as P
+from caffe.proto import caffe_pb2
+
+from rcnn import crops, googlenet
+from rcnn.files import InputError
+
+TRAIN, TEST = caffe.TRAIN, caffe.TEST
+PREVIOUS = "previous/"
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the network is; the defaults are the paper's, DESIGN decisions where it is silent.
+
+    combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the weights of the
+    pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
+    temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.
+    filler: of every weight that is not copied; bias: the constant every spatial bias starts at.
+    """
+    classes: int = 101
+    width: float = 1.0
+    size: int = 224
+    channels: int = 3
+    high_rnn: bool = True
+    conv1_temporal_kernel: int = 3
+    combine: str = "average"
+    temporal_bias: bool = False
+    filler: str = "xavier"
+    bias: float = 0.2
+
+    def __post_init__(self):
+        if self.combine not in ("average", "sum"):
+            raise InputError(f"combine is average or sum, not {self.combine}")
+
+    def layers(self):
+        """Return the layers of `rcnn.googlenet` for this model."""
+        return googlenet.googlenet(self.width, self.size, self.high_rnn, self.conv1_temporal_kernel)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a training or test net's pairs come from.
+
+    encoding: of the pairs LMDB, "jpeg" (cropped by layers/pair_augment.py) or "raw" (by Caffe itself).
+    scale: multiplies the input after the mean is taken off.  seed: of the crops, None for a fresh one each run (jpeg only).
+    together: one crop and mirror a pair; False draws them for each frame (jpeg only).
+    """
+    source: str
+    batch: int = 64
+    encoding: str = "jpeg"
+    mean: tuple = crops.MEAN
+    scale: float = 1.0
+    seed: int = None
+    together: bool = True
+
+    def __post_init__(self):
+        if self.encoding not in ("jpeg", "raw"):
+            raise InputError(f"encoding is jpeg or raw, not {self.encoding}")
+        if self.encoding == "raw" and not self.together:
+            raise InputError("raw pairs have one crop for both frames; use jpeg pairs to draw it for each frame")
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a training net learns (Sec. 2.2, 3.1).
+
+    stage 1: W and b of every layer that GoogLeNet has stay as they are; stage 2: all learn.  spatial_rate: lr_mult of W in stage 2
+    (b has twice that), 1 for a temporal weight.  previous_loss: a loss on frame t-1 too.  cut_gradient: Eq. 6.
+    """
+    stage: int = 2
+    spatial_rate: float = 1.0
+    previous_loss: bool = False
+    cut_gradient: bool = True
+
+    def __post_init__(self):
+        if self.stage not in (1, 2):
+            raise InputError(f"there are stages 1 and 2, not {self.stage}")
+
+
+def cnn(model, data, phase):
+    """Return the single-frame net of frame t of each pair, with its losses (and accuracies where phase is TEST)."""
+    net = caffe.NetSpec()
+    label = _input(net, model, data, phase, pair=False)
+    _Tower(net, model, Learning()).losses(label, phase)
+    return _named(net, "GoogLeNet")
+
+
+def rcnn_r(model, data, phase, learning=Learning()):
+    """Return the RCNN-r net of a pair (Sec. 2.3), with its losses (and accuracies where phase is TEST)."""
+    net = caffe.NetSpec()
+    label = _input(net, model, data, phase, pair=True)
+    for tower in _pair(net, model, learning, classify_previous=learning.previous_loss):
+        tower.losses(label, phase)
+    return _named(net, "GoogLeNet-RCNN")
+
+
+def deploy_cnn(model, batch=1):
+    """Return the net from "frame" (batch x channels x size x size) to the probabilities "low", "medium" and "high"."""
+    net = caffe.NetSpec()
+    _deploy_input(net, model, batch, "frame")
+    _Tower(net, model, None).probabilities()
+    return _named(net, "GoogLeNet")
+
+
+def deploy_rcnn_r(model, batch=1):
+    """Return the net from "previous/frame" and "frame" to the probabilities "low", "medium", "high" of frame t.
+
+    The outputs "previous/low", "previous/medium" and "previous/high" are those of frame t-1 as the first of its video
+    (Eq. 3 at t = 1).
+    """
+    net = caffe.NetSpec()
+    _deploy_input(net, model, batch, PREVIOUS + "frame", "frame")
+    for tower in _pair(net, model, None, classify_previous=True):
+        tower.probabilities()
+    return _named(net, "GoogLeNet-RCNN")
+
+
+def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *, rate=0.01, final_rate=0.01, momentum=0.9,
+           weight_decay=0.0002, iter_size=1, display=40, test_interval=1000, snapshot=1000, seed=None):
+    """Return the SolverParameter of Sec. 3.1: SGD with an exponentially falling rate.
+
+    train_net, test_net, snapshot_prefix: paths, relative to the folder that Caffe runs in.  final_rate: the share of `rate` left
+    after the last of `iterations`.  iter_size: how many batches make one update.  test_iterations: batches a test.
+    """
+    parameter = caffe_pb2.SolverParameter(
+        train_net=str(train_net), test_iter=[test_iterations], test_interval=test_interval, test_initialization=False,
+        base_lr=rate, lr_policy="exp", gamma=final_rate ** (1 / iterations), momentum=momentum, weight_decay=weight_decay,
+        iter_size=iter_size, max_iter=iterations, display=display, average_loss=40, snapshot=snapshot,
+        snapshot_prefix=str(snapshot_prefix), solver_mode=caffe_pb2.SolverParameter.CPU, type="SGD")
+    parameter.test_net.append(str(test_net))
+    if seed is not None:
+        parameter.random_seed = seed
+    return parameter
+
+
+class _Tower:
+    """The layers of one frame; `previous`, the tower of the frame before, makes them those of Eq. 3 at t > 1.
+
+    learning: None in a net that only runs forward.  share: name the spatial parameters, so that towers with the same names share.
+    """
+
+    def __init__(self, net, model, learning, prefix="", previous=None, share=False, classify=True):
+        self.net, self.model, self.learning = net, model, learning
+        self.prefix, self.previous, self.share = prefix, previous, share
+        layers = model.layers()
+        self.classifiers = [layer for layer in layers if isinstance(layer, googlenet.Classifier)] if classify else []
+        for layer in layers if classify else googlenet.without_classifiers(layers):
+            if isinstance(layer, googlenet.RECURRENT):
+                self._recurrent(layer)
+            else:
+                net[prefix + layer.name] = self._plain(layer)
+
+    def __getitem__(self, name):
+        return self.net[self.prefix + name]
+
+    def probabilities(self):
+        for layer in self.classifiers:
+            self.net[self.prefix + layer.signal] = L.Softmax(self[layer.name])
+
+    def losses(self, label, phase):
+        for layer in self.classifiers:
+            signal = self.prefix + layer.signal
+            self.net[signal + "/loss"] = L.SoftmaxWithLoss(self[layer.name], label,
+                                                           loss_weight=googlenet.LOSS_WEIGHT[layer.signal])
+            if phase == TEST:
+                self.net[signal + "/accuracy"] = L.Accuracy(self[layer.name], label)
+
+    def _plain(self, layer):
+        if isinstance(layer, googlenet.Concatenation):
+            return L.Concat(*(self[bottom] for bottom in layer.bottoms))
+        bottom = self[layer.bottom]
+        if isinstance(layer, googlenet.Pooling):
+            return L.Pooling(bottom, pool=getattr(P.Pooling, layer.method), kernel_size=layer.kernel, stride=layer.stride,
+                             pad=layer.pad)
+        if isinstance(layer, googlenet.Normalization):
+            return L.LRN(bottom, local_size=layer.local_size, alpha=layer.alpha, beta=layer.beta)
+        if isinstance(layer, googlenet.Dropout):
+            return L.Dropout(bottom, dropout_ratio=layer.ratio)
+        return L.InnerProduct(bottom, num_output=self.model.classes, weight_filler=dict(type="xavier"),
+                              bias_filler=dict(type="constant", value=0), **self._spatial_param(layer.name, pretrained=False))
+
+    def _recurrent(self, layer):
+        net, name = self.net, self.prefix + layer.name
+        net[name] = spatial = self._weighted(
+            layer, self[layer.bottom], bias_filler=dict(type="constant", value=self.model.bias),
+            **self._spatial_param(layer.name, layer.pretrained))
+        if self.previous is not None:
+            spatial.fn.params["name"] = name
+            net[name + "/spatial"] = spatial
+            net[name + "/temporal"] = temporal = self._weighted(
+                layer.temporal(), self.previous[layer.name], **self._temporal_param())
+            halves = dict(coeff=[0.5, 0.5]) if self.model.combine == "average" else {}
+            net[name] = L.Eltwise(spatial, temporal, name=name + "/sum", operation=P.Eltwise.SUM, **halves)
+        net["/relu_".join(name.replace("_s2", "").rsplit("/", 1))] = L.ReLU(net[name], in_place=True)
+
+    def _weighted(self, layer, bottom, **options):
+        options.update(num_output=layer.channels, weight_filler=dict(type=self.model.filler))
+        if isinstance(layer, googlenet.FullyConnected):
+            return L.InnerProduct(bottom, **options)
+        return L.Convolution(bottom, kernel_size=layer.kernel, stride=layer.stride, pad=layer.pad, **options)
+
+    def _spatial_param(self, name, pretrained):
+        """Caffe's `param` of W and b: how fast they learn, and in a pair net the names by which the towers share them."""
+        weight, bias = {}, {}
+        if self.learning is not None:
+            rate = 1.0
+            if self.share and pretrained:
+                rate = 0.0 if self.learning.stage == 1 else self.learning.spatial_rate
+            weight.update(lr_mult=rate, decay_mult=1.0 if rate else 0.0)
+            bias.update(lr_mult=2 * rate, decay_mult=0.0)
+        if self.share:
+            weight["name"], bias["name"] = name + "/weight", name + "/bias"
+        return dict(param=[weight, bias]) if weight else {}
+
+    def _temporal_param(self):
+        options, weight, bias = {}, dict(lr_mult=1.0, decay_mult=1.0), dict(lr_mult=2.0, decay_mult=0.0)
+        if self.model.temporal_bias:
+            options["bias_filler"] = dict(type="constant", value=0)
+        else:
+            options["bias_term"] = False
+        if self.learning is not None:
+            options["param"] = [weight, bias] if self.model.temporal_bias else [weight]
+            if self.learning.cut_gradient:
+                options["propagate_down"] = [False]
+        return options
+
+
+def _pair(net, model, learning, classify_previous):
+    previous = _Tower(net, model, learning, PREVIOUS, share=True, classify=classify_previous)
+    return previous, _Tower(net, model, learning, previous=previous, share=True)
+
+
+def _input(net, model, data, phase, pair):
+    """Add the layers that read pairs; return the label."""
+    tops = [PREVIOUS + "frame", "frame"]
+    if data.encoding == "raw":
+        net["pair"], net["label"] = L.Data(
+            source=data.source, backend=P.Data.LMDB, batch_size=data.batch, ntop=2,
+            transform_param=dict(crop_size=model.size, mirror=phase == TRAIN, mean_value=[*data.mean] * 2, scale=data.scale))
+        net[tops[0]], net[tops[1]] = L.Slice(net["pair"], axis=1, slice_point=[model.channels], ntop=2)
+        if not pair:
+            net["unused"] = L.Silence(net[tops[0]], ntop=0)
+        return net["label"]
+    net["pair"], net["label"] = L.Data(source=data.source, backend=P.Data.LMDB, batch_size=data.batch, ntop=2)
+    options = dict(size=model.size, mean=list(data.mean), scale=data.scale, together=data.together)
+    if data.seed is not None:
+        options["seed"] = data.seed
+    made = L.Python(net["pair"], module="layers.pair_augment", layer="PairAugment", param_str=json.dumps(options),
+                    ntop=2 if pair else 1)
+    for top, blob in zip(tops if pair else tops[1:], made if pair else [made]):
+        net[top] = blob
+    return net["label"]
+
+
+def _deploy_input(net, model, batch, *names):
+    for name in names:
+        net[name] = L.Input(shape=dict(dim=[batch, model.channels, model.size, model.size]))
+
+
+def _named(net, name):
+    parameter = net.to_proto()
+    parameter.name = name
+    return parameter
