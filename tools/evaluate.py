@@ -5,7 +5,7 @@
 
 A net that takes pairs scores each frame with the one before it, and a video's first frame alone (Eq. 3 at t = 1); one
 that takes single frames scores each by itself.  Scores are averaged over the crops of a frame, then fused over the
-frames of a video.  The file of --out (HDF5, described in rcnn/scores.py) keeps them unfused, for all signals of the net.
+frames of a video.  The file of --out (HDF5, described in rcnn/scores.py) keeps them unfused, for every signal.
 """
 import os
 import sys
@@ -59,8 +59,8 @@ def arguments():
 
 def tested(listed, manifest, args):
     """Return [(Video, frame times)] of the listed videos; those that the frames' build had to skip are reported."""
-    built = {video["name"]: video["times"] for video in manifest["videos"]}
-    skipped = {video["name"]: video["reason"] for video in manifest["skipped"]}
+    built = {video["name"]: video for video in manifest["videos"] if video["times"]}
+    skipped = {video["video"]: video["reason"] for video in manifest["skipped"]}
     absent = [video.name for video in listed if video.name not in built and video.name not in skipped]
     if absent:
         raise InputError(f"--frames: {args.frames} lacks {len(absent)} of the {len(listed)} videos of {args.list}, the "
@@ -68,7 +68,10 @@ def tested(listed, manifest, args):
     for video in listed:
         if video.name in skipped:
             print(f"not tested, as it has no frames: {video.name} ({skipped[video.name]})", file=sys.stderr)
-    videos = [(video, built[video.name]) for video in listed if video.name in built]
+        elif built[video.name]["label"] != video.label:
+            raise InputError(f"--frames: {video.name} has label {built[video.name]['label']} in {args.frames}, but "
+                             f"{video.label} by {args.classes}; use the class list that the frames were built with")
+    videos = [(video, built[video.name]["times"]) for video in listed if video.name in built]
     if not videos:
         raise InputError(f"--list: {args.list} has no video with frames in {args.frames}")
     return videos
@@ -83,13 +86,8 @@ def write(args, network, classes, frames, videos):
                   "input_scale": args.input_scale, "input": "pair" if network.pair else "frame"}
 
     def read(video, index):
-        listed = videos[video][0]
-        image, label = frames.frame(listed.name, index)
-        if label != listed.label:
-            raise InputError(f"--frames: {listed.name} has label {label} in {args.frames}, but {listed.label} by "
-                             f"{args.classes}; use the class list that the frames were built with")
         bar.update()
-        return image
+        return frames.frame(videos[video][0].name, index)[0]
 
     counts = [len(times) for _, times in videos]
     with scores.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \

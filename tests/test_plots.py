@@ -1,0 +1,48 @@
+"""The pictures: they are there, and what they show is in them."""
+import cv2
+import numpy as np
+import pytest
+
+from rcnn import plots
+from rcnn.files import InputError
+
+
+def pixels(path, colour):
+    """Return how many pixels of a PNG have a colour, "#RRGGBB"."""
+    wanted = np.array([int(colour[place:place + 2], 16) for place in (5, 3, 1)])
+    return int((np.abs(cv2.imread(str(path)).astype(int) - wanted).max(axis=2) <= 2).sum())
+
+
+def test_loss_curves_of_several_trainings(tmp_path):
+    iterations = np.arange(0, 400, 4)
+    raw = 4 + np.sin(iterations)
+    plots.loss_curves(tmp_path / "out" / "loss.png", {"RCNN-r": (iterations, raw, raw / 2),
+                                                      "CNN": (iterations, raw, raw / 4)})
+    assert cv2.imread(str(tmp_path / "out" / "loss.png")).shape[2] == 3
+    assert all(pixels(tmp_path / "out" / "loss.png", colour) > 300 for colour in plots.COLOURS[:2])
+    assert pixels(tmp_path / "out" / "loss.png", plots.COLOURS[2]) == 0
+
+
+def test_one_record_is_seen(tmp_path):
+    plots.loss_curves(tmp_path / "loss.png", {"a": ([0], [1.0], [1.0])})
+    assert pixels(tmp_path / "loss.png", plots.COLOURS[0]) > 20
+
+
+def test_nothing_to_draw(tmp_path):
+    with pytest.raises(InputError, match="no training record"):
+        plots.loss_curves(tmp_path / "loss.png", {"a": ([], [], [])})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [2, 12, 101])
+def test_confusion_matrix(tmp_path, count):
+    matrix = np.eye(count, dtype=np.int64) * 3
+    plots.confusion_matrix(tmp_path / "c.png", matrix, [f"ClassWithALongName{index}" for index in range(count)])
+    diagonal = pixels(tmp_path / "c.png", "#FEE838")  # the top of cividis: every video of the class
+    plots.confusion_matrix(tmp_path / "none.png", matrix * 0, [str(index) for index in range(count)])
+    assert diagonal > pixels(tmp_path / "none.png", "#FEE838") + 50 * count
+
+
+def test_a_confusion_matrix_of_other_classes(tmp_path):
+    with pytest.raises(InputError, match="3 class names"):
+        plots.confusion_matrix(tmp_path / "c.png", np.eye(2, dtype=int), ["a", "b", "c"])
