@@ -1,0 +1,72 @@
+"""The order in which frames meet the network: random pairs (Sec. 2.3 of the paper).  Seeded, no input or output."""
+import numpy as np
+
+
+def pair_order(counts, seed, pairs_per_video=None):
+    """Return every pair of neighbouring frames in a random order in which neighbours come from different videos.
+
+    counts: {video name: number of frames}.  A pair is (name, t) and means frames t - 1 and t of that video, 1 <= t < number.
+    seed: 0 to 2**32 - 1; one seed gives one order, whatever the order of `counts`.
+    pairs_per_video: at most so many pairs of a video, spread evenly from its first to its last; None for all.
+    Returns a list of (name, t).  Two neighbours share a video only where one video has more pairs than all others together plus
+    one, and then as seldom as can be: that number of pairs less (all others + 1) times.
+
+    A shuffled list is walked, and what follows a pair of its own video is set aside; these are then put at random into places
+    that touch no pair of their own video.  With k pairs of a video among n in place, none touching, n + 1 - 2k places are free
+    for it.  None is free only if it takes every second place, first and last included, and that one video at most can do at a
+    time; so as long as pairs of another video remain, one of those has a place.
+    """
+    names = sorted(counts)
+    pairs = [(video, t) for video, name in enumerate(names) for t in _times(counts[name], pairs_per_video)]
+    # RandomState's streams are frozen; those of NumPy's newer generators may change with its version.
+    random = np.random.RandomState(seed)
+    shuffled = np.array(pairs, np.int64).reshape(-1, 2)[random.permutation(len(pairs))]
+    kept, aside = _walk(shuffled)
+    order = _insert(kept, aside, random)
+    return [(names[video], t) for video, t in order.tolist()]
+
+
+def clashes(order):
+    """Return how many neighbours in `order`, a list of (name, t), share a video."""
+    return sum(one[0] == two[0] for one, two in zip(order, order[1:]))
+
+
+def _times(frames, limit):
+    """Return the t of the pairs (t - 1, t) of a video of `frames` frames, at most `limit` of them."""
+    if limit is None or frames - 1 <= limit:
+        return range(1, frames)
+    return np.unique(np.linspace(1, frames - 1, limit).round().astype(int)).tolist()
+
+
+def _walk(pairs):
+    """Split rows (video, t) into those kept in place, no two neighbours of one video, and those set aside."""
+    keep = np.zeros(len(pairs), bool)
+    last = -1
+    for place, video in enumerate(pairs[:, 0].tolist()):
+        if video != last:
+            keep[place], last = True, video
+    return pairs[keep], pairs[~keep]
+
+
+def _insert(order, aside, random):
+    """Return `order` with the rows of `aside` put in, as `pair_order` says."""
+    while len(aside):
+        waiting = np.zeros(len(aside), bool)
+        for video in np.unique(aside[:, 0]):
+            rows = np.flatnonzero(aside[:, 0] == video)
+            places = _places(order[:, 0], video)
+            fit = rows[:len(places)]
+            order = np.insert(order, random.choice(places, len(fit), replace=False), aside[fit], axis=0)
+            waiting[rows[len(fit):]] = True
+        if waiting.all():
+            # Only one video is left and it takes every second place: wherever one more goes, it meets its own.
+            places = random.randint(0, len(order) + 1, len(aside))
+            return np.insert(order, places, aside, axis=0)
+        aside = aside[waiting]
+    return order
+
+
+def _places(videos, video):
+    """Return the places, 0 to len(videos), at which `video` would touch none of its own."""
+    other = np.concatenate([[True], videos != video, [True]])
+    return np.flatnonzero(other[:-1] & other[1:])

@@ -1,0 +1,115 @@
+"""Decode videos into a frames LMDB: one Caffe Datum (JPEG and label) a frame, a video's frames side by side.
+
+    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes data/ucf101/classInd.txt \\
+        --list data/ucf101/trainlist01.txt data/ucf101/testlist01.txt --fps 5 --out data/ucf101/frames_5fps.lmdb
+
+UCF-101's own folder and lists are taken as they are.  The frames are those on screen every 1/FPS seconds by the video's time
+stamps, resized to SIZE x SIZE.  A video that is broken, empty or gives a single frame is skipped, named with the reason, and
+counted in OUT/manifest.json; one that breaks off gives its frames until there.
+
+OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
+"""
+import sys
+
+import cv2
+from tqdm import tqdm
+
+from rcnn import command, lists, records, video, workers
+from rcnn.builds import Build, finished
+from rcnn.files import InputError
+
+
+def decode(job):
+    """Return (note, [(key, record)]) of one video; runs in a worker process.
+
+    job: (lists.Video, path of its file, frames a second, size, JPEG quality).
+    note: dict of its label and times (seconds), and the warning if it broke off; or only the reason for which it is skipped.
+    """
+    listed, path, fps, size, quality = job
+    times, entries, warnings = [], [], []
+    try:
+        for time, image in video.sample(path, fps, warnings):
+            key = records.frame_key(listed.name, len(times))
+            entries.append((key, records.encode_frame(video.resize(image, size), listed.label, quality)))
+            times.append(round(time, 6))
+    except (video.VideoError, cv2.error) as error:
+        return {"reason": " ".join(str(error).split())}, []
+    if len(times) < 2:
+        return {"reason": "; ".join([f"a single frame at {fps:g} frames a second, and a pair needs two", *warnings])}, []
+    return {"label": listed.label, "times": times, "warnings": warnings}, entries
+
+
+def build(build, videos, folder, settings, executor, ahead):
+    """Store the frames of `videos` in `build` and return its manifest.
+
+    folder: Path of the class folders; settings: (frames a second, size, JPEG quality); executor: a concurrent.futures Executor;
+    ahead: how many videos may be under way.
+    """
+    notes = {name: note for name, note in build.notes().items() if "times" in note}
+    jobs = [(listed, folder / listed.file, *settings) for listed in videos if listed.name not in notes]
+    progress = tqdm(total=len(videos), initial=len(notes), unit="video", desc="frames")
+    with progress:
+        for job, (note, entries) in zip(jobs, workers.in_order(executor, decode, jobs, ahead)):
+            build.put(entries, job[0].name, note)
+            notes[job[0].name] = note
+            progress.update()
+    good = [listed for listed in videos if "times" in notes[listed.name]]
+    skipped = [{"video": listed.name, "reason": notes[listed.name]["reason"]}
+               for listed in videos if "reason" in notes[listed.name]]
+    if not good:
+        build.discard()
+        raise InputError(f"none of the {len(videos)} videos gives frames; the first, {skipped[0]['video']}: {skipped[0]['reason']}")
+    entries = [{"name": listed.name, "label": listed.label, "frames": len(notes[listed.name]["times"]),
+                "times": notes[listed.name]["times"]} for listed in good]
+    return build.finish(
+        counts={"videos": len(entries), "frames": sum(entry["frames"] for entry in entries), "skipped": len(skipped)},
+        skipped=skipped,
+        warnings=[{"video": listed.name, "reason": text} for listed in good for text in notes[listed.name]["warnings"]],
+        videos=entries)
+
+
+def main():
+    parser = command.parser(__doc__)
+    parser.add_argument("--videos", required=True, help="folder that holds the class folders")
+    parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt and testlistNN.txt, one or more")
+    parser.add_argument("--classes", required=True, help="classInd.txt")
+    parser.add_argument("--fps", type=command.positive_real, default=5.0, help="frames a second")
+    parser.add_argument("--size", type=command.positive, default=256, help="height and width of the frames, pixels")
+    parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
+    parser.add_argument("--out", required=True, help="the LMDB to make, a folder")
+    parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that decode")
+    parser.add_argument("--strict", action="store_true", help="exit with status 1 if a video was skipped")
+    parser.add_argument("--force", action="store_true", help="replace an OUT that was made with other settings")
+    args = parser.parse_args()
+    classes = lists.read_classes(args.classes)
+    videos = sorted(lists.read_lists(args.list, classes), key=lambda listed: records.key_order(listed.name))
+    folder = lists.check_files(videos, args.videos)
+    recipe = {"lists": records.sources(args.list), "classes": classes, "fps": args.fps, "fps_rule": video.RATE_RULE,
+              "size": args.size, "resize": video.RESIZE_RULE, "quality": args.quality, "decoder": video.DECODER}
+    manifest = finished(args.out, "frames", recipe, args.force)
+    if manifest:
+        print(f"{args.out} is there already, made with these settings")
+    else:
+        with Build(args.out, "frames", recipe, tell) as frames, workers.pool(args.workers) as executor:
+            settings = args.fps, args.size, args.quality
+            manifest = build(frames, videos, folder, settings, executor, 2 * args.workers)
+    return report(args.out, manifest, args.strict)
+
+
+def report(out, manifest, strict):
+    """Print what the LMDB holds and lacks; return the exit status."""
+    for entry in manifest["warnings"]:
+        tell(f"{entry['video']}: {entry['reason']}")
+    for entry in manifest["skipped"]:
+        tell(f"skipped {entry['video']}: {entry['reason']}")
+    counts = manifest["counts"]
+    print(f"{out}: {counts['frames']} frames of {counts['videos']} videos; {counts['skipped']} videos skipped")
+    return 1 if strict and counts["skipped"] else 0
+
+
+def tell(text):
+    tqdm.write(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    command.run(main)
