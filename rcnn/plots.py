@@ -46,11 +46,11 @@ def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
     if matrix.shape != (count, count):
         raise InputError(f"confusion matrix: its shape is {matrix.shape}, but there are {count} class names")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = max(5.0, min(0.45 * count, 24.0))
+    side = max(4.0, (0.45 if count <= MOST_NUMBERED else 0.16) * count)
     figure, axes = _figure(side + 2.5, side + 1.5)
-    image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class's videos")
-    size = 9 if count <= MOST_NUMBERED else max(4, min(9, 500 / count))
+    size = 9 if count <= MOST_NUMBERED else 8
     axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
     axes.set_yticks(range(count), classes, fontsize=size)
     axes.set_xlabel("predicted class")
@@ -60,7 +60,7 @@ def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
         for (row, column), number in np.ndenumerate(matrix):
             if number:
                 axes.text(column, row, str(number), ha="center", va="center", fontsize=size,
-                          color="black" if share[row, column] > 0.6 else "white")
+                          color="white" if share[row, column] > 0.5 else "black")
     _save(figure, path)
 
 

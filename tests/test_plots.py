@@ -38,9 +38,9 @@ def test_nothing_to_draw(tmp_path):
 def test_confusion_matrix(tmp_path, count):
     matrix = np.eye(count, dtype=np.int64) * 3
     plots.confusion_matrix(tmp_path / "c.png", matrix, [f"ClassWithALongName{index}" for index in range(count)])
-    diagonal = pixels(tmp_path / "c.png", "#FEE838")  # the top of cividis: every video of the class
+    diagonal = pixels(tmp_path / "c.png", "#08306B")  # the darkest shade: every video of the class
     plots.confusion_matrix(tmp_path / "none.png", matrix * 0, [str(index) for index in range(count)])
-    assert diagonal > pixels(tmp_path / "none.png", "#FEE838") + 50 * count
+    assert diagonal > pixels(tmp_path / "none.png", "#08306B") + 50 * count
 
 
 def test_a_confusion_matrix_of_other_classes(tmp_path):

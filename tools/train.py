@@ -29,7 +29,7 @@ from rcnn.command import parser, run
 from rcnn.files import InputError, remove
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-WAIT_FOR_LOCK = 5.0  # seconds; a killed training's caffe is gone by then
+WAIT_FOR_LOCK = 2.0  # seconds; a killed training's caffe is gone by then
 
 
 def main():

@@ -1,0 +1,279 @@
+"""tools/train.py over real `caffe train` runs of a net of three numbers."""
+import fcntl
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+
+from rcnn import snapshots
+from rcnn.files import InputError
+from rcnn.protos import blob_values, read_weights
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TOOL = REPOSITORY / "tools" / "train.py"
+
+NET = """
+layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
+  shape { dim: 2 dim: 4 } shape { dim: 2 } data_filler { type: "constant" value: 0.5 }
+  data_filler { type: "constant" value: 1 } } }
+%s
+layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "high/loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "high/loss" }
+layer { name: "high/accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "high/accuracy" include { phase: TEST } }
+"""
+SLOW = 'layer { name: "slow" type: "Python" bottom: "data" python_param { module: "slow" layer: "Slow" } }'
+SLOW_MODULE = """
+import time
+import caffe
+
+class Slow(caffe.Layer):
+    def setup(self, bottom, top): pass
+    def reshape(self, bottom, top): pass
+    def forward(self, bottom, top): time.sleep(0.03)
+    def backward(self, top, propagate_down, bottom): pass
+"""
+SOLVER = """
+net: "net.prototxt" base_lr: 0.1 lr_policy: "exp" gamma: 0.99 momentum: 0.9 solver_mode: CPU random_seed: 3
+display: 5 max_iter: 60 average_loss: 40 snapshot: 20 snapshot_prefix: "snap/tiny"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A working folder with a net and a solver."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}:{tmp_path}")
+    Path("net.prototxt").write_text(NET % "")
+    Path("solver.prototxt").write_text(SOLVER)
+    Path("slow.py").write_text(SLOW_MODULE)
+    return tmp_path
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """The tool's main(), called with options."""
+    spec = importlib.util.spec_from_file_location("train", TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def call(*options):
+        monkeypatch.setattr(sys, "argv", ["train.py", "--solver", "solver.prototxt", *options])
+        return module.main()
+    return call
+
+
+def start():
+    return subprocess.Popen([sys.executable, str(TOOL), "--solver", "solver.prototxt"], start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 30
+    while not Path(path).exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+def iterations(phase="train", log="snap/tiny.jsonl"):
+    records = [json.loads(line) for line in Path(log).read_text().splitlines()]
+    seconds = [record["seconds"] for record in records]
+    assert seconds == sorted(seconds)
+    return [record["iteration"] for record in records if record["phase"] == phase]
+
+
+def parameters(path):
+    return [blob_values(blob) for layer in read_weights(path).layer for blob in layer.blobs]
+
+
+def test_a_whole_training_and_its_repetition(train, capsys):
+    Path("solver.prototxt").write_text(SOLVER + "test_iter: 2 test_interval: 20")
+    assert train("--plot", "plots/loss.png", "--log", "logs.jsonl") == 0
+    assert "tiny_iter_60.caffemodel" in capsys.readouterr().out
+    assert iterations(log="logs.jsonl") == list(range(0, 65, 5))
+    assert iterations("test", "logs.jsonl") == [0, 20, 40, 60]
+    first = json.loads(Path("logs.jsonl").read_text().splitlines()[1])
+    assert first["outputs"].keys() == {"high/loss"} and first["raw"] == first["loss"] and first["average_loss"] == 40
+    assert first["learning_rate"] == pytest.approx(0.1)
+    assert Path("plots/loss.png").stat().st_size > 1000
+    before = {path: path.stat().st_mtime_ns for path in Path(".").rglob("*") if path.is_file()}
+    assert train("--log", "logs.jsonl") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in Path(".").rglob("*") if path.is_file()}
+
+
+def test_killed_and_resumed_is_as_undisturbed(train, capsys):
+    assert train() == 0
+    undisturbed = parameters("snap/tiny_iter_60.caffemodel")
+    assert train("--fresh") == 0  # twice the same, so that the comparison below means something
+    assert all(map(np.array_equal, undisturbed, parameters("snap/tiny_iter_60.caffemodel")))
+    Path("net.prototxt").write_text(NET % SLOW)
+    for path in Path("snap").iterdir():
+        path.unlink()
+    process = start()
+    wait_for("snap/tiny_iter_20.solverstate")
+    time.sleep(0.25)
+    process.kill()
+    process.communicate()
+    assert not Path("snap/tiny_iter_60.caffemodel").exists()
+    capsys.readouterr()
+    assert train() == 0
+    assert "going on from snap/tiny_iter_20.solverstate" in capsys.readouterr().out
+    assert iterations() == list(range(0, 65, 5))
+    assert all(map(np.array_equal, undisturbed, parameters("snap/tiny_iter_60.caffemodel")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_snapshots_and_stops(number):
+    Path("net.prototxt").write_text(NET % SLOW)
+    Path("solver.prototxt").write_text(SOLVER.replace("snapshot: 20", "snapshot: 1000"))
+    process = start()
+    wait_for("snap/tiny.jsonl")
+    while not Path("snap/tiny.jsonl").read_text():
+        time.sleep(0.01)
+    os.killpg(process.pid, number)  # as the terminal does it, to all of the group
+    output = process.communicate()[0]
+    assert process.returncode == 130 and "run the same command" in output and "Traceback" not in output
+    iteration, state = snapshots.newest("snap/tiny")
+    assert 0 < iteration < 60
+    output = start().communicate()[0]
+    assert f"going on from {state}" in output
+    assert iterations() == list(range(0, 65, 5)) and snapshots.newest("snap/tiny")[0] == 60
+
+
+def test_a_second_training_of_the_same_snapshots_is_refused(train):
+    Path("snap").mkdir()
+    with open("snap/tiny.caffe.log", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="a training that writes snap/tiny.caffe.log is running"):
+            train("--fresh")
+
+
+def test_a_broken_newest_snapshot_is_passed_over(train, capsys):
+    train()
+    whole = {path: path.read_bytes() for path in Path("snap").glob("tiny_iter_[46]0*")}
+    model, state = Path("snap/tiny_iter_60.caffemodel"), Path("snap/tiny_iter_60.solverstate")
+
+    def nan():
+        message = caffe_pb2.NetParameter.FromString(whole[model])
+        message.layer[1].blobs[0].data[1] = float("nan")
+        model.write_bytes(message.SerializeToString())
+    for damage in (lambda: state.write_bytes(whole[state][:-1]), lambda: state.write_bytes(whole[state][:-2]),
+                   lambda: state.write_bytes(b""), lambda: model.write_bytes(whole[model][:-7]),
+                   lambda: model.write_bytes(b""), model.unlink, nan):
+        damage()
+        said = []
+        assert snapshots.newest("snap/tiny", said.append) == (40, Path("snap/tiny_iter_40.solverstate"))
+        assert len(said) == 1 and "tiny_iter_60.solverstate" in said[0]
+        for path, content in whole.items():
+            path.write_bytes(content)
+    assert snapshots.newest("snap/tiny")[0] == 60
+    state.write_bytes(whole[state][:-1])
+    capsys.readouterr()
+    assert train() == 0
+    assert "passing over" in capsys.readouterr().out
+    assert state.read_bytes() == whole[state] and iterations() == list(range(0, 65, 5))
+    assert snapshots.newest("snap/none") == (0, None) and snapshots.newest("nowhere/none") == (0, None)
+
+
+def test_fresh_starts_over(train, capsys):
+    train()
+    Path("snap/other_iter_60.caffemodel").touch()
+    Path("solver.prototxt").write_text(SOLVER.replace("max_iter: 60", "max_iter: 30"))
+    assert train("--fresh") == 0
+    assert "removed 6 snapshot files" in capsys.readouterr().out
+    assert list(snapshots.of("snap/tiny")) == [30, 20] and iterations() == list(range(0, 35, 5))
+    assert Path("snap/other_iter_60.caffemodel").exists()
+
+
+def test_weights_are_used(train):
+    train()
+    Path("solver.prototxt").write_text(SOLVER.replace("snap/tiny", "two/tiny").replace("base_lr: 0.1", "base_lr: 0"))
+    assert train("--weights", "snap/tiny_iter_60.caffemodel") == 0
+    one, two = (parameters(f"{name}/tiny_iter_60.caffemodel") for name in ("snap", "two"))
+    assert all(map(np.array_equal, one, two))
+
+
+def test_a_loss_that_is_not_finite_ends_it(train):
+    Path("net.prototxt").write_text((NET % "").replace('"SoftmaxWithLoss" bottom: "fc" bottom: "label"',
+                                                       '"EuclideanLoss" bottom: "fc" bottom: "data"')
+                                    .replace("num_output: 3", "num_output: 4"))
+    Path("solver.prototxt").write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e9")
+                                       .replace("max_iter: 60", "max_iter: 9999999"))
+    with pytest.raises(InputError, match=r"at iteration \d+ are not finite \(loss, high/loss\)"):
+        train()
+    assert iterations() in ([0], [0, 5], [0, 5, 10])
+    assert snapshots.newest("snap/tiny") == (0, None)
+
+
+def test_caffe_failing_is_one_line_with_its_log(train):
+    Path("net.prototxt").write_text(NET % 'layer { name: "x" type: "NoSuch" bottom: "data" top: "x" }')
+    with pytest.raises(InputError, match="Unknown layer type: NoSuch") as error:
+        train()
+    assert "\n" not in str(error.value) and "(all it said: snap/tiny.caffe.log)" in str(error.value)
+    assert "Check failure stack trace" in Path("snap/tiny.caffe.log").read_text()
+
+
+def test_an_error_has_no_traceback():
+    Path("net.prototxt").write_text("layer {")
+    process = start()
+    output = process.communicate()[0]
+    assert process.returncode == 2 and output.startswith("train.py: net: net.prototxt does not parse")
+    assert output.count("\n") == 1
+
+
+def lmdb_net(path, include=""):
+    return NET % (f'layer {{ name: "pairs" type: "Data" top: "pairs" data_param {{ source: "{path}" backend: LMDB '
+                  f'batch_size: 1 }} {include} }}')
+
+
+def unlike_weights():
+    message = caffe_pb2.NetParameter()
+    message.layer.add(name="elsewhere").blobs.add(data=[1.0])
+    Path("unlike.caffemodel").write_bytes(message.SerializeToString())
+
+
+@pytest.mark.parametrize("options, files, said", [
+    ([], {"solver.prototxt": None}, "solver: no such file"),
+    ([], {"solver.prototxt": "net: 3"}, "solver: solver.prototxt does not parse: 1:6"),
+    ([], {"solver.prototxt": "nett: 'a'"}, "no field named .nett."),
+    ([], {"solver.prototxt": SOLVER.replace("display: 5", "")}, "display 0"),
+    ([], {"solver.prototxt": SOLVER.replace("max_iter: 60", "")}, "max_iter 0"),
+    ([], {"solver.prototxt": SOLVER.replace('net: "net.prototxt"', "")}, "names 0 training nets"),
+    ([], {"solver.prototxt": SOLVER + "snapshot_format: HDF5"}, "HDF5"),
+    ([], {"solver.prototxt": SOLVER + 'weights: "gone.caffemodel"'}, "weights: no such file: gone.caffemodel"),
+    ([], {"net.prototxt": None}, "net: no such file"),
+    ([], {"net.prototxt": "name: 'empty'"}, "has no layer"),
+    ([], {"net.prototxt": lmdb_net("gone.lmdb")}, "pairs of the training net reads gone.lmdb, but there is no LMDB"),
+    ([], {"net.prototxt": lmdb_net("bad.lmdb"), "bad.lmdb/data.mdb": "no"}, "bad.lmdb, which is not an LMDB"),
+    ([], {"net.prototxt": lmdb_net("empty.lmdb")}, "empty.lmdb, which is empty"),
+    ([], {"net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }"),
+          "solver.prototxt": SOLVER + "test_iter: 1 test_interval: 5"}, "of the test net reads gone.lmdb"),
+    (["--weights", "gone.caffemodel"], {}, "weights: no such file"),
+    (["--weights", "unlike.caffemodel,bad.caffemodel"], {"bad.caffemodel": "garbage"}, "no layer of unlike.caffemodel"),
+    (["--weights", "bad.caffemodel"], {"bad.caffemodel": "garbage"}, "not Caffe's binary format"),
+    (["--weights", "bad.caffemodel"], {"bad.caffemodel": ""}, "holds no parameters")])
+def test_bad_input_is_said_before_caffe_starts(train, options, files, said):
+    unlike_weights()
+    lmdb.open("empty.lmdb").close()
+    for name, text in files.items():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).unlink() if text is None else Path(name).write_text(text)
+    with pytest.raises(InputError, match=said) as error:
+        train(*options)
+    assert "\n" not in str(error.value)
+    assert not Path("snap/tiny.caffe.log").exists() or not Path("snap/tiny.caffe.log").read_text()
+
+
+def test_a_test_net_that_is_not_used_needs_no_lmdb(train):
+    Path("net.prototxt").write_text(lmdb_net("gone.lmdb", "include { phase: TEST }"))
+    assert train() == 0
