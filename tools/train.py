@@ -102,8 +102,8 @@ def caffe_command(args, state, weights):
     program = shutil.which("caffe", path=search_path())
     if not program:
         raise InputError("no caffe program, neither beside this python nor on PATH; run make caffe")
-    # Python layers make the embedded Python take SIGINT for itself and abort; SIGHUP stays Caffe's
-    command = [program, "train", "-solver", str(args.solver), "-sighup_effect", "stop", "-sigint_effect", "none"]
+    # Caffe's "stop" ends the iteration and snapshots first; its "snapshot" would go on training
+    command = [program, "train", "-solver", str(args.solver), "-sigint_effect", "stop"]
     if state:
         command += ["-snapshot", str(state)]
     elif weights:
@@ -195,7 +195,7 @@ def child(command, caffe_log):
 
     def stop(number, frame):
         if process is not None:
-            process.send_signal(signal.SIGKILL if stopped else signal.SIGHUP)
+            process.send_signal(signal.SIGKILL if stopped else signal.SIGINT)
         stopped.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
