@@ -1,0 +1,175 @@
+"""The installer and what it leaves behind.  Relies on .venv, which `make test` makes first; builds nothing itself."""
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTALLER = ROOT / "tools" / "install_caffe.sh"
+DEBIAN_SOURCE = ROOT / "tools" / "caffe" / "debian_source.py"
+
+
+def run(command, **variables):
+    """Run a command with more environment variables; return the finished process with its output as text."""
+    return subprocess.run([str(word) for word in command], env=dict(os.environ, **variables), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+
+def assert_refused(result, *words):
+    """The run failed with one line on standard error that holds every one of `words`, and said nothing else."""
+    assert result.returncode not in (0, 130)
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1, result.stderr
+    for word in words:
+        assert str(word) in result.stderr
+
+
+def test_help_names_steps_variables_and_an_example():
+    result = run([INSTALLER, "--help"])
+    assert result.returncode == 0 and result.stderr == ""
+    for word in ("CAFFE_SOURCE", "CAFFE_PREFIX", "XDG_CACHE_HOME", "install.log", "caffe train -solver"):
+        assert word in result.stdout
+    assert "set -euo" not in result.stdout
+
+
+def test_second_run_does_nothing_quickly():
+    stamp = (ROOT / ".venv" / "stamp").stat().st_mtime_ns
+    start = time.monotonic()
+    result = run([INSTALLER])
+    assert result.returncode == 0, result.stderr
+    assert "nothing to do" in result.stdout
+    assert time.monotonic() - start < 5
+    assert (ROOT / ".venv" / "stamp").stat().st_mtime_ns == stamp
+
+
+def test_unknown_argument_is_refused():
+    assert_refused(run([INSTALLER, "--prefix"]), "--prefix", "--help")
+
+
+def test_source_that_is_not_there_is_refused(tmp_path):
+    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path / "none")), "CAFFE_SOURCE", tmp_path / "none")
+
+
+def test_source_with_other_files_is_refused(tmp_path):
+    (tmp_path / "CMakeLists.txt").write_text("project(Caffe)\n")
+    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path)), "CAFFE_SOURCE", tmp_path, "99bd99795dcd")
+
+
+def test_source_at_another_commit_is_refused(tmp_path):
+    run(["git", "init", "-q", tmp_path])
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    run(["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "a"])
+    head = run(["git", "-C", tmp_path, "rev-parse", "HEAD"]).stdout.strip()
+    assert len(head) == 40
+    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path)), "CAFFE_SOURCE", head, "git checkout 99bd99795dcd")
+
+
+def test_prefix_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious\n")
+    assert_refused(run([INSTALLER], CAFFE_PREFIX=str(tmp_path)), "CAFFE_PREFIX", tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "precious\n"
+
+
+def test_caffe_runs_a_python_layer_without_activation(tmp_path):
+    """The program's own Python is .venv's and sees the repository and pycaffe, from any folder."""
+    (tmp_path / "witness.py").write_text(
+        "import sys\n"
+        "import caffe, cv2, layers, numpy, rcnn\n"
+        "class Witness(caffe.Layer):\n"
+        "    def setup(self, bottom, top):\n"
+        "        for name, value in (('prefix', sys.prefix), ('rcnn', rcnn.__file__), ('cv2', cv2.__file__)):\n"
+        "            print('witness', name, value, flush=True)\n"
+        "    def reshape(self, bottom, top):\n"
+        "        top[0].reshape(1)\n"
+        "    def forward(self, bottom, top):\n"
+        "        top[0].data[...] = 1\n"
+        "    def backward(self, top, propagate_down, bottom):\n"
+        "        pass\n")
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { name: "witness" type: "Python" top: "one" '
+                   'python_param { module: "witness" layer: "Witness" } }\n')
+    result = subprocess.run([ROOT / ".venv" / "bin" / "caffe", "time", "-model", net, "-iterations", "1"], cwd=tmp_path,
+                            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)},
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+    seen = dict(line.split()[1:] for line in result.stdout.splitlines() if line.startswith("witness "))
+    assert seen["prefix"] == str(ROOT / ".venv")
+    assert seen["rcnn"].startswith(str(ROOT / "rcnn"))
+    assert seen["cv2"].startswith(str(ROOT / ".venv"))
+
+
+def test_pycaffe_and_the_repository_are_importable_from_any_folder(tmp_path):
+    program = "import caffe, layers, rcnn; print(rcnn.__file__)"
+    result = subprocess.run([ROOT / ".venv" / "bin" / "python", "-c", program], cwd=tmp_path,
+                            env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True, check=True)
+    assert result.stdout.startswith(str(ROOT / "rcnn"))
+
+
+def codename():
+    words = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
+    return words["VERSION_CODENAME"].strip('"')
+
+
+ONE_LINE = """\
+# deb http://commented.example/debian {0} main
+deb http://mirror.example/debian {0} main contrib
+deb http://mirror.example/debian-security {0}-security main
+deb-src http://sources.example/debian {0} main
+deb [arch=amd64 signed-by=/usr/share/keyrings/own.gpg] http://own.example/debian {0} main # ours
+deb http://tools.example/apt nodistro main
+deb http://other.example/debian {0} contrib
+"""
+
+DEB822 = """\
+Types: deb
+# a comment inside
+URIs: http://mirror.example/debian
+Suites: {0} {0}-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://mirror.example/debian-security
+Suites: {0}-security
+Components: main
+
+Enabled: no
+Types: deb
+URIs: http://off.example/debian
+Suites: {0}
+Components: main
+
+Types: deb deb-src
+URIs: http://own.example/debian
+Suites: {0}
+Components: contrib main
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ abc
+ -----END PGP PUBLIC KEY BLOCK-----
+"""
+
+
+@pytest.mark.parametrize("name, text, expected", [
+    ("sources.list", ONE_LINE, [
+        "URIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main",
+        "URIs: http://own.example/debian\nSuites: bullseye\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/own.gpg"]),
+    ("sources.list.d/debian.sources", DEB822, [
+        "URIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg",
+        "URIs: http://own.example/debian\nSuites: bullseye\nComponents: main\n"
+        "Signed-By: \n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n -----END PGP PUBLIC KEY BLOCK-----"]),
+    ("sources.list.d/other.list.save", ONE_LINE, []),
+])
+def test_source_entries_come_from_the_machines_own(tmp_path, name, text, expected):
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / name).write_text(text.format(codename()))
+    result = run([sys.executable, DEBIAN_SOURCE, "bullseye", "--apt", tmp_path])
+    assert result.returncode == 0, result.stderr
+    stanzas = result.stdout.strip("\n").split("\n\n") if result.stdout.strip() else []
+    assert stanzas == ["Types: deb-src\n" + stanza for stanza in expected]
