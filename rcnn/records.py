@@ -83,19 +83,12 @@ def _digits(number, width, what):
 
 # Records
 
-def encode_jpeg(image, quality=95):
-    """Return the JPEG file (bytes) of `image`, uint8 height x width x 3, BGR.  quality: 1 to 100."""
-    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
-
 def encode_frame(image, label, quality=95):
     """Return the record (bytes, a Datum with a JPEG) of one frame.
 
     image: uint8 height x width x 3, BGR; label: 0-based class number; quality: of the JPEG, 1 to 100.
     """
-    height, width, channels = image.shape
-    return Datum(channels=channels, height=height, width=width, label=label, encoded=True,
-                 data=encode_jpeg(image, quality)).SerializeToString()
+    return _encode_jpeg(image, label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
 def decode_frame(record):
@@ -111,7 +104,9 @@ def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
     t - 1 and then of frame t.  quality: of the JPEG, 1 to 100.
     """
     if encoding == "jpeg":
-        return encode_frame(np.concatenate([previous, frame]), label, quality)
+        # JPEG's usual 4:2:0 shares colour between rows, also between the last row of one frame and the first of the other.
+        tall = np.concatenate([previous, frame])
+        return _encode_jpeg(tall, label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
     planes = np.concatenate([previous, frame], axis=2).transpose(2, 0, 1)
     channels, height, width = planes.shape
     return Datum(channels=channels, height=height, width=width, label=label, data=planes.tobytes()).SerializeToString()
@@ -126,6 +121,13 @@ def decode_pair(record):
         return tall[:half], tall[half:], datum.label
     planes = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width).transpose(1, 2, 0)
     return planes[:, :, :3], planes[:, :, 3:], datum.label
+
+
+def _encode_jpeg(image, label, quality, sampling):
+    height, width, channels = image.shape
+    settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
+    return Datum(channels=channels, height=height, width=width, label=label, encoded=True,
+                 data=cv2.imencode(".jpg", image, settings)[1].tobytes()).SerializeToString()
 
 
 def _parse(record):
@@ -216,7 +218,7 @@ def read_manifest(path):
     file = Path(path) / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} has no {MANIFEST}: it is not an LMDB that build_frames.py or build_pairs.py made") from None
     except ValueError:
         raise InputError(f"{file} is damaged; build the LMDB anew") from None

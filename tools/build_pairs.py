@@ -109,7 +109,7 @@ def main():
                          **{key: frames_recipe[key] for key in ("fps", "size", "quality", "decoder")}},
               "lists": records.sources(args.list), "classes": classes, "encoding": args.encoding,
               "quality": args.quality if args.encoding == "jpeg" else None, "seed": args.seed,
-              "pairs_per_video": args.pairs_per_video, "encoder": f"OpenCV {cv2.__version__}"}
+              "pairs_per_video": args.pairs_per_video, "encoder": f"OpenCV {cv2.__version__}, chroma 4:2:2"}
     manifest = finished(args.out, "pairs", recipe, args.force)
     if manifest:
         print(f"{args.out} is there already, made with these settings")

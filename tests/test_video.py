@@ -1,0 +1,164 @@
+import re
+import subprocess
+import sys
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+import pytest
+from videos import number_of, numbered, write_avi, write_packed, write_stamped
+
+from rcnn.files import InputError
+from rcnn.video import VideoError, resize, sample
+
+VARIABLE = [0, 20, 100, 110, 300, 330, 400, 700, 720, 1000, 1050, 1500, 1600]
+
+
+def chosen(path, fps):
+    """Return the numbers of the frames that `sample` gives, after checking that their times are their own."""
+    given = list(sample(path, fps))
+    times = [time for time, _ in given]
+    assert times[0] == 0 and all(np.diff(times) > 0)
+    return [number_of(image) for _, image in given]
+
+
+def called_for(times, fps):
+    """The rule, in exact numbers: at each k / fps up to the last time stamp, the last frame whose stamp has come; none twice."""
+    times = [Fraction(time) - Fraction(times[0]) for time in times]
+    wanted, k = [], 0
+    while Fraction(k) / Fraction(fps) <= times[-1]:
+        shown = max(number for number, time in enumerate(times) if time <= Fraction(k) / Fraction(fps))
+        if shown not in wanted:
+            wanted.append(shown)
+        k += 1
+    return wanted
+
+
+@pytest.mark.parametrize("codec", ["XVID", "mp4v", "MJPG"])
+def test_every_fifth_of_25(tmp_path, codec):
+    assert chosen(write_avi(tmp_path / "a.avi", 40, codec=codec), 5) == list(range(0, 40, 5))
+
+
+def test_twelve_frames(tmp_path):
+    assert chosen(write_avi(tmp_path / "a.avi", 12), 5) == [0, 5, 10]
+
+
+def test_times_are_the_frames_own(tmp_path):
+    path = write_avi(tmp_path / "a.avi", 12)
+    assert [time for time, _ in sample(path, 5)] == pytest.approx([0, 0.2, 0.4])
+    assert [time for time, _ in sample(path, 10)] == pytest.approx([0, 0.08, 0.2, 0.28, 0.4])
+
+
+@pytest.mark.parametrize("fps", [1, 3, 5, 10, 24, 25, 29.97])
+def test_29_97(tmp_path, fps):
+    base = Fraction(1001, 30000)
+    path = write_stamped(tmp_path / "a.mp4", range(100), base)
+    wanted = called_for([number * base for number in range(100)], fps)
+    assert chosen(path, fps) == wanted
+    if fps == 5:
+        assert wanted == [0, 5, 11, 17, 23, 29, 35, 41, 47, 53, 59, 65, 71, 77, 83, 89, 95]
+        assert wanted != list(range(0, 100, 6)), "the test must tell time stamps from counting"
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("fps", [2, 5, 25, 1000])
+@pytest.mark.parametrize("start", [0, 3500])
+def test_variable_rate(tmp_path, suffix, fps, start):
+    path = write_stamped(tmp_path / f"a.{suffix}", [start + stamp for stamp in VARIABLE])
+    wanted = called_for([Fraction(stamp, 1000) for stamp in VARIABLE], fps)
+    assert chosen(path, fps) == wanted
+    assert fps != 5 or wanted == [0, 3, 6, 8, 9, 10, 12]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_time_stamps_are_those_of_another_reader(tmp_path, suffix):
+    path = write_stamped(tmp_path / f"a.{suffix}", VARIABLE)
+    with av.open(str(path)) as container:
+        others = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    assert [time for time, _ in sample(path)] == pytest.approx([time - others[0] for time in others])
+
+
+def test_packed_b_frames(tmp_path):
+    path = write_packed(tmp_path / "a.avi", 40)
+    assert [number_of(image) for _, image in sample(path)] == list(range(40))
+    assert [time for time, _ in sample(path)] == pytest.approx([number / 25 for number in range(40)])
+    warnings = []
+    assert [number_of(image) for _, image in sample(path, 5, warnings)] == list(range(0, 40, 5))
+    assert warnings == []
+
+
+def test_fps_above_the_videos_own(tmp_path):
+    path = write_avi(tmp_path / "a.avi", 12)
+    assert chosen(path, 50) == chosen(path, 1000) == chosen(path, None) == list(range(12))
+
+
+@pytest.mark.parametrize("name, contents, reason", [
+    ("empty", b"", "the file is empty"),
+    ("text", b"not a video\n" * 100, "not a video"),
+    ("noise", np.random.RandomState(0).bytes(50000), "not a video")])
+def test_not_a_video(tmp_path, name, contents, reason):
+    path = tmp_path / f"{name}.avi"
+    path.write_bytes(contents)
+    with pytest.raises(VideoError, match=reason):
+        list(sample(path, 5))
+
+
+def test_no_frame(tmp_path):
+    with pytest.raises(VideoError, match="no frame"):
+        list(sample(write_avi(tmp_path / "a.avi", 0), 5))
+
+
+def test_missing(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        list(sample(tmp_path / "a.avi", 5))
+
+
+def test_broken_off(tmp_path):
+    path = write_avi(tmp_path / "a.avi", 100)
+    whole, warnings = path.read_bytes(), []
+    path.write_bytes(whole[:len(whole) // 2])
+    given = [number_of(image) for _, image in sample(path, 25, warnings)]
+    # The frame in which the file ends is shown with what is there of it.
+    assert 20 < len(given) < 80 and given[:-1] == list(range(len(given) - 1))
+    assert len(warnings) == 1 and re.fullmatch(r"broken off: its frames end at \d\.\d\d s of 4\.00 s", warnings[0])
+
+
+def test_whole_has_no_warning(tmp_path):
+    warnings = []
+    list(sample(write_avi(tmp_path / "a.avi", 30), 5, warnings))
+    list(sample(write_stamped(tmp_path / "a.mkv", VARIABLE), 5, warnings))
+    list(sample(write_stamped(tmp_path / "a.mp4", VARIABLE), 5, warnings))
+    assert warnings == []
+
+
+def test_grey_and_odd_sizes(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "grey.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 25, (161, 121), False)
+    for number in range(4):
+        writer.write(numbered(number, 121, 161)[:, :, 0].copy())
+    writer.release()
+    for path in (tmp_path / "grey.avi", write_avi(tmp_path / "odd.avi", 4, codec="MJPG", height=121, width=163)):
+        for number, (_, image) in enumerate(sample(path)):
+            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3
+            assert number_of(resize(image, 64)) == number and resize(image, 64).shape == (64, 64, 3)
+
+
+def test_resize_is_bilinear_and_averages_when_it_halves():
+    random = np.random.RandomState(0)
+    image = random.randint(0, 256, (240, 320, 3), np.uint8)
+    assert np.array_equal(resize(image, 256), cv2.resize(image, (256, 256), interpolation=cv2.INTER_LINEAR))
+    columns = np.zeros((512, 512, 3), np.uint8)
+    columns[:, ::4] = 200
+    assert np.all(resize(columns, 128) == 50)
+
+
+def test_decoder_is_quiet(tmp_path):
+    path = write_avi(tmp_path / "a.avi", 60)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2:] = np.random.RandomState(0).bytes(len(damaged) - len(damaged) // 2)
+    path.write_bytes(damaged)
+    (tmp_path / "b.avi").write_bytes(b"no video")
+    code = ("import sys; from rcnn.video import *; list(sample(sys.argv[1], 5))\n"
+            "try: list(sample(sys.argv[2], 5))\nexcept VideoError: pass")
+    done = subprocess.run([sys.executable, "-c", code, path, tmp_path / "b.avi"], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -1,0 +1,89 @@
+"""Small video files for tests: every frame carries its number, so that a test can see which frame it was given."""
+import struct
+from fractions import Fraction
+
+import av
+import cv2
+import numpy as np
+
+BITS = 8
+
+
+def numbered(number, height=120, width=160):
+    """Return an image (uint8 height x width x 3) that shows `number`, 0 to 255, as eight dark or bright columns."""
+    bits = [number >> bit & 1 for bit in range(BITS)]
+    columns = np.array(bits)[np.arange(width) * BITS // width]
+    return np.repeat(np.uint8(30 + 190 * columns)[None, :, None], height, axis=0).repeat(3, axis=2)
+
+
+def number_of(image):
+    """Return the number that an image of `numbered` shows, after any codec and resizing."""
+    columns = np.array_split(image.mean(axis=(0, 2)), BITS)
+    return sum(int(np.median(column) > 125) << bit for bit, column in enumerate(columns))
+
+
+def write_avi(path, count, rate=25, codec="XVID", height=120, width=160):
+    """Write frames 0 to count - 1 at a fixed rate, an MPEG-4 AVI as UCF-101's unless `codec` says otherwise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
+    assert writer.isOpened()
+    for number in range(count):
+        writer.write(numbered(number, height, width))
+    writer.release()
+    return path
+
+
+def write_stamped(path, stamps, base=Fraction(1, 1000), options=None):
+    """Write one frame at each time stamp; stamps: whole numbers, in units of `base` seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=1 / base, options=options)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 160, 120, "yuv420p", 4_000_000
+        stream.codec_context.time_base = base
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="bgr24")
+            frame.pts, frame.time_base = stamp, base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_packed(path, count):
+    """Write an AVI with packed B frames, as UCF-101's are: a B frame shares the chunk of the frame that is shown after it, and an
+    empty frame follows in a chunk of its own.
+    """
+    plain = write_stamped(path.with_suffix(".plain.avi"), range(count), Fraction(1, 25), {"bf": "1", "b_strategy": "0"})
+    with av.open(str(plain)) as container:
+        packets = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    plain.unlink()
+    picture, bidirectional = b"\x00\x00\x01\xb6", 2
+    kinds = [packet[packet.index(picture) + 4] >> 6 for packet in packets]
+    assert bidirectional in kinds
+    packed = []
+    for packet, kind in zip(packets, kinds):
+        if kind == bidirectional:
+            packed[-1] += packet
+            packed.append(picture + b"\x50\x7f")
+        else:
+            packed.append(packet)
+    mark = packed[0].index(picture)
+    packed[0] = packed[0][:mark] + b"\x00\x00\x01\xb2DivX503b1393p" + packed[0][mark:]
+    path.write_bytes(_avi(packed, 25, 160, 120))
+    return path
+
+
+def _avi(packets, rate, width, height):
+    """Return an AVI file of one XVID stream."""
+    main = struct.pack("<14I", 1_000_000 // rate, 0, 0, 0x10, len(packets), 0, 1, 0, width, height, 0, 0, 0, 0)
+    stream = b"vidsXVID" + struct.pack("<IHH8I4H", 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2 ** 32 - 1, 0, 0, 0, width, height)
+    image = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"XVID", width * height * 3, 0, 0, 0, 0)
+    header = b"hdrl" + _chunk(b"avih", main)
+    header += _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", image))
+    movie, index = b"movi", b""
+    for packet in packets:
+        index += b"00dc" + struct.pack("<III", 0x10 if not index else 0, len(movie), len(packet))
+        movie += _chunk(b"00dc", packet)
+    return _chunk(b"RIFF", b"AVI " + _chunk(b"LIST", header) + _chunk(b"LIST", movie) + _chunk(b"idx1", index))
+
+
+def _chunk(name, data):
+    return name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
