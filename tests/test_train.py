@@ -29,7 +29,8 @@ layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
   inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
 layer { name: "high/loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "high/loss" }
-layer { name: "high/accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "high/accuracy" include { phase: TEST } }
+layer { name: "high/accuracy" type: "Accuracy" bottom: "fc" bottom: "label" top: "high/accuracy"
+  include { phase: TEST } }
 """
 SLOW = 'layer { name: "slow" type: "Python" bottom: "data" python_param { module: "slow" layer: "Slow" } }'
 SLOW_MODULE = """
