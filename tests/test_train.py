@@ -126,6 +126,7 @@ def test_killed_and_resumed_is_as_undisturbed(train, capsys):
     process.kill()
     process.communicate()
     assert not Path("snap/tiny_iter_60.caffemodel").exists()
+    Path("net.prototxt").write_text(NET % "")
     capsys.readouterr()
     assert train() == 0
     assert "going on from snap/tiny_iter_20.solverstate" in capsys.readouterr().out
@@ -134,7 +135,7 @@ def test_killed_and_resumed_is_as_undisturbed(train, capsys):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_snapshots_and_stops(number):
+def test_ctrl_c_snapshots_and_stops(train, capsys, number):
     Path("net.prototxt").write_text(NET % SLOW)
     Path("solver.prototxt").write_text(SOLVER.replace("snapshot: 20", "snapshot: 1000"))
     process = start()
@@ -146,8 +147,9 @@ def test_ctrl_c_snapshots_and_stops(number):
     assert process.returncode == 130 and "run the same command" in output and "Traceback" not in output
     iteration, state = snapshots.newest("snap/tiny")
     assert 0 < iteration < 60
-    output = start().communicate()[0]
-    assert f"going on from {state}" in output
+    Path("net.prototxt").write_text(NET % "")
+    assert train() == 0
+    assert f"going on from {state}" in capsys.readouterr().out
     assert iterations() == list(range(0, 65, 5)) and snapshots.newest("snap/tiny")[0] == 60
 
 
@@ -216,6 +218,16 @@ def test_a_loss_that_is_not_finite_ends_it(train):
     assert snapshots.newest("snap/tiny") == (0, None)
 
 
+def test_weights_gone_bad_after_the_last_display_are_told(train):
+    Path("net.prototxt").write_text((NET % "").replace('"SoftmaxWithLoss" bottom: "fc" bottom: "label"',
+                                                       '"EuclideanLoss" bottom: "fc" bottom: "data"')
+                                    .replace("num_output: 3", "num_output: 4"))
+    Path("solver.prototxt").write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e9")
+                                       .replace("display: 5", "display: 1000"))
+    with pytest.raises(InputError, match="tiny_iter_60.caffemodel has numbers in layer fc that are not finite"):
+        train()
+
+
 def test_caffe_failing_is_one_line_with_its_log(train):
     Path("net.prototxt").write_text(NET % 'layer { name: "x" type: "NoSuch" bottom: "data" top: "x" }')
     with pytest.raises(InputError, match="Unknown layer type: NoSuch") as error:
@@ -253,6 +265,7 @@ def unlike_weights():
     ([], {"solver.prototxt": SOLVER + "snapshot_format: HDF5"}, "HDF5"),
     ([], {"solver.prototxt": SOLVER + 'weights: "gone.caffemodel"'}, "weights: no such file: gone.caffemodel"),
     ([], {"net.prototxt": None}, "net: no such file"),
+    ([], {"snap": ""}, "cannot write snap/tiny.caffe.log: File exists"),
     ([], {"net.prototxt": "name: 'empty'"}, "has no layer"),
     ([], {"net.prototxt": lmdb_net("gone.lmdb")}, "pairs of the training net reads gone.lmdb, but there is no LMDB"),
     ([], {"net.prototxt": lmdb_net("bad.lmdb"), "bad.lmdb/data.mdb": "no"}, "bad.lmdb, which is not an LMDB"),

@@ -39,7 +39,6 @@ def main():
     check_solver(args.solver, solver)
     prefix = Path(solver.snapshot_prefix)
     log = Path(args.log or f"{prefix}.jsonl")
-    prefix.parent.mkdir(parents=True, exist_ok=True)
     with locked(f"{prefix}.caffe.log") as caffe_log:
         if args.fresh:
             print(f"--fresh: removed {snapshots.discard(prefix)} snapshot files of {prefix}")
@@ -121,7 +120,12 @@ def search_path():
 @contextmanager
 def locked(path):
     """Yield a file open for appending lines that one training at a time can have; caffe holds it too while it lives."""
-    with open(path, "a", buffering=1, encoding="utf-8") as file:
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a", buffering=1, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"snapshot_prefix: cannot write {path}: {error.strerror}; mend the solver's") from None
+    with file:
         deadline = time.monotonic() + WAIT_FOR_LOCK
         while True:
             try:
@@ -223,8 +227,13 @@ def progress_bar(total, start):
 
 
 def report(models, log):
-    """Say where the results are.  models: {iteration: caffemodel}, newest first."""
+    """Say where the results are; InputError if the newest weights went bad after the last loss was shown.
+
+    models: {iteration: caffemodel}, newest first.
+    """
+    from rcnn.protos import read_weights
     for iteration, path in list(models.items())[:1]:
+        read_weights(path)
         print(f"weights of iteration {iteration}: {path}; log: {log}")
 
 
