@@ -1,0 +1,64 @@
+"""Running the command-line programs as a user does, and killing them."""
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rcnn.files import remove
+from rcnn.records import open_records, partial_path, read_manifest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def start(tool, *arguments, **options):
+    """Start tools/<tool>.py in a process group of its own; return the Popen."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)], env=environment, text=True,
+                            start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+
+
+def run(tool, *arguments):
+    """Run tools/<tool>.py; return (exit status, standard output, standard error)."""
+    process = start(tool, *arguments)
+    out, error = process.communicate(timeout=120)
+    assert "Traceback" not in error, error
+    return process.returncode, out, error
+
+
+def contents(path):
+    """Return (records, manifest) of a finished LMDB."""
+    with open_records(path) as records:
+        return dict(records), read_manifest(path)
+
+
+def kill_ten_times(tool, out, *arguments, seed):
+    """Build `out`, killing the program and its workers with SIGKILL at ten random moments of its life.
+
+    Where a build ends before its moment, its contents are yielded and the next begins anew; so are the last one's.
+    """
+    arguments = [*arguments, "--out", out]
+    chance, kills, landed = random.Random(seed), 0, 0
+    began = time.monotonic()
+    status, _, error = run(tool, *arguments)
+    assert status == 0, error
+    length = time.monotonic() - began
+    while kills < 10:
+        if out.exists():
+            yield contents(out)
+            remove(out)
+        process = start(tool, *arguments)
+        try:
+            process.communicate(timeout=chance.uniform(0, length))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            landed += (partial_path(out) / "data.mdb").exists()
+        assert process.returncode in (0, -signal.SIGKILL)
+    assert landed, "no kill came while the LMDB was being written"
+    status, _, error = run(tool, *arguments)
+    assert status == 0, error
+    yield contents(out)
