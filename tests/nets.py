@@ -1,0 +1,109 @@
+"""Generated nets in pycaffe: their data layers replaced, their parameters read and set by name."""
+import os
+
+import caffe
+import lmdb
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from rcnn import net, records
+from rcnn.googlenet import Classifier, Convolution, FullyConnected, Pooling
+
+SLIM = dict(width=0.125, size=64, classes=5)
+
+
+class Tiny(net.Model):
+    """The network of reference.py, made by the code that makes GoogLeNet-RCNN."""
+
+    def layers(self):
+        return [Convolution("one/5x5", "frame", 4, 5, stride=2, pad=2, temporal_kernel=self.conv1_temporal_kernel),
+                Pooling("one/pool", "one/5x5", "MAX", 3, 2),
+                Classifier("one/classifier", "one/pool", "low"),
+                Convolution("two/3x3", "one/pool", 5, 3, pad=1, temporal_kernel=3),
+                FullyConnected("three/fc", "two/3x3", 6, pretrained=False),
+                Classifier("three/classifier", "three/fc", "high")]
+
+
+def fed(message, model, batch, **fields):
+    """Return the net with Input layers "previous/frame", "frame" and "label" for its data layers, and NetParameter fields set."""
+    fed_net = caffe_pb2.NetParameter(name=message.name, **fields)
+    tops = {top for layer in message.layer for top in layer.top} & {"previous/frame", "frame", "label"}
+    for top in sorted(tops):
+        shape = [batch] if top == "label" else [batch, model.channels, model.size, model.size]
+        layer = fed_net.layer.add(name=top, type="Input", top=[top])
+        layer.input_param.shape.add(dim=shape)
+    fed_net.layer.extend(layer for layer in message.layer if layer.type not in ("Data", "Python", "Slice", "Silence"))
+    return fed_net
+
+
+def build(message, folder, phase=caffe.TRAIN, weights=None):
+    """Write a NetParameter into the folder and return it as a caffe.Net; weights: a caffemodel's path."""
+    path = folder / "net.prototxt"
+    path.write_text(text_format.MessageToString(message))
+    return caffe.Net(str(path), phase) if weights is None else caffe.Net(str(path), phase, weights=str(weights))
+
+
+def by_name(caffe_net, diff=False):
+    """Return {"<layer>/weight" | "/bias" | "/temporal" | "/temporal_bias": values}, float32 copies, of frame t's tower.
+
+    Towers share what is shared, so the other tower's layers have nothing more.
+    """
+    named = {}
+    for layer, blobs in caffe_net.params.items():
+        if layer.startswith(net.PREVIOUS):
+            continue
+        endings = ("", "_bias") if layer.endswith("/temporal") else ("/weight", "/bias")
+        for ending, blob in zip(endings, blobs):
+            named[layer + ending] = (blob.diff if diff else blob.data).copy()
+    return named
+
+
+def blob_of(caffe_net, name):
+    """Return the caffe Blob of a name of `by_name`."""
+    if name.endswith("/temporal"):
+        return caffe_net.params[name][0]
+    if name.endswith("/temporal_bias"):
+        return caffe_net.params[name[:-len("_bias")]][1]
+    layer, part = name.rsplit("/", 1)
+    return caffe_net.params[layer][part == "bias"]
+
+
+def randomize(caffe_net, generator, scale=0.3):
+    """Give every parameter values from a normal distribution of standard deviation `scale`."""
+    for name in by_name(caffe_net):
+        blob = blob_of(caffe_net, name)
+        blob.data[...] = generator.normal(0, scale, blob.data.shape)
+
+
+def images(generator, number, side=40, symmetric=False):
+    """Return smooth uint8 number x side x side x 3 images; symmetric: each its own mirror image."""
+    rows, columns = np.mgrid[:side, :side] / side
+    if symmetric:
+        columns = np.abs(columns - (side - 1) / side / 2)
+    waves, shifts = generator.uniform(1, 4, (number, 2, 1, 1, 3)), generator.uniform(0, 6, (number, 1, 1, 3))
+    return (127 + 100 * np.sin(waves[:, 0] * rows[..., None] * 2 + waves[:, 1] * columns[..., None] * 2 + shifts)).astype(np.uint8)
+
+
+def write_pairs(path, previous, frames, labels, encoding="raw"):
+    """Write a pairs LMDB of uint8 N x H x W x 3 frames; return its path as text."""
+    with lmdb.open(os.fspath(path), map_size=1 << 28) as environment, environment.begin(write=True) as transaction:
+        for position, pair in enumerate(zip(previous, frames, labels)):
+            record = records.encode_pair(*pair[:2], int(pair[2]), encoding, quality=100)
+            transaction.put(records.pair_key(position, "v_Test_g01_c01", 1), record)
+    return os.fspath(path)
+
+
+def solver(folder, message, iterations=10, test=None, **options):
+    """Write the net and a solver of `rcnn.net` into the folder; return the pycaffe solver (CPU)."""
+    (folder / "train.prototxt").write_text(text_format.MessageToString(message))
+    (folder / "test.prototxt").write_text(text_format.MessageToString(test or message))
+    parameter = net.solver(folder / "train.prototxt", folder / "test.prototxt", folder / "snapshot", iterations, 1, **options)
+    (folder / "solver.prototxt").write_text(text_format.MessageToString(parameter))
+    return caffe.SGDSolver(str(folder / "solver.prototxt"))
+
+
+def largest_difference(one, other):
+    """Return the largest difference of two arrays, over the largest magnitude of the second."""
+    other = np.asarray(other, np.float64)
+    return np.abs(np.asarray(one, np.float64) - other).max() / max(np.abs(other).max(), 1e-30)
