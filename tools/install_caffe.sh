@@ -203,7 +203,7 @@ source_from_debian() {
     mkdir -p "$apt/parts" "$apt/lists/partial" "$apt/cache/archives/partial"
     "$python" "$root/tools/caffe/debian_source.py" "$suite" >"$apt/parts/$suite.sources" 2>>"$log"
     [[ -s $apt/parts/$suite.sources ]] || return 1
-    logged "${private[@]}" update || return 1
+    logged "${private[@]}" update || true # one mirror of several may lack the suite
     (cd "$apt" && logged "${private[@]}" source --download-only caffe) || return 1
     (cd "$apt" && sha256sum --status -c <<<"$archive_sha256  $(echo caffe_*.orig.tar.gz)") 2>>"$log" || return 1
     mkdir "$1"
