@@ -1,5 +1,7 @@
 """One crop and one mirror for both frames of a pair (Sec. 3.2)."""
 import json
+import sys
+from contextlib import contextmanager
 
 import caffe
 import numpy as np
@@ -30,38 +32,43 @@ class PairAugment(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        options = _options(self.param_str)
+        with _spoken():
+            options = _options(self.param_str)
+            if len(bottom) != 1 or len(top) not in (1, 2):
+                raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
         self.size = options["size"]
         self.mean = np.asarray(options["mean"], np.float32).reshape(3, 1, 1)
         self.scale = np.float32(options["scale"])
         self.together = options["together"]
         self.generator = np.random.default_rng(options["seed"])
-        if len(bottom) != 1 or len(top) not in (1, 2):
-            raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
 
     def reshape(self, bottom, top):
         number, channels, height, width = bottom[0].shape
-        if channels != 3 or height % 2:
-            raise InputError(f"PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not {tuple(bottom[0].shape)}; "
-                             "is the LMDB one of `build_pairs.py --encoding jpeg`?")
-        crops.positions(height // 2, width, self.size)
-        for blob in top:
-            blob.reshape(number, channels, self.size, self.size)
+        with _spoken():
+            if channels != 3 or height % 2:
+                raise InputError(f"PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not {tuple(bottom[0].shape)}; "
+                                 "is the LMDB one of `build_pairs.py --encoding jpeg`?")
+            crops.positions(height // 2, width, self.size)
+        for index in range(len(top)):
+            top[index].reshape(number, channels, self.size, self.size)
 
     def forward(self, bottom, top):
         pairs = bottom[0].data
         height, width = pairs.shape[2] // 2, pairs.shape[3]
+        frames = {1: top[len(top) - 1].data}
+        if len(top) == 2:
+            frames[0] = top[0].data
         for row, pair in enumerate(pairs):
             place = self._place(height, width)
-            for index, blob in zip((1, 0), reversed(top)):
+            for index, out in frames.items():
                 if index == 0 and not self.together:
                     place = self._place(height, width)
                 frame = pair[:, index * height:(index + 1) * height].transpose(1, 2, 0)
                 crop = crops.cut(frame, *place[:2], self.size, place[2]).transpose(2, 0, 1)
-                np.subtract(crop, self.mean, out=blob.data[row])
+                np.subtract(crop, self.mean, out=out[row])
         if self.scale != 1:
-            for blob in top:
-                blob.data[...] *= self.scale
+            for out in frames.values():
+                out *= self.scale
 
     def backward(self, top, propagate_down, bottom):
         pass
@@ -70,6 +77,16 @@ class PairAugment(caffe.Layer):
         if self.phase == caffe.TRAIN:
             return crops.draw(self.generator, height, width, self.size)
         return *crops.positions(height, width, self.size)[0], False
+
+
+@contextmanager
+def _spoken():
+    """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised."""
+    try:
+        yield
+    except InputError as error:
+        print(error, file=sys.stderr, flush=True)
+        raise
 
 
 def _options(text):

@@ -30,7 +30,7 @@ class Model:
     combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the weights of the
     pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
     temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.
-    filler: of every weight that is not copied; bias: the constant every spatial bias starts at.
+    filler: of every spatial weight that is not copied; temporal_filler: of What; bias: the constant every spatial bias starts at.
     """
     classes: int = 101
     width: float = 1.0
@@ -41,6 +41,7 @@ class Model:
     combine: str = "average"
     temporal_bias: bool = False
     filler: str = "xavier"
+    temporal_filler: str = "xavier"
     bias: float = 0.2
 
     def __post_init__(self):
@@ -131,11 +132,12 @@ def deploy_rcnn_r(model, batch=1):
 
 
 def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *, rate=0.01, final_rate=0.01, momentum=0.9,
-           weight_decay=0.0002, iter_size=1, display=40, test_interval=1000, snapshot=1000, seed=None):
+           weight_decay=0.0002, iter_size=1, display=40, test_interval=1000, snapshot=1000, seed=None, clip_gradients=None):
     """Return the SolverParameter of Sec. 3.1: SGD with an exponentially falling rate.
 
     train_net, test_net, snapshot_prefix: paths, relative to the folder that Caffe runs in.  final_rate: the share of `rate` left
     after the last of `iterations`.  iter_size: how many batches make one update.  test_iterations: batches a test.
+    clip_gradients: the largest Euclidean norm of all gradients together; None does not clip.
     """
     parameter = caffe_pb2.SolverParameter(
         train_net=str(train_net), test_iter=[test_iterations], test_interval=test_interval, test_initialization=False,
@@ -145,6 +147,8 @@ def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *,
     parameter.test_net.append(str(test_net))
     if seed is not None:
         parameter.random_seed = seed
+    if clip_gradients is not None:
+        parameter.clip_gradients = clip_gradients
     return parameter
 
 
@@ -197,19 +201,20 @@ class _Tower:
     def _recurrent(self, layer):
         net, name = self.net, self.prefix + layer.name
         net[name] = spatial = self._weighted(
-            layer, self[layer.bottom], bias_filler=dict(type="constant", value=self.model.bias),
+            layer, self[layer.bottom], weight_filler=dict(type=self.model.filler), bias_filler=dict(type="constant", value=self.model.bias),
             **self._spatial_param(layer.name, layer.pretrained))
         if self.previous is not None:
             spatial.fn.params["name"] = name
             net[name + "/spatial"] = spatial
             net[name + "/temporal"] = temporal = self._weighted(
-                layer.temporal(), self.previous[layer.name], **self._temporal_param())
+                layer.temporal(), self.previous[layer.name], weight_filler=dict(type=self.model.temporal_filler),
+                **self._temporal_param())
             halves = dict(coeff=[0.5, 0.5]) if self.model.combine == "average" else {}
             net[name] = L.Eltwise(spatial, temporal, name=name + "/sum", operation=P.Eltwise.SUM, **halves)
         net["/relu_".join(name.replace("_s2", "").rsplit("/", 1))] = L.ReLU(net[name], in_place=True)
 
     def _weighted(self, layer, bottom, **options):
-        options.update(num_output=layer.channels, weight_filler=dict(type=self.model.filler))
+        options["num_output"] = layer.channels
         if isinstance(layer, googlenet.FullyConnected):
             return L.InnerProduct(bottom, **options)
         return L.Convolution(bottom, kernel_size=layer.kernel, stride=layer.stride, pad=layer.pad, **options)

@@ -1,0 +1,93 @@
+"""The sets of prototxt that are in the repository: the paper's on UCF-101, and the demo's."""
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import wrap
+
+from google.protobuf import text_format
+
+from rcnn import net
+from rcnn.net import TEST, TRAIN, Data, Learning, Model
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides one set of nets and solvers.
+
+    folder: where its prototxt go.  snapshots: folder of its weights; Caffe wants it to exist.  Iterations are updates, and a test is
+    `test_iterations` batches.  rate falls exponentially to final_rate times itself (Sec. 3.1).  note: what a reader should know.
+    """
+    folder: str
+    snapshots: str
+    train_pairs: str
+    test_pairs: str
+    model: Model = Model()
+    data: Data = Data("")
+    learning: Learning = Learning()
+    cnn_iterations: int = 20000
+    stage1_iterations: int = 10000
+    iterations: int = 30000
+    rate: float = 0.01
+    final_rate: float = 0.01
+    iter_size: int = 1
+    test_iterations: int = 60
+    test_interval: int = 1000
+    snapshot: int = 1000
+    seed: int = None
+    clip_gradients: float = None
+    note: str = field(default="", repr=False)
+
+
+UCF101 = Recipe(folder="prototxt", snapshots="snapshots", train_pairs="data/ucf101/pairs_train01.lmdb",
+                test_pairs="data/ucf101/pairs_test01.lmdb")
+
+DEMO = Recipe(folder="prototxt/demo", snapshots="demo/snapshots", train_pairs="demo/pairs_train.lmdb",
+              test_pairs="demo/pairs_test.lmdb", model=Model(classes=12, width=0.25, size=64))
+
+
+def files(recipe):
+    """Return {path: text} of a recipe's nets and solvers; paths are relative to the repository's root."""
+    return {**_nets(recipe), **_solvers(recipe)}
+
+
+def _nets(recipe):
+    model, learning = recipe.model, recipe.learning
+    train, test = (_data(recipe, source) for source in (recipe.train_pairs, recipe.test_pairs))
+    stage1 = Learning(1, learning.spatial_rate, learning.previous_loss, learning.cut_gradient)
+    calls = {
+        "cnn_train": (net.cnn, model, train, TRAIN), "cnn_test": (net.cnn, model, test, TEST),
+        "rcnn_r_stage1_train": (net.rcnn_r, model, train, TRAIN, stage1),
+        "rcnn_r_train": (net.rcnn_r, model, train, TRAIN, learning), "rcnn_r_test": (net.rcnn_r, model, test, TEST, learning),
+        "deploy_cnn": (net.deploy_cnn, model), "deploy_rcnn_r": (net.deploy_rcnn_r, model),
+    }
+    return {_path(recipe, name): _text(recipe, call, *arguments) for name, (call, *arguments) in calls.items()}
+
+
+def _solvers(recipe):
+    runs = {"cnn": ("cnn_train", "cnn_test", recipe.cnn_iterations),
+            "rcnn_r_stage1": ("rcnn_r_stage1_train", "rcnn_r_test", recipe.stage1_iterations),
+            "rcnn_r": ("rcnn_r_train", "rcnn_r_test", recipe.iterations)}
+    options = {name: getattr(recipe, name) for name in ("rate", "final_rate", "iter_size", "test_interval", "snapshot", "seed",
+                                                         "clip_gradients")}
+    return {_path(recipe, "solver_" + name): _text(
+        recipe, net.solver, _path(recipe, train), _path(recipe, test), f"{recipe.snapshots}/{name}", iterations,
+        recipe.test_iterations, **options) for name, (train, test, iterations) in runs.items()}
+
+
+def _data(recipe, source):
+    data = recipe.data
+    return Data(source, data.batch, data.encoding, data.mean, data.scale, recipe.seed, data.together)
+
+
+def _path(recipe, name):
+    return (Path(recipe.folder) / f"{name}.prototxt").as_posix()
+
+
+def _text(recipe, call, *arguments, **options):
+    written = [{TRAIN: "TRAIN", TEST: "TEST"}[value] if call in (net.cnn, net.rcnn_r) and isinstance(value, int) else repr(value)
+               for value in arguments]
+    written += [f"{name}={value!r}" for name, value in options.items()]
+    head = ["Made by tools/make_prototxt.py; do not edit. It is what this call returns:",
+            *wrap(f"rcnn.net.{call.__name__}({', '.join(written)})", 110, subsequent_indent="    ", break_long_words=False)]
+    if recipe.note:
+        head += wrap(recipe.note, 110)
+    return "".join(f"# {line}\n" for line in head) + "\n" + text_format.MessageToString(call(*arguments, **options))

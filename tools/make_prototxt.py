@@ -1,0 +1,113 @@
+"""Write every net and solver as prototxt, from rcnn/net.py.
+
+    python tools/make_prototxt.py                 # prototxt/ (the paper's, for UCF-101) and prototxt/demo/
+    python tools/make_prototxt.py --check         # change nothing; fail if a file there is not what this would write
+
+A set of your own, here for 24 classes on a GPU with little memory (two batches of 32 make one update):
+
+    python tools/make_prototxt.py --out prototxt/mine --classes 24 --batch 32 --iter-size 2 \\
+        --train-pairs data/mine/pairs_train.lmdb --test-pairs data/mine/pairs_test.lmdb
+
+Each file's head says which call made it.  Never edit one: give the option here, and make it again.
+"""
+import argparse
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+from rcnn import recipes
+from rcnn.command import parser, positive, positive_real, run
+from rcnn.files import InputError, write_text
+
+
+def main():
+    args = arguments()
+    if args.out is None:
+        if given := [name for name in vars(args) if name not in ("out", "check") and getattr(args, name) is not None]:
+            raise InputError(f"--{given[0].replace('_', '-')} makes another set: say where with --out")
+        files = {**recipes.files(recipes.UCF101), **recipes.files(recipes.DEMO)}
+    else:
+        files = recipes.files(recipe(args))
+    if args.check:
+        return check(files)
+    for path, text in files.items():
+        write_text(path, text)
+    print(f"{len(files)} files written under {', '.join(sorted({str(Path(path).parent) for path in files}))}")
+
+
+def recipe(args):
+    """Return the UCF-101 recipe with what the arguments change."""
+    given = {name: value for name, value in vars(args).items() if value is not None}
+
+    def changed(part):
+        return replace(part, **{field.name: given[field.name] for field in fields(part) if field.name in given})
+
+    base = recipes.UCF101
+    return replace(changed(base), folder=str(args.out), model=changed(base.model), data=changed(base.data),
+                   learning=changed(base.learning))
+
+
+def check(files):
+    """Print each file that is missing or differs and return how many do, at most 1."""
+    stale = [path for path, text in files.items() if not Path(path).is_file() or Path(path).read_text() != text]
+    known = {Path(path) for path in files}
+    stray = [str(path) for folder in {path.parent for path in known} for path in sorted(folder.glob("*.prototxt"))
+             if path not in known]
+    for path in stale:
+        print(f"{path} is not what tools/make_prototxt.py writes; run it again", file=sys.stderr)
+    for path in stray:
+        print(f"{path} is made by nothing; remove it", file=sys.stderr)
+    return int(bool(stale or stray))
+
+
+def flag(text):
+    """An argparse type: yes or no."""
+    if text not in ("yes", "no"):
+        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
+    return text == "yes"
+
+
+def arguments():
+    options = parser(__doc__)
+    options.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be")
+    options.add_argument("--out", type=Path, help="folder for a set of your own; every option below needs it")
+
+    def option(name, *args, **kwargs):
+        options.add_argument(name, *args, **kwargs)
+
+    option("--train-pairs", help="pairs LMDB to train on")
+    option("--test-pairs", help="pairs LMDB to test on while training")
+    option("--encoding", choices=("jpeg", "raw"), help="how the pairs are stored")
+    option("--snapshots", help="folder that training writes its weights to")
+    option("--classes", type=positive)
+    option("--width", type=positive_real, help="multiplies the channels of every layer")
+    option("--size", type=positive, help="side of the network's input in pixels")
+    option("--batch", type=positive, help="pairs a forward pass")
+    option("--iter-size", type=positive, help="forward passes an update")
+    option("--cnn-iterations", type=positive, help="updates of the single-frame net")
+    option("--iterations", type=positive, help="updates of stage 2")
+    option("--stage1-iterations", type=positive, help="updates of stage 1")
+    option("--rate", type=positive_real, help="learning rate at the start")
+    option("--final-rate", type=positive_real, help="share of --rate that is left at the end")
+    option("--clip-gradients", type=positive_real, help="largest norm of the gradients; the paper does not clip")
+    option("--test-iterations", type=positive, help="batches a test while training")
+    option("--test-interval", type=positive, help="updates between tests")
+    option("--snapshot", type=positive, help="updates between snapshots")
+    option("--seed", type=int, help="of Caffe's and the crops' random numbers")
+    option("--scale", type=positive_real, help="multiplies the input after the mean is taken off")
+    option("--combine", choices=("average", "sum"), help="sum needs init_weights.py --combine sum")
+    option("--previous-loss", type=flag, metavar="yes|no", help="a loss on frame t-1 too")
+    option("--cut-gradient", type=flag, metavar="yes|no", help="no gradient into frame t-1 (Eq. 6)")
+    option("--temporal-bias", type=flag, metavar="yes|no", help="a bias in the temporal parts")
+    option("--high-rnn", type=flag, metavar="yes|no", help="an RNN layer of 1024 under the high classifier")
+    option("--conv1-temporal-kernel", type=positive, help="side of conv1's temporal kernel, odd")
+    option("--together", type=flag, metavar="yes|no", help="one crop and mirror for both frames of a pair")
+    option("--spatial-rate", type=positive_real, help="lr_mult of the spatial weights in stage 2; a temporal one has 1")
+    option("--filler", choices=("xavier", "msra"), help="of every spatial weight that is not copied")
+    option("--temporal-filler", choices=("xavier", "msra"), help="of every temporal weight")
+    option("--bias", type=float, help="what the spatial biases start at")
+    return options.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
