@@ -201,7 +201,8 @@ class _Tower:
     def _recurrent(self, layer):
         net, name = self.net, self.prefix + layer.name
         net[name] = spatial = self._weighted(
-            layer, self[layer.bottom], weight_filler=dict(type=self.model.filler), bias_filler=dict(type="constant", value=self.model.bias),
+            layer, self[layer.bottom], weight_filler=dict(type=self.model.filler),
+            bias_filler=dict(type="constant", value=self.model.bias),
             **self._spatial_param(layer.name, layer.pretrained))
         if self.previous is not None:
             spatial.fn.params["name"] = name

@@ -81,7 +81,7 @@ class Demo:
         start = snapshots / "start.caffemodel"
         self.step("CNN, single frames", "train.py", "--solver", folder / "solver_cnn.prototxt")
         self.step("starting weights", "init_weights.py", "--net", folder / "deploy_rcnn_r.prototxt", "--weights",
-                  self.weights("cnn"), "--out", start, "--seed", self.seed)
+                  self.weights("cnn"), "--out", start, "--unhalved", "--seed", self.seed)
         self.step("RCNN-r, stage 1", "train.py", "--solver", folder / "solver_rcnn_r_stage1.prototxt", "--weights", start)
         self.step("RCNN-r, stage 2", "train.py", "--solver", folder / "solver_rcnn_r.prototxt", "--weights",
                   self.weights("rcnn_r_stage1"))

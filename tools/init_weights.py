@@ -6,7 +6,8 @@
 --net is the deploy net of the model to train: it has every parameter and filler of its training nets, and needs no LMDB to be built.
 --weights is BVLC's GoogLeNet, a CNN of our own or an RCNN's snapshot.  What it lacks (temporal parts, classifiers for video) starts as
 the net's fillers make it from --seed.  A net that adds its two parts (--combine sum) starts from half of the W and b of every layer
-that has a temporal part; one that averages them starts from W and b as they are.
+that has a temporal part; one that averages them starts from W and b as they are.  --unhalved takes them as they are for a sum too,
+which fits temporal parts that start at zero.
 
 Every parameter is listed: copied, halved, fresh (with its filler), or unused, which only the weights have.  A shape that differs
 is an error.  OUT is complete or not there.
@@ -24,6 +25,7 @@ def main():
     options.add_argument("--out", required=True, help="caffemodel to write")
     options.add_argument("--combine", choices=("average", "sum"), default=None,
                          help="how the net combines the parts of Eq. 3; it says so itself, and another one here is an error")
+    options.add_argument("--unhalved", action="store_true", help="do not halve W and b for a net that adds its parts")
     options.add_argument("--fresh", nargs="+", default=[], metavar="LAYER", help="layers to leave at their fillers all the same")
     options.add_argument("--seed", type=int, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
@@ -35,7 +37,7 @@ def main():
     if args.combine not in (None, combine):
         raise InputError(f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option out, or "
                          f"make the net with --combine {args.combine}")
-    rows = weights.copy(net, message, source, combine, args.fresh)
+    rows = weights.copy(net, message, source, "average" if args.unhalved else combine, args.fresh)
     try:
         with replacing(args.out) as part:
             net.save(str(part))

@@ -104,7 +104,7 @@ def arguments():
     option("--together", type=flag, metavar="yes|no", help="one crop and mirror for both frames of a pair")
     option("--spatial-rate", type=positive_real, help="lr_mult of the spatial weights in stage 2; a temporal one has 1")
     option("--filler", choices=("xavier", "msra"), help="of every spatial weight that is not copied")
-    option("--temporal-filler", choices=("xavier", "msra"), help="of every temporal weight")
+    option("--temporal-filler", choices=("xavier", "msra", "constant"), help="of every temporal weight; constant is 0")
     option("--bias", type=float, help="what the spatial biases start at")
     return options.parse_args()
 
