@@ -80,21 +80,21 @@ def by_layer(weights):
     return found
 
 
-def copy(net, message, weights, combine, fresh=()):
+def copy(net, message, weights, fresh=(), unhalved=False):
     """Copy parameters by layer name from a caffemodel into a net; return a list of Blob, the net's in its order, then unused ones.
 
-    net, message: of `build`.  weights: the caffemodel's NetParameter.  combine: "sum" halves W and b of every layer that has a
-    temporal part, unless the source is an RCNN itself; "average" and None (the net has no temporal parts) copy all as it is.
-    fresh: names of layers that keep their fillers' values though the source has them.
+    net, message: of `build`.  weights: the caffemodel's NetParameter.  fresh: names of layers that keep their fillers' values though
+    the source has them.  A net that sums the parts of Eq. 3 gets half of W and b in every layer that has a temporal part (Sec. 3.1),
+    unless the source is an RCNN itself or `unhalved`; one that averages them, or has no temporal parts, gets all as it is.
 
     Raises InputError where the source has no layer of the net, a parameter's shape or number differs, `fresh` names no layer of
     the net, or the source is an RCNN that combines otherwise.  The net may then be partly filled.
     """
     source = by_layer(weights)
     layers = {layer.name: layer for layer in message.layer}
-    of_rcnn = combination(weights)
+    combine, of_rcnn = combination(message), combination(weights)
     if combine is not None and of_rcnn not in (None, combine):
-        raise InputError(f"weights: they are of an RCNN with --combine {of_rcnn}, the net has {combine}; make both the same")
+        raise InputError(f"weights: they are of an RCNN made with --combine {of_rcnn}, the net has {combine}; make both the same")
     for name in fresh:
         if name not in net.params:
             raise InputError(f"--fresh: the net has no layer {name} with parameters")
@@ -106,7 +106,7 @@ def copy(net, message, weights, combine, fresh=()):
             rows = [Blob(FRESH, plain, part, tuple(blob.shape), _filler(layers[name], part)) for part, blob in enumerate(blobs)]
         else:
             used.add(plain)
-            halve = combine == "sum" and of_rcnn is None and f"{plain}/temporal" in net.params
+            halve = combine == "sum" and of_rcnn is None and not unhalved and f"{plain}/temporal" in net.params
             _fill(plain, blobs, given, 0.5 if halve else 1.0)
             rows = [Blob(HALVED if halve else COPIED, plain, part, tuple(blob.shape)) for part, blob in enumerate(blobs)]
         report[plain] = rows
@@ -116,6 +116,13 @@ def copy(net, message, weights, combine, fresh=()):
     rows = [row for name in report for row in report[name]]
     return rows + [Blob(UNUSED, name, part, tuple(_dims(blob)))
                    for name, blobs in source.items() if name not in used for part, blob in enumerate(blobs)]
+
+
+def fits(shape, blob):
+    """Return whether a BlobProto has a shape (tuple), by Caffe's rule (Blob::ShapeEquals): old ones count dimensions from the end."""
+    if _is_old(blob):
+        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(_dims(blob))
+    return shape == tuple(_dims(blob))
 
 
 def table(rows):
@@ -137,19 +144,12 @@ def _fill(name, blobs, given, factor):
                          f"model, or leave the layer at its filler with --fresh {name}")
     for part, (blob, other) in enumerate(zip(blobs, given)):
         values = blob_values(other)
-        if not _fits(tuple(blob.shape), other) or values.size != blob.count:
+        if not fits(tuple(blob.shape), other) or values.size != blob.count:
             part = PARTS[part] if part < len(PARTS) else part
             raise InputError(f"layer {name}: {part} is {_text(_dims(other))} in the weights and {_text(blob.shape)} in the net; "
                              "give a net of the same width, input size and classes, or leave the layer at its filler "
                              f"with --fresh {name}")
         blob.data[...] = (values.astype(np.float32) * np.float32(factor)).reshape(blob.shape)
-
-
-def _fits(shape, blob):
-    """Return whether a BlobProto has a shape, by Caffe's rule (Blob::ShapeEquals): old ones count dimensions from the end."""
-    if _is_old(blob):
-        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(_dims(blob))
-    return shape == tuple(_dims(blob))
 
 
 def _is_old(blob):

@@ -37,7 +37,7 @@ def main():
     if args.combine not in (None, combine):
         raise InputError(f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option out, or "
                          f"make the net with --combine {args.combine}")
-    rows = weights.copy(net, message, source, "average" if args.unhalved else combine, args.fresh)
+    rows = weights.copy(net, message, source, args.fresh, args.unhalved)
     try:
         with replacing(args.out) as part:
             net.save(str(part))
