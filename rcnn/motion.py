@@ -6,6 +6,7 @@ with equal chance, so at each time it is spread alike whatever the movement, and
 No class is another one's mirror image: left and right are one movement, and so are both ways to spin.
 """
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -13,13 +14,13 @@ import numpy as np
 WIDTH, HEIGHT, FPS = 320, 240, 25
 APPEARANCES = ("Flowers", "Crates", "Wheels")
 MOVEMENTS = ("Up", "Down", "Sideways", "In", "Out", "Spin", "Still")
-SMALLEST, LARGEST = 22.0, 62.0  # radius in pixels
-OBJECTS = 9
+SMALLEST, LARGEST = 30.0, 66.0  # radius in pixels
+OBJECTS = 1
 PATCH = 128
 
 # per second, smallest and largest: a share of the path's length (places, sizes) or a turn (angles)
-SPEEDS = {"Up": (0.22, 0.34), "Down": (0.22, 0.34), "Sideways": (0.22, 0.34), "In": (0.9, 1.3), "Out": (0.9, 1.3), "Spin": (0.3, 0.5),
-          "Still": (0.0, 0.0)}
+SPEEDS = {"Up": (0.6, 0.9), "Down": (0.6, 0.9), "Sideways": (0.6, 0.9), "In": (0.9, 1.3), "Out": (0.9, 1.3),
+          "Spin": (0.3, 0.5), "Still": (0.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ def draw_motion(movement, generator):
             "Out": Motion(size=-speed), "Spin": Motion(angle=either * speed), "Still": Motion()}[movement]
 
 
+def draw_states(movement, seconds, generator):
+    """Draw the states of one video: float64 frames x OBJECTS x 4 (x, y, size, angle), shares (0 to 1) of their paths."""
+    start = generator.random((OBJECTS, 4))
+    motion = draw_motion(movement, generator)
+    velocity = np.array([motion.x, motion.y, motion.size, motion.angle])
+    numbers = np.arange(round(seconds * FPS))[:, None, None]
+    return (start + velocity * numbers / FPS) % 1.0
+
+
 def frames(appearance, movement, seconds, generator):
     """Yield the frames of one video, uint8 HEIGHT x WIDTH x 3 BGR, FPS of them a second.
 
@@ -46,12 +56,9 @@ def frames(appearance, movement, seconds, generator):
     """
     background = _background(generator)
     patches = [_patch(appearance, generator) for _ in range(OBJECTS)]
-    states = generator.random((OBJECTS, 4))
-    motion = draw_motion(movement, generator)
-    velocity = np.array([motion.x, motion.y, motion.size, motion.angle])
-    for number in range(round(seconds * FPS)):
+    for states in draw_states(movement, seconds, generator):
         frame = background.copy()
-        for patch, state in zip(patches, (states + velocity * number / FPS) % 1.0):
+        for patch, state in zip(patches, states):
             _paint(frame, patch, *state)
         yield np.clip(frame, 0, 255).astype(np.uint8)
 
@@ -89,15 +96,21 @@ def _patch(appearance, generator):
 
 
 def _paint(frame, patch, x, y, size, angle):
-    """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths."""
+    """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths.
+
+    A patch that crosses the frame's edge comes in again at the opposite one.
+    """
     radius = SMALLEST * (LARGEST / SMALLEST) ** size
-    opacity = min(1.0, 5 * min(size, 1 - size))
-    center_x, center_y = (share * (side + 2 * LARGEST) - LARGEST for share, side in ((x, WIDTH), (y, HEIGHT)))
+    opacity = min(1.0, 0.3 + 7 * min(size, 1 - size))
+    for across, down in product((-1, 0, 1), repeat=2):
+        _paint_once(frame, patch, (x + across) * WIDTH, (y + down) * HEIGHT, radius, opacity, 2 * np.pi * angle)
+
+
+def _paint_once(frame, patch, center_x, center_y, radius, opacity, turn):
     left, right = max(0, int(center_x - radius) - 1), min(WIDTH, int(center_x + radius) + 2)
     top, bottom = max(0, int(center_y - radius) - 1), min(HEIGHT, int(center_y + radius) + 2)
     if left >= right or top >= bottom:
         return
-    turn = 2 * np.pi * angle
     cosine, sine = np.cos(turn) * PATCH / 2 / radius, np.sin(turn) * PATCH / 2 / radius
     to_patch = np.array([[cosine, sine, 0], [-sine, cosine, 0]])
     to_patch[:, 2] = PATCH / 2 - 0.5 + to_patch[:, :2] @ (left - center_x, top - center_y)

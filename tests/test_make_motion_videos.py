@@ -1,0 +1,161 @@
+"""tools/make_motion_videos.py: the files and lists it makes, made again, interrupted, and what it refuses."""
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from runs import ROOT, run, start
+
+from rcnn import lists, motion, video
+
+SMALL = ("--appearances", "Flowers", "--movements", "Up", "Still", "--groups", 4, "--clips", 1, "--seconds", 0.4)
+
+
+def files(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder of eight videos, and what making it printed."""
+    folder = tmp_path_factory.mktemp("motion") / "videos"
+    status, out, error = run("make_motion_videos", "--out", folder, *SMALL, "--splits", 4)
+    assert status == 0, error
+    return folder, out
+
+
+def test_it_is_laid_out_as_ucf101(made):
+    folder, out = made
+    names = [f"{name}/v_{name}_g{group:02d}_c01.avi" for name in ("FlowersStill", "FlowersUp") for group in range(1, 5)]
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.avi")) == sorted(names)
+    classes = lists.read_classes(folder / "lists/classInd.txt")
+    assert classes == ["FlowersStill", "FlowersUp"]
+    for split, tested in ((1, "g04"), (2, "g03"), (3, "g02"), (4, "g01")):
+        train = lists.read_list(folder / f"lists/trainlist{split:02d}.txt", classes)
+        test = lists.read_list(folder / f"lists/testlist{split:02d}.txt", classes)
+        assert sorted(listed.file for listed in train + test) == sorted(names)
+        assert {listed.name.split("_")[2] for listed in test} == {tested}
+        assert tested not in {listed.name.split("_")[2] for listed in train}
+        assert lists.check_files(train + test, folder) == folder
+    assert (folder / "lists/trainlist01.txt").read_text().startswith("FlowersStill/v_FlowersStill_g01_c01.avi 1\n")
+    assert "8 videos of 2 classes, 0.4 s each, XVID; each split has 6 to train on and 2 to test on" in out
+
+
+def test_the_files_are_mpeg4_avi_of_the_drawn_frames(made):
+    path = made[0] / "FlowersUp/v_FlowersUp_g02_c01.avi"
+    assert path.read_bytes()[:4] == b"RIFF" and b"XVID" in path.read_bytes()[:4096]
+    decoded = list(video.sample(path))
+    drawn = list(motion.frames("Flowers", "Up", 0.4, np.random.default_rng([1, 2, 1, *b"FlowersUp"])))
+    np.testing.assert_allclose([time for time, _ in decoded], np.arange(10) / 25, atol=1e-6)
+    for (_, image), frame in zip(decoded, drawn):
+        assert image.shape == (240, 320, 3)
+        assert cv2.PSNR(image, frame) > 30
+
+
+def test_videos_depend_on_seed_and_name_alone(made, tmp_path):
+    """Not on the number of workers, nor on which others are made."""
+    arguments = ["--out", tmp_path / "one", "--appearances", "Flowers", "Crates", "--movements", "Up", "--groups", 2, "--clips", 2,
+                 "--seconds", 0.4, "--workers", 1]
+    assert run("make_motion_videos", *arguments)[0] == 0
+    first, other = files(made[0]), files(tmp_path / "one")
+    common = {path for path in first if path.suffix == ".avi"} & set(other)
+    assert len(common) == 2
+    assert all(first[path] == other[path] for path in common)
+    videos = [content for path, content in other.items() if path.suffix == ".avi"]
+    assert len(videos) == len(set(videos)) == 8
+    assert run("make_motion_videos", *arguments[:1], tmp_path / "two", *arguments[2:], "--seed", 2)[0] == 0
+    assert not set(videos) & set(files(tmp_path / "two").values())
+
+
+def test_made_again_it_keeps_what_is_there_and_adds_what_is_missing(made, tmp_path):
+    folder = tmp_path / "videos"
+    assert run("make_motion_videos", "--out", folder, *SMALL)[0] == 0
+    content = files(folder)
+    lost, kept = folder / "FlowersUp/v_FlowersUp_g01_c01.avi", folder / "FlowersUp/v_FlowersUp_g02_c01.avi"
+    lost.unlink()
+    (folder / "FlowersUp/.v_FlowersUp_g01_c01.half.avi").write_bytes(b"left by a run that was killed")
+    before = kept.stat().st_mtime_ns
+    assert run("make_motion_videos", "--out", folder, *SMALL)[0] == 0
+    assert kept.stat().st_mtime_ns == before
+    assert files(folder) == content
+
+
+def test_killed_it_leaves_whole_files_and_goes_on(made, tmp_path):
+    folder = tmp_path / "videos"
+    arguments = ["--out", folder, *SMALL, "--splits", 4, "--workers", 1]
+    process = start("make_motion_videos", *arguments)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("*/v_*.avi")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    expected = files(made[0])
+    for path in folder.glob("*/v_*.avi"):
+        assert path.read_bytes() == expected[path.relative_to(folder)]
+    assert not (folder / "lists").exists()
+    assert run("make_motion_videos", *arguments)[0] == 0
+    assert files(folder) == expected
+
+
+def refused(*arguments):
+    """Return the last line of standard error of a run that fails with a message."""
+    status, out, error = run("make_motion_videos", *arguments)
+    assert status == 2 and out == ""
+    return error.splitlines()[-1]
+
+
+def test_other_settings_are_refused(made):
+    folder, before = made[0], files(made[0])
+    assert "other settings (seed)" in refused("--out", folder, *SMALL, "--seed", 2)
+    assert "other settings (groups)" in refused("--out", folder, *SMALL, "--groups", 5)
+    assert files(folder) == before
+    recipe = json.loads((folder / "recipe.json").read_text())
+    assert (recipe["codec"], recipe["fps"], recipe["seconds"]) == ("XVID", 25, 0.4)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert "holds something else" in refused("--out", tmp_path, *SMALL)
+    assert "cannot make the folder" in refused("--out", tmp_path / "thesis.txt", *SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--groups", 1), "2 to 99 groups"), (("--clips", 100), "at most 99 clips"), (("--seconds", 0.04), "at least two frames"),
+    (("--seconds", 1e9), "at most 600 s"), (("--splits", 5), "4 quarters"), (("--seed", -1), "--seed -1"),
+    (("--movements", "Left"), "invalid choice: 'Left'"), (("--workers", 0), "whole number of at least 1")])
+def test_arguments_that_make_no_set_are_refused(arguments, words, tmp_path):
+    assert words in refused("--out", tmp_path / "videos", *SMALL, *arguments)
+    assert not (tmp_path / "videos").exists()
+
+
+def test_a_disk_that_is_full_leaves_no_short_video(tmp_path):
+    """A limit on the size of files stands in for it; OpenCV's writer reports neither."""
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+    process = start("make_motion_videos", "--out", tmp_path / "videos", *SMALL, "--workers", 1, preexec_fn=limit)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 2, error
+    assert "is the disk full?" in error.splitlines()[-1]
+    assert not list((tmp_path / "videos").rglob("*.avi"))
+
+
+def test_without_an_mpeg4_encoder_it_writes_motion_jpeg_and_says_so(tmp_path):
+    """The program is run with a VideoWriter that knows no XVID."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import cv2\n"
+        "Writer, xvid = cv2.VideoWriter, cv2.VideoWriter_fourcc(*'XVID')\n"
+        "cv2.VideoWriter = lambda path, fourcc, *rest: Writer() if fourcc == xvid else Writer(path, fourcc, *rest)\n")
+    done = subprocess.run([sys.executable, ROOT / "tools/make_motion_videos.py", "--out", tmp_path / "videos", *map(str, SMALL)],
+                          env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "MJPG" in done.stdout and "cannot write XVID" in done.stderr
+    assert json.loads((tmp_path / "videos/recipe.json").read_text())["codec"] == "MJPG"
+    assert b"MJPG" in (tmp_path / "videos/FlowersUp/v_FlowersUp_g01_c01.avi").read_bytes()[:4096]

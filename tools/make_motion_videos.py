@@ -1,0 +1,199 @@
+"""Make a set of videos whose classes need motion, laid out and named as UCF-101 is (rcnn/motion.py says what they show).
+
+    python tools/make_motion_videos.py --out demo/videos --appearances Flowers Crates --movements Up Down Still --groups 12
+
+A class is an appearance and a movement, such as FlowersUp.  OUT/FlowersUp/v_FlowersUp_g01_c01.avi and so on are 320x240, 25 frames
+a second, MPEG-4 (XVID; Motion JPEG where OpenCV cannot write that, and OUT/recipe.json says so).  OUT/lists/ has classInd.txt and,
+for each split NN, trainlistNN.txt and testlistNN.txt.  Split 01 tests on the last quarter of the groups, 02 on the quarter before it.
+
+No drawn frame tells the movement.  The codec adds a trace: MPEG-4 keeps Still about 0.7 dB closer to what was drawn than the others.
+
+Each video depends on --seed, --seconds and its own name alone, not on --workers or on what else is made.  Interrupted or killed, the
+same command goes on where it stopped; each file is complete or not there.
+"""
+import fcntl
+import json
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from rcnn import command, motion, workers
+from rcnn.files import InputError, remove, replacing, write_text
+
+CODECS = ("XVID", "MJPG")  # the first that OpenCV can write
+RECIPE = "recipe.json"
+LISTS = "lists"
+SHARE = 4  # one group in four is held out
+
+
+def write_video(job):
+    """Write one video; runs in a worker process.
+
+    job: (path, class name, appearance, movement, group, clip, seconds, seed, codec).
+    """
+    path, name, appearance, movement, group, clip, seconds, seed, codec = job
+    cv2.setNumThreads(1)  # the work is spread over videos
+    generator = np.random.default_rng([seed, group, clip, *name.encode()])
+    with replacing(path) as part:
+        writer = open_writer(part, codec)
+        for frame in motion.frames(appearance, movement, seconds, generator):
+            writer.write(frame)
+        writer.release()
+        # VideoWriter does not say when a disk is full.
+        if frame_count(part) != round(seconds * motion.FPS):
+            raise InputError(f"cannot write {path}; is the disk full? Mend that and run the same command again to go on")
+
+
+def frame_count(path):
+    """Return how many frames of a video can be read; what its header promises may never have been written."""
+    capture, number = cv2.VideoCapture(str(path)), 0
+    while capture.grab():
+        number += 1
+    return number
+
+
+def open_writer(path, codec):
+    """Return a cv2.VideoWriter of `path` (.avi), or None where OpenCV cannot write that codec (four letters)."""
+    cv2.setLogLevel(0)  # else it reports a failure in its own words
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), motion.FPS, (motion.WIDTH, motion.HEIGHT))
+    return writer if writer.isOpened() else None
+
+
+def choose_codec():
+    """Return the first of CODECS that OpenCV can write here."""
+    with tempfile.TemporaryDirectory() as folder:
+        for codec in CODECS:
+            writer = open_writer(Path(folder) / "probe.avi", codec)
+            if writer is not None:
+                writer.release()
+                return codec
+    raise InputError(f"OpenCV {cv2.__version__} can write none of {', '.join(CODECS)} as AVI; install opencv-python-headless")
+
+
+def held_out(groups, split):
+    """Return the groups (1 to `groups`) that split 1, 2, ... tests on: a quarter of them, the last one first."""
+    size = max(1, groups // SHARE)
+    last = groups - (split - 1) * size
+    return range(last - size + 1, last + 1)
+
+
+def video_name(name, group, clip):
+    return f"v_{name}_g{group:02d}_c{clip:02d}"
+
+
+def write_lists(folder, names, groups, clips, splits):
+    """Write classInd.txt and the lists of every split, in UCF-101's format."""
+    write_text(folder / "classInd.txt", "".join(f"{number} {name}\n" for number, name in enumerate(names, 1)))
+    for split in range(1, splits + 1):
+        lines = {"train": [], "test": []}
+        for number, name in enumerate(names, 1):
+            for group in range(1, groups + 1):
+                kind = "test" if group in held_out(groups, split) else "train"
+                label = f" {number}" if kind == "train" else ""
+                lines[kind] += [f"{name}/{video_name(name, group, clip)}.avi{label}\n" for clip in range(1, clips + 1)]
+        for kind, text in lines.items():
+            write_text(folder / f"{kind}list{split:02d}.txt", "".join(text))
+
+
+@contextmanager
+def working_in(folder, recipe):
+    """Hold the folder for this program alone, with this recipe (dict) in it, and without what a killed one left half-written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        check_recipe(folder, recipe)
+        for left in folder.glob("*/.v_*.avi"):
+            remove(left)
+        yield
+    except BlockingIOError:
+        raise InputError(f"another program is at work in {folder}; wait for it to end") from None
+    finally:
+        os.close(handle)
+
+
+def check_recipe(folder, recipe):
+    """Write the recipe of an empty folder; raise InputError where the folder is of another recipe, or not one of this program."""
+    path = folder / RECIPE
+    if path.is_file():
+        try:
+            begun = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(f"{path} is damaged; remove {folder} or give another --out") from None
+        if begun != recipe:
+            differ = ", ".join(key for key in recipe if not isinstance(begun, dict) or begun.get(key) != recipe[key])
+            raise InputError(f"{folder} was made with other settings ({differ}); remove it or give another --out")
+    elif any(entry for entry in folder.iterdir() if not entry.name.startswith(".recipe.")):
+        raise InputError(f"{folder} holds something else than motion videos; give another --out")
+    else:
+        write_text(path, json.dumps(recipe, indent=1) + "\n")
+
+
+def main():
+    parser = command.parser(__doc__)
+    parser.add_argument("--out", required=True, help="folder to make the class folders and lists/ in")
+    parser.add_argument("--appearances", nargs="+", choices=motion.APPEARANCES, default=list(motion.APPEARANCES),
+                        help="what moves")
+    parser.add_argument("--movements", nargs="+", choices=motion.MOVEMENTS, default=list(motion.MOVEMENTS), help="how it moves")
+    parser.add_argument("--groups", type=command.positive, default=12, help="groups of each class, 2 to 99")
+    parser.add_argument("--clips", type=command.positive, default=4, help="videos of each group, at most 99")
+    parser.add_argument("--seconds", type=command.positive_real, default=3.0, help="length of a video, at most 600")
+    parser.add_argument("--splits", type=command.positive, default=1, help="how many lists of held-out groups to write")
+    parser.add_argument("--seed", type=int, default=1, help="of the videos, 0 to 4294967295")
+    parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that draw and encode")
+    args = parser.parse_args()
+    check(args)
+    pairs = sorted((appearance + movement, appearance, movement)
+                   for appearance in set(args.appearances) for movement in set(args.movements))
+    names = [pair[0] for pair in pairs]
+    codec = choose_codec()
+    recipe = {"classes": names, "groups": args.groups, "clips": args.clips, "seconds": args.seconds, "seed": args.seed,
+              "width": motion.WIDTH, "height": motion.HEIGHT, "fps": motion.FPS, "codec": codec,
+              "made_with": f"OpenCV {cv2.__version__}, NumPy {np.__version__}"}
+    out = Path(args.out)
+    jobs = [(out / pair[0] / f"{video_name(pair[0], group, clip)}.avi", *pair, group, clip, args.seconds, args.seed, codec)
+            for pair in pairs for group in range(1, args.groups + 1) for clip in range(1, args.clips + 1)]
+    with working_in(out, recipe):
+        make(jobs, args.workers)
+        write_lists(out / LISTS, names, args.groups, args.clips, args.splits)
+    tested = len(names) * len(held_out(args.groups, 1)) * args.clips
+    print(f"{out}: {len(jobs)} videos of {len(names)} classes, {args.seconds:g} s each, {codec}; "
+          f"each split has {len(jobs) - tested} to train on and {tested} to test on")
+    if codec != CODECS[0]:
+        print(f"OpenCV cannot write {CODECS[0]} (MPEG-4) here, so the videos are {codec}", file=sys.stderr)
+
+
+def check(args):
+    """Raise InputError for arguments that make no set."""
+    if not 2 <= args.groups <= 99 or args.clips > 99:
+        raise InputError(f"--groups {args.groups} --clips {args.clips}: there can be 2 to 99 groups and at most 99 clips")
+    if round(args.seconds * motion.FPS) < 2 or args.seconds > 600:
+        raise InputError(f"--seconds {args.seconds:g}: a video has at least two frames ({2 / motion.FPS} s) and at most 600 s")
+    most = args.groups // max(1, args.groups // SHARE)
+    if args.splits > most:
+        raise InputError(f"--splits {args.splits}: {args.groups} groups have {most} quarters to hold out, no more")
+    if not 0 <= args.seed < 2 ** 32:
+        raise InputError(f"--seed {args.seed} is not in 0 to 4294967295")
+
+
+def make(jobs, number):
+    """Write those videos of `jobs` that are not there yet, in `number` processes."""
+    missing = [job for job in jobs if not job[0].is_file()]
+    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="video", desc="videos") as progress:
+        if missing:
+            with workers.pool(min(number, len(missing))) as executor:
+                for _ in workers.in_order(executor, write_video, missing, 4 * number):
+                    progress.update()
+
+
+if __name__ == "__main__":
+    command.run(main)
