@@ -1,0 +1,104 @@
+"""rcnn/command.py: how programs parse and how they end."""
+import argparse
+import signal
+import subprocess
+import sys
+
+import pytest
+from runs import ROOT
+
+from rcnn import command
+
+PROGRAM = '''"""Do something.
+
+    python program.py --number 3
+"""
+import signal
+import sys
+from rcnn import command
+from rcnn.files import InputError
+
+
+def main():
+    parser = command.parser(__doc__)
+    parser.add_argument("--number", type=command.positive, default=7, help="how many")
+    parser.add_argument("--end", help="how it ends")
+    args = parser.parse_args()
+    if args.end == "wrong":
+        raise InputError("list: no such file: x; give another --list")
+    if args.end == "interrupted":
+        signal.raise_signal(signal.SIGINT)
+    if args.end == "broken":
+        raise ZeroDivisionError
+    if args.end == "talk":
+        while True:
+            print("word" * 1000)
+    print(args.number)
+    return 1 if args.end == "skipped" else None
+
+
+if __name__ == "__main__":
+    command.run(main)
+'''
+
+
+@pytest.fixture
+def program(tmp_path):
+    """A function that runs a small program with arguments, and gives what became of it."""
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+
+    def run(*arguments):
+        return subprocess.run([sys.executable, path, *arguments], env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
+                              timeout=60)
+    run.path = path
+    return run
+
+
+@pytest.mark.parametrize("end, status, out, error", [
+    ("well", 0, "7\n", ""), ("skipped", 1, "7\n", ""),
+    ("wrong", 2, "", "program.py: list: no such file: x; give another --list\n"),
+    ("interrupted", 130, "", "\nprogram.py: interrupted; run the same command again to go on\n")])
+def test_how_a_program_ends(program, end, status, out, error):
+    done = program("--end", end)
+    assert (done.returncode, done.stdout, done.stderr) == (status, out, error)
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(program):
+    done = program("--end", "broken")
+    assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(program):
+    process = subprocess.Popen([sys.executable, program.path, "--end", "talk"], env={"PYTHONPATH": str(ROOT)},
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.read(100)
+    process.stdout.close()
+    error = process.stderr.read().decode()
+    assert process.wait(timeout=60) in (141, 120, -signal.SIGPIPE) and "Traceback" not in error
+
+
+def test_help_is_the_docstring_with_defaults(program):
+    done = program("--help")
+    assert done.returncode == 0
+    assert "Do something.\n\n    python program.py --number 3\n" in done.stdout and "how many (default: 7)" in done.stdout
+
+
+def test_a_wrong_argument_is_named(program):
+    done = program("--number", "0")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "program.py: error: argument --number: 0 is not a whole number of at least 1"
+
+
+def test_positive_takes_whole_numbers_from_one():
+    assert command.positive("3") == 3
+    for text in ("0", "-1", "1.5", "x"):
+        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+            command.positive(text)
+
+
+def test_positive_real_takes_finite_numbers_above_zero():
+    assert command.positive_real("29.97") == 29.97
+    for text in ("0", "-1", "nan", "inf", "x"):
+        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+            command.positive_real(text)

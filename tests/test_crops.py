@@ -1,0 +1,83 @@
+"""rcnn/crops.py: where crops lie, what they hold, and what a net is fed."""
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from rcnn import crops
+from rcnn.files import InputError
+
+
+def numbered(height, width):
+    """Return an int64 image whose values say their own row, column and channel."""
+    rows, columns, channels = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
+    return 10000 * rows + 10 * columns + channels
+
+
+def place(crop):
+    """Return (top, left, mirror) of a crop of `numbered`."""
+    mirror = bool(crop[0, 0, 0] > crop[0, -1, 0])
+    corner = crop[0, -1 if mirror else 0, 0]
+    return int(corner // 10000), int(corner % 10000 // 10), mirror
+
+
+def test_positions_are_the_centre_and_the_four_corners():
+    assert crops.positions(256, 340, 224) == [(16, 58), (0, 0), (0, 116), (32, 0), (32, 116)]
+    assert crops.positions(225, 224, 224) == [(0, 0), (0, 0), (0, 0), (1, 0), (1, 0)]
+    assert set(crops.positions(224, 224, 224)) == {(0, 0)}
+
+
+@pytest.mark.parametrize("height, width", [(223, 300), (300, 223)])
+def test_an_image_smaller_than_the_crop_is_refused(height, width):
+    for cut in (lambda: crops.positions(height, width, 224), lambda: crops.oversample(np.zeros((height, width, 3)), 224, 1),
+                lambda: crops.draw(np.random.default_rng(0), height, width, 224)):
+        with pytest.raises(InputError, match=f"224 x 224 crop does not fit an image of {width} x {height}"):
+            cut()
+
+
+@pytest.mark.parametrize("number", crops.PROTOCOLS)
+def test_oversample_gives_the_first_of_ten_crops(number):
+    image = numbered(10, 13)
+    five = [(*position, False) for position in crops.positions(10, 13, 6)]
+    ten = five + [(top, left, True) for top, left, _ in five]
+    found = crops.oversample(image, 6, number)
+    assert found.shape == (number, 6, 6, 3) and found.dtype == image.dtype
+    assert [place(crop) for crop in found] == ten[:number]
+    for crop, (top, left, mirror) in zip(found, ten):
+        expected = image[top:top + 6, left:left + 6]
+        np.testing.assert_array_equal(crop, np.fliplr(expected) if mirror else expected)
+
+
+@pytest.mark.parametrize("number", [0, 2, 20])
+def test_another_number_of_crops_is_refused(number):
+    with pytest.raises(InputError, match="1, 5 and 10"):
+        crops.oversample(numbered(8, 8), 4, number)
+
+
+def test_drawn_crops_are_everywhere_and_mirrored_half_the_time():
+    generator, image, draws = np.random.default_rng(4), numbered(8, 9), 6000
+    found = Counter()
+    for _ in range(draws):
+        top, left, mirror = crops.draw(generator, 8, 9, 6)
+        assert place(crops.cut(image, top, left, 6, mirror)) == (top, left, mirror)
+        found[top, left, mirror] += 1
+    assert set(found) == {(top, left, mirror) for top in range(3) for left in range(4) for mirror in (False, True)}
+    expected = draws / len(found)
+    # Chi-square with 23 degrees of freedom is above 53 with chance 4e-4.
+    assert sum((number - expected) ** 2 / expected for number in found.values()) < 53
+
+
+def test_one_seed_draws_the_same_crops():
+    def drawn(seed):
+        generator = np.random.default_rng(seed)
+        return [crops.draw(generator, 256, 256, 224) for _ in range(20)]
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_network_input_takes_off_the_mean_then_scales_channels_first():
+    image = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
+    found = crops.network_input(image, mean=(1, 2, 3), scale=0.5)
+    assert found.shape == (2, 3, 4, 5) and found.dtype == np.float32 and found.flags.c_contiguous
+    for channel in range(3):
+        np.testing.assert_array_equal(found[:, channel], (image[..., channel].astype(float) - channel - 1) / 2)
+    np.testing.assert_array_equal(crops.network_input(image), crops.network_input(image, (104, 117, 123), 1.0))

@@ -1,0 +1,84 @@
+"""rcnn/files.py: files that are whole or absent."""
+import hashlib
+import os
+
+import pytest
+
+from rcnn import files
+
+
+def test_existing_returns_what_is_there_and_names_what_is_not(tmp_path):
+    path = tmp_path / "weights"
+    path.write_text("x")
+    assert files.existing(str(path), "weights") == path
+    assert files.existing(tmp_path, "videos", "folder") == tmp_path
+    for wrong, kind in ((tmp_path / "none", "file"), (tmp_path, "file"), (path, "folder"), (tmp_path / "none", "folder")):
+        with pytest.raises(files.InputError) as error:
+            files.existing(wrong, "weights", kind)
+        assert str(error.value) == f"weights: no such {kind}: {wrong}"
+
+
+def test_replacing_makes_folders_and_shows_the_file_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "folder" / "out.bin"
+    with files.replacing(path) as part:
+        assert part.parent == path.parent and part.suffix == ".bin" and part != path
+        part.write_bytes(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(path.parent) == ["out.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(error):
+        with files.replacing(path) as part:
+            part.write_text("half")
+            raise error
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_a_block_that_moves_its_part_away_fails(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with files.replacing(tmp_path / "out.txt") as part:
+            part.unlink()
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o077, 0o600)])
+def test_a_file_gets_the_rights_that_the_user_asks_for(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        files.write_text(tmp_path / "out.txt", "x")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out.txt").stat().st_mode & 0o777 == mode
+
+
+def test_write_text_is_utf8_and_replaces(tmp_path):
+    path = tmp_path / "out.txt"
+    files.write_text(path, "a longer text")
+    files.write_text(path, "été\n")
+    assert path.read_bytes() == "été\n".encode()
+
+
+def test_sha256_is_of_the_bytes(tmp_path):
+    path = tmp_path / "out.bin"
+    for content in (b"", b"abc", os.urandom((1 << 20) + 3)):
+        path.write_bytes(content)
+        assert files.sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_remove_takes_files_folders_and_links_but_not_what_links_point_to(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_text("x")
+    (tmp_path / "link").symlink_to(kept)
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "file").write_text("x")
+    for name in ("link", "folder", "file", "nothing"):
+        files.remove(tmp_path / name)
+    assert os.listdir(tmp_path) == ["kept"] and os.listdir(kept) == ["file"]
