@@ -1,7 +1,7 @@
 """Building an LMDB of `records.py` so that it can be killed at any moment, run again, and ends with the same content.
 
-All work is done in `<name>.lmdb.partial`.  It holds the recipe, everything that decides the content, so that a build goes on
-where one of the same recipe stopped.  The folder gets its name `<name>.lmdb` only when it is whole.
+All work is done in `<name>.lmdb.partial`.  It holds the recipe, everything that decides the content, so that a build
+goes on where one of the same recipe stopped.  The folder gets its name `<name>.lmdb` only when it is whole.
 """
 import fcntl
 import json
@@ -34,8 +34,9 @@ def finished(path, kind, recipe, force=False):
         if _made_by(manifest, kind, recipe):
             return manifest
         if not force:
-            raise InputError(f"{path} is there and was made from something else or with other settings "
-                             f"({_difference(manifest['recipe'], recipe)}); give another --out, or --force to replace it")
+            difference = _difference(manifest["recipe"], recipe)
+            raise InputError(f"{path} is there and was made from something else or with other settings ({difference}); "
+                             "give another --out, or --force to replace it")
     if (partial / MANIFEST).is_file():
         manifest = read_manifest(partial)
         if _made_by(manifest, kind, recipe):
@@ -46,9 +47,10 @@ def finished(path, kind, recipe, force=False):
 
 
 class Build:
-    """An LMDB being built, a context manager; what it has stored stays in `<name>.lmdb.partial` when the block ends early.
+    """An LMDB being built, a context manager; when the block ends early, what is stored waits for the next try.
 
-    path, kind, recipe: as `finished` takes them.  tell: called with a line of text when an older beginning is used or dropped.
+    path, kind, recipe: as `finished` takes them.  tell: called with a line of text when an older beginning is used or
+    dropped.
     Raises InputError where another program is building the same.
     """
 
@@ -149,7 +151,7 @@ def _open(folder):
     try:
         return lmdb.open(str(folder), map_size=max(FIRST_MAP_SIZE, 2 * size), max_dbs=1)
     except lmdb.Error as error:
-        raise InputError(f"cannot write to {folder}: {error}; remove the folder and run the same command again") from None
+        raise InputError(f"cannot write to {folder}: {error}; remove it and run the same command again") from None
 
 
 def _transact(environment, action, folder):
@@ -161,7 +163,7 @@ def _transact(environment, action, folder):
         except lmdb.MapFullError:
             environment.set_mapsize(2 * environment.info()["map_size"])
         except lmdb.Error as error:
-            raise InputError(f"cannot write to {folder}: {error}; mend that and run the same command again to go on") from None
+            raise InputError(f"cannot write to {folder}: {error}; mend that and run the same command again") from None
 
 
 @contextmanager

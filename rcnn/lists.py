@@ -7,8 +7,8 @@ from rcnn.files import InputError, existing
 
 
 class Video(NamedTuple):
-    """One line of a list.  name: the file's stem (`v_Archery_g08_c01`), the video's name in every LMDB; file: its path as the list
-    gives it (`Archery/v_Archery_g08_c01.avi`); label: 0-based class number.
+    """One line of a list.  name: the file's stem (`v_Archery_g08_c01`), the video's name in every LMDB; file: its path
+    as the list gives it (`Archery/v_Archery_g08_c01.avi`); label: 0-based class number.
     """
     name: str
     file: str
@@ -37,9 +37,9 @@ def read_classes(path):
 def read_list(path, classes):
     """Return the videos of one `trainlistNN.txt` or `testlistNN.txt` in its order, as a list of Video.
 
-    Lines are `Class/v_Class_g08_c01.avi 1`, or the same without the number; the label is the folder's place in `classes`
-    (from `read_classes`), and a number that is given must agree with it.  Raises InputError, naming the line, for a line of
-    another form, an unknown class, a number that disagrees, or a video listed twice.
+    Lines are `Class/v_Class_g08_c01.avi 1`, or the same without the number; the label is the folder's place in
+    `classes` (from `read_classes`), and a number that is given must agree with it.  Raises InputError, naming the
+    line, for a line of another form, an unknown class, a number that disagrees, or a video listed twice.
     """
     videos = {}
     for place, line in _lines(path, "video list"):
@@ -78,18 +78,19 @@ def check_files(videos, folder):
     folder = existing(folder, "videos", "folder")
     missing = [video.file for video in videos if not (folder / video.file).is_file()]
     if missing:
-        raise InputError(f"{folder} lacks {len(missing)} of the {len(videos)} listed videos, the first is {missing[0]}; "
-                         "give the folder that holds the class folders as --videos")
+        raise InputError(f"{folder} lacks {len(missing)} of the {len(videos)} listed videos, the first is "
+                         f"{missing[0]}; give the folder that holds the class folders as --videos")
     return folder
 
 
 def _lines(path, what):
-    """Yield (place for messages, text) of each line that is not blank."""
+    """Return [(place for messages, text)] of the lines that are not blank."""
     try:
         text = existing(path, what).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{what}: {path} is not a text file (UTF-8)") from None
-    lines = [(f"{path}, line {number}", line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = enumerate(map(str.strip, text.splitlines()), 1)
+    lines = [(f"{path}, line {number}", line) for number, line in numbered if line]
     if not lines:
         raise InputError(f"{what}: {path} is empty")
     return lines
@@ -99,5 +100,5 @@ def _add(videos, video, place):
     if video.name in videos:
         other = videos[video.name].file
         raise InputError(f"{place}: {video.file} is there twice" if other == video.file else
-                         f"{place}: {video.file} has the name of {other}; names, without folder and suffix, must differ")
+                         f"{place}: {video.file} has the name of {other}; names without folder and suffix must differ")
     videos[video.name] = video

@@ -1,8 +1,8 @@
 """The LMDB formats: keys, records (Caffe's `Datum`), manifest, reading (`builds.py` builds them).
 
-A frames LMDB has one record a frame, keyed `<video>/<index of the frame>`; a pairs LMDB one record a pair of neighbouring
-frames, keyed `<position>_<video>/<index of the second frame>`.  Each is a folder `<name>.lmdb` with LMDB's own `data.mdb` and a
-`manifest.json` that says what is inside and what it was made from.
+A frames LMDB has one record a frame, keyed `<video>/<index of the frame>`; a pairs LMDB one record a pair of
+neighbouring frames, keyed `<position>_<video>/<index of the second frame>`.  Each is a folder `<name>.lmdb` with
+LMDB's own `data.mdb` and a `manifest.json` that says what is inside and what it was made from.
 """
 import json
 from pathlib import Path
@@ -25,7 +25,8 @@ DATUM_FIELDS = (("channels", 1, "INT32"), ("height", 2, "INT32"), ("width", 3, "
 def _datum_class():
     """Return the class of caffe.proto's message Datum.
 
-    It is described here, in a pool of its own, so that it needs no Caffe and meets no `caffe.Datum` that pycaffe has registered.
+    It is described here, in a pool of its own, so that it needs no Caffe and meets no `caffe.Datum` that pycaffe has
+    registered.
     """
     field_type = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="rcnn/datum.proto", package="caffe", syntax="proto2")
@@ -100,11 +101,11 @@ def decode_frame(record):
 def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
     """Return the record (bytes, a Datum) of a pair of frames t - 1 and t, both uint8 height x width x 3, BGR.
 
-    encoding: "jpeg", one JPEG of 2 height x width, frame t - 1 above frame t; or "raw", 6 x height x width uint8, BGR of frame
-    t - 1 and then of frame t.  quality: of the JPEG, 1 to 100.
+    encoding: "jpeg", one JPEG of 2 height x width, frame t - 1 above frame t; or "raw", 6 x height x width uint8, BGR
+    of frame t - 1 and then of frame t.  quality: of the JPEG, 1 to 100.
     """
     if encoding == "jpeg":
-        # JPEG's usual 4:2:0 shares colour between rows, also between the last row of one frame and the first of the other.
+        # JPEG's usual 4:2:0 shares colour between rows, so also between the two frames where they meet.
         tall = np.concatenate([previous, frame])
         return _encode_jpeg(tall, label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
     planes = np.concatenate([previous, frame], axis=2).transpose(2, 0, 1)
@@ -113,7 +114,7 @@ def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
 
 
 def decode_pair(record):
-    """Return (previous, frame, label) of `encode_pair`'s record, of either encoding: uint8 height x width x 3, BGR, twice; int."""
+    """Return (previous, frame, label) of `encode_pair`'s record: uint8 height x width x 3, BGR, twice; int."""
     datum = _parse(record)
     if datum.encoded:
         tall = _image(datum)
@@ -188,13 +189,15 @@ class Records:
 def open_records(path, kind=None, encoding=None):
     """Return the finished LMDB at `path` as Records.
 
-    kind: "frames" or "pairs", what it must hold (None: either); encoding: "jpeg" or "raw", how its pairs must be encoded.
+    kind: "frames" or "pairs", what it must hold (None: either); encoding: "jpeg" or "raw", how its pairs must be
+    encoded.
     Raises InputError where it is missing, unfinished, not one of these LMDBs, or holds something else.
     """
     path = Path(path)
     if not path.is_dir():
         if partial_path(path).is_dir():
-            raise InputError(f"{path} is not finished: only {partial_path(path).name} is there; run the command that builds it again")
+            raise InputError(f"{path} is not finished: only {partial_path(path).name} is there; "
+                             "run the command that builds it again")
         raise InputError(f"no such LMDB: {path}")
     manifest = read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
@@ -206,20 +209,20 @@ def open_records(path, kind=None, encoding=None):
         records = Records(path, manifest)
     except lmdb.Error as error:
         raise InputError(f"{path} cannot be read: {error}; build it anew") from None
-    if len(records) != manifest["counts"][manifest["kind"]]:
-        found = len(records)
+    found, promised = len(records), manifest["counts"][manifest["kind"]]
+    if found != promised:
         records.close()
-        raise InputError(f"{path} has {found} records, its manifest says {manifest['counts'][manifest['kind']]}; build it anew")
+        raise InputError(f"{path} has {found} records, its manifest says {promised}; build it anew")
     return records
 
 
 def read_manifest(path):
-    """Return the manifest (dict) of the LMDB folder `path`; raises InputError where there is none or it is another's."""
+    """Return the manifest (dict) of the LMDB folder `path`; raises InputError where there is none that we made."""
     file = Path(path) / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path} has no {MANIFEST}: it is not an LMDB that build_frames.py or build_pairs.py made") from None
+        raise InputError(f"{path} has no {MANIFEST}: it is not an LMDB of build_frames.py or build_pairs.py") from None
     except ValueError:
         raise InputError(f"{file} is damaged; build the LMDB anew") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -228,7 +231,7 @@ def read_manifest(path):
 
 
 def write_manifest(folder, manifest):
-    """Write `manifest` (dict) to `folder`, whole or not at all: a line for each key, and for each item of a list of dicts."""
+    """Write `manifest` (dict) to `folder`, whole or not at all: a line for each key and for each item of a list."""
     entries = []
     for key, value in manifest.items():
         if isinstance(value, list) and value:
@@ -240,7 +243,7 @@ def write_manifest(folder, manifest):
 
 
 def sources(paths):
-    """Return [{name, sha256}] of files, for a manifest; names without folders, so that a build does not depend on its place."""
+    """Return [{name, sha256}] of files, for a manifest; without folders, so that a build's place plays no part."""
     return [{"name": Path(path).name, "sha256": sha256(path)} for path in paths]
 
 

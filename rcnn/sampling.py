@@ -5,16 +5,17 @@ import numpy as np
 def pair_order(counts, seed, pairs_per_video=None):
     """Return every pair of neighbouring frames in a random order in which neighbours come from different videos.
 
-    counts: {video name: number of frames}.  A pair is (name, t) and means frames t - 1 and t of that video, 1 <= t < number.
+    counts: {video name: number of frames}.  A pair is (name, t) and means frames t - 1 and t of that video, 1 <= t <
+    number.
     seed: 0 to 2**32 - 1; one seed gives one order, whatever the order of `counts`.
     pairs_per_video: at most so many pairs of a video, spread evenly from its first to its last; None for all.
-    Returns a list of (name, t).  Two neighbours share a video only where one video has more pairs than all others together plus
-    one, and then as seldom as can be: that number of pairs less (all others + 1) times.
+    Returns a list of (name, t).  Two neighbours share a video only where one video has more pairs than all others
+    together plus one, and then as seldom as can be: that number of pairs less (all others + 1) times.
 
-    A shuffled list is walked, and what follows a pair of its own video is set aside; these are then put at random into places
-    that touch no pair of their own video.  With k pairs of a video among n in place, none touching, n + 1 - 2k places are free
-    for it.  None is free only if it takes every second place, first and last included, and that one video at most can do at a
-    time; so as long as pairs of another video remain, one of those has a place.
+    A shuffled list is walked, and what follows a pair of its own video is set aside; these are then put at random into
+    places that touch no pair of their own video.  With k pairs of a video among n in place, none touching, n + 1 - 2k
+    places are free for it.  None is free only if it takes every second place, first and last included, and that one
+    video at most can do at a time; so as long as pairs of another video remain, one of those has a place.
     """
     names = sorted(counts)
     pairs = [(video, t) for video, name in enumerate(names) for t in _times(counts[name], pairs_per_video)]

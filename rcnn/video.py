@@ -1,7 +1,8 @@
 """Frames of a video file at a frame rate, chosen by their time stamps."""
 import os
 
-# FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the file's name.
+# FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
+# file's name.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2  # noqa: E402
@@ -10,8 +11,8 @@ from rcnn.files import InputError, existing  # noqa: E402
 
 cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
 
-RATE_RULE = ("the frame on screen at each instant k / fps, k = 0, 1, 2, ..., by presentation time stamps counted from the first "
-             "frame's, up to the last frame's; none twice; fps null: every frame")
+RATE_RULE = ("the frame on screen at each instant k / fps, k = 0, 1, 2, ..., by presentation time stamps counted from "
+             "the first frame's, up to the last frame's; none twice; fps null: every frame")
 RESIZE_RULE = "cv2.INTER_LINEAR, or cv2.INTER_AREA where both sides shrink to half or less; aspect ratio not kept"
 DECODER = f"OpenCV {cv2.__version__}, FFMPEG"
 
@@ -27,15 +28,15 @@ def sample(path, fps=None, warnings=None):
     """Yield (time, image) of the frames of a video file at a frame rate, in order.
 
     path: a video file that OpenCV's FFMPEG can decode.
-    fps: frames a second, above 0; None for every frame.  The frame on screen at each instant k / fps (k = 0, 1, 2, ...) is
-        given, by presentation time stamps counted from the first frame's; never twice, so that an `fps` above the video's own
-        gives frames no closer than the video has them.  How long the last frame stays is not written in every container, so
-        the instants end at its time stamp.
+    fps: frames a second, above 0; None for every frame.  The frame on screen at each instant k / fps (k = 0, 1, 2,
+        ...) is given, by presentation time stamps counted from the first frame's; never twice, so that an `fps` above
+        the video's own gives frames no closer than the video has them.  How long the last frame stays is not written
+        in every container, so the instants end at its time stamp.
     warnings: a list; where the file breaks off, its frames until there are given and text that says so is appended.
     time: seconds, the frame's own time stamp (float, 0 for the first, rising); image: uint8 height x width x 3, BGR.
 
-    A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as UCF-101's are)
-    follows the one before it by the gap before that one.
+    A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
+    UCF-101's are) follows the one before it by one frame of the file's nominal rate.
 
     Raises InputError where there is no such file, VideoError where it is empty, not a video, or without a frame.
     """
@@ -63,10 +64,8 @@ def _decoded(capture, warnings):
             break
         if first is None:
             first, time = stamp, 0.0
-        elif stamp - first > time:
-            gap, time = stamp - first - time, stamp - first
         else:
-            time += gap
+            time = stamp - first if stamp - first > time else time + gap
         yield time, image
     capture.release()
     if time is None:
@@ -79,8 +78,8 @@ def _decoded(capture, warnings):
 def resize(image, size):
     """Return `image` (uint8, height x width x 3) as `size` x `size`, its aspect ratio not kept.
 
-    Bilinear, as Caffe's own convert_imageset resizes; but where both sides shrink to half or less, where bilinear interpolation
-    would skip pixels and alias, the average over areas.
+    Bilinear, as Caffe's own convert_imageset resizes; but where both sides shrink to half or less, where bilinear
+    interpolation would skip pixels and alias, the average over areas.
     """
     height, width = image.shape[:2]
     shrinks = 2 * size <= min(height, width)

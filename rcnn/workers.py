@@ -5,6 +5,7 @@ import signal
 import threading
 from collections import deque
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
 
 from rcnn.files import InputError
 
@@ -21,29 +22,49 @@ def pool(workers):
 
 
 def in_order(executor, function, jobs, ahead):
-    """Yield function(job) of each of `jobs` in order, computed by `executor`, at most `ahead` of them begun and not yet given.
+    """Yield function(job) of each of `jobs` in order, computed by `executor`, at most `ahead` begun and not yet given.
 
-    Raises what `function` raises, and InputError where a process of the executor dies.
+    To be called in the main thread.  Raises what `function` raises, and InputError where a process of the executor
+    dies.
     """
     pending = deque()
     try:
         for job in jobs:
-            pending.append(executor.submit(function, job))
+            with _interrupted_later():
+                pending.append(executor.submit(function, job))
             if len(pending) == ahead:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     except BrokenExecutor:
-        raise InputError("a worker process died (killed, out of memory, or crashed in the decoder); run the same command again "
-                         "to go on, with fewer --workers if memory is short") from None
+        pending.clear()
+        raise InputError("a worker process died (killed, out of memory, or crashed); run the same command "
+                         "again to go on, with fewer --workers if memory is short") from None
     finally:
         for future in pending:
             future.cancel()
 
 
+@contextmanager
+def _interrupted_later():
+    """Put off Ctrl-C until the block ends, and hide it from processes started in the block.
+
+    The terminal sends it to them too, but their parent alone decides; and one whose parent stops while it starts it
+    would fail.
+    """
+    pressed = []
+    handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, handler)
+    if pressed:
+        raise KeyboardInterrupt
+
+
 def _start():
-    # The terminal sends Ctrl-C to the workers too; their parent alone decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

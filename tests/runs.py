@@ -13,11 +13,11 @@ from rcnn.records import open_records, partial_path, read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def start(tool, *arguments, **options):
+def start(tool, *arguments):
     """Start tools/<tool>.py in a process group of its own; return the Popen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)], env=environment, text=True,
-                            start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    return subprocess.Popen([sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)], env=environment,
+                            text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def run(tool, *arguments):

@@ -18,7 +18,8 @@ from tools import build_frames
 
 def make_set(folder, videos=4, frames=30):
     """Make videos of two classes and their lists (two videos to test, the others to train); return the arguments."""
-    names = [f"{kind}/v_{kind}_g{group:02d}_c01.avi" for group in range(1, videos // 2 + 1) for kind in ("Archery", "Biking")]
+    names = [f"{kind}/v_{kind}_g{group:02d}_c01.avi"
+             for group in range(1, videos // 2 + 1) for kind in ("Archery", "Biking")]
     for name in names:
         write_avi(folder / "videos" / name, frames)
     (folder / "classInd.txt").write_text("1 Archery\r\n2 Biking\r\n")
@@ -107,7 +108,7 @@ def test_nothing_but_bad_videos(tmp_path):
     for file in (tmp_path / "videos").glob("*/*.avi"):
         file.write_bytes(b"")
     status, _, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
-    assert status == 2 and "none of the 2 videos gives frames; the first, v_Archery_g01_c01: the file is empty" in error
+    assert status == 2 and "none of 2 videos gives frames; the first, v_Archery_g01_c01: the file is empty" in error
     assert not list(tmp_path.glob("f.lmdb*"))
 
 
@@ -116,7 +117,8 @@ def test_missing_file_ends_it_before_any_work(tmp_path):
     (tmp_path / "videos/Biking/v_Biking_g02_c01.avi").unlink()
     status, _, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
     assert status == 2 and not list(tmp_path.glob("f.lmdb*"))
-    assert "lacks 1 of the 4 listed videos, the first is Biking/v_Biking_g02_c01.avi" in error and len(error.splitlines()) == 1
+    assert "lacks 1 of the 4 listed videos, the first is Biking/v_Biking_g02_c01.avi" in error
+    assert len(error.splitlines()) == 1
 
 
 def test_done_already_and_other_settings(tmp_path):
@@ -166,6 +168,19 @@ def test_killed_at_ten_random_moments(tmp_path):
         assert built == wanted
 
 
+@pytest.mark.parametrize("children", [2, 3])
+def test_interrupted_by_the_keyboard(tmp_path, children):
+    """The terminal sends Ctrl-C to all, also to a worker that is starting; the first child is the resource tracker."""
+    arguments = [*make_set(tmp_path, 40, 60), "--fps", 25, "--out", tmp_path / "f.lmdb"]
+    process = start("build_frames", *arguments)
+    while len(children_of(process.pid)) < children:
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in error and "run the same command again to go on" in error
+    assert (tmp_path / "f.lmdb.partial").is_dir() and not (tmp_path / "f.lmdb").exists()
+
+
 def test_workers_end_with_a_killed_parent(tmp_path):
     arguments = [*make_set(tmp_path, 40, 60), "--fps", 25, "--out", tmp_path / "f.lmdb"]
     process = start("build_frames", *arguments)
@@ -173,7 +188,7 @@ def test_workers_end_with_a_killed_parent(tmp_path):
         time.sleep(0.02)
         assert process.poll() is None
     process.kill()
-    process.communicate()
+    process.wait()
     deadline = time.monotonic() + 20
     while any(state(child)[0] != "Z" for child in children):
         assert time.monotonic() < deadline
@@ -207,6 +222,12 @@ def test_dying_worker_is_an_outcome():
         for value in workers.in_order(executor, die, range(10), 1):
             given.append(value)
     assert given == [0, 1]
+
+
+def test_dying_worker_leaves_one_line(capfd):
+    with workers.pool(2) as executor, pytest.raises(InputError):
+        list(workers.in_order(executor, die, range(30), 20))
+    assert capfd.readouterr().err == ""
 
 
 def test_in_order_and_bounded():

@@ -21,14 +21,16 @@ def frames(tmp_path_factory):
     (folder / "trainlist01.txt").write_text("".join(f"{name}.avi {1 + name.startswith('B')}\n" for name in names[1:])
                                             + "Biking/v_Biking_g04_c01.avi 2\n")
     (folder / "testlist01.txt").write_text(f"{names[0]}.avi\n")
-    assert run("build_frames", "--videos", folder / "videos", "--classes", folder / "classInd.txt", "--fps", 12.5, "--list",
-               folder / "trainlist01.txt", folder / "testlist01.txt", "--workers", 1, "--out", folder / "f.lmdb")[0] == 0
+    lists = folder / "trainlist01.txt", folder / "testlist01.txt"
+    assert run("build_frames", "--videos", folder / "videos", "--classes", folder / "classInd.txt", "--list", *lists,
+               "--fps", 12.5, "--workers", 1, "--out", folder / "f.lmdb")[0] == 0
     return folder
 
 
 def given(folder, /, **changes):
     """Return the arguments of a build, with some options changed."""
-    options = {"frames": folder / "f.lmdb", "list": folder / "trainlist01.txt", "classes": folder / "classInd.txt", "workers": 1}
+    options = {"frames": folder / "f.lmdb", "list": folder / "trainlist01.txt", "classes": folder / "classInd.txt",
+               "workers": 1}
     options.update(changes)
     return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
 

@@ -31,7 +31,8 @@ def test_finish(tmp_path):
     assert finished(out, "frames", RECIPE) is None
     manifest = finish(out, [(b"a", b"1"), (b"b", b"2")])
     assert contents(out) == {b"a": b"1", b"b": b"2"}
-    assert manifest == finished(out, "frames", RECIPE) == {"format": 1, "kind": "frames", "recipe": RECIPE, "counts": {"frames": 2}}
+    assert manifest == {"format": 1, "kind": "frames", "recipe": RECIPE, "counts": {"frames": 2}}
+    assert finished(out, "frames", RECIPE) == manifest
     assert sorted(os.listdir(out)) == ["data.mdb", "manifest.json"] and os.listdir(out.parent) == ["a.lmdb"]
 
 
@@ -154,7 +155,7 @@ def test_damaged_beginning(tmp_path):
     with begin(tmp_path / "a.lmdb"):
         pass
     (tmp_path / "a.lmdb.partial/data.mdb").write_bytes(b"x" * 100_000)
-    with pytest.raises(InputError, match="remove the folder and run the same command again"):
+    with pytest.raises(InputError, match="remove it and run the same command again"):
         with begin(tmp_path / "a.lmdb"):
             pass
 

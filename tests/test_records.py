@@ -8,8 +8,8 @@ import pytest
 
 from rcnn.builds import Build
 from rcnn.files import InputError
-from rcnn.records import (Datum, decode_frame, decode_pair, encode_frame, encode_pair, frame_key, key_order, open_records, pair_key,
-                          parse_frame_key, parse_pair_key, read_manifest, write_manifest)
+from rcnn.records import (Datum, decode_frame, decode_pair, encode_frame, encode_pair, frame_key, key_order,
+                          open_records, pair_key, parse_frame_key, parse_pair_key, read_manifest, write_manifest)
 
 
 def smooth(seed, height=96, width=128):
@@ -120,7 +120,8 @@ def test_damaged_record():
 
 
 def test_manifest_round_trip(tmp_path):
-    manifest = {"format": 1, "kind": "frames", "videos": [{"name": "h\u00e4nde", "times": [0.0, 0.2]}, {"name": "b"}], "skipped": []}
+    videos = [{"name": "h\u00e4nde", "times": [0.0, 0.2]}, {"name": "b"}]
+    manifest = {"format": 1, "kind": "frames", "videos": videos, "skipped": []}
     write_manifest(tmp_path, manifest)
     assert read_manifest(tmp_path) == manifest
     assert len((tmp_path / "manifest.json").read_text().splitlines()) == 9
@@ -151,7 +152,7 @@ def test_half_written_is_not_taken_for_whole(tmp_path):
 
 def test_foreign_lmdb(tmp_path):
     lmdb.open(str(tmp_path / "p.lmdb")).close()
-    with pytest.raises(InputError, match="has no manifest.json: it is not an LMDB that build_frames.py or build_pairs.py made"):
+    with pytest.raises(InputError, match="has no manifest.json: it is not an LMDB of build_frames.py"):
         open_records(tmp_path / "p.lmdb")
 
 

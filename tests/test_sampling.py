@@ -36,8 +36,9 @@ def least_clashes(pairs):
     return min(clashes([(video, 0) for video in order]) for order in set(itertools.permutations(pairs)))
 
 
-@pytest.mark.parametrize("pairs", [pairs for videos in (1, 2, 3, 4) for pairs in itertools.product(range(1, 5), repeat=videos)
-                                   if sum(pairs) <= 7 and list(pairs) == sorted(pairs)])
+@pytest.mark.parametrize("pairs", [pairs for videos in (1, 2, 3, 4)
+                                   for pairs in itertools.combinations_with_replacement(range(1, 5), videos)
+                                   if sum(pairs) <= 7])
 def test_clashes_are_as_few_as_any_order_has(pairs):
     least = least_clashes([video for video, number in enumerate(pairs) for _ in range(number)])
     for seed in range(25):
@@ -58,7 +59,7 @@ def test_tight(counts):
 
 
 def test_order_is_well_mixed():
-    """Every pair is as likely early as late: the mean place of a video's pairs is about the middle, also of those put in later."""
+    """The mean place of a video's pairs is about the middle, as is that of the pairs put in later."""
     counts = {f"v{video}": 101 for video in range(5)}
     places = Counter()
     for seed in range(40):

@@ -24,7 +24,7 @@ def chosen(path, fps):
 
 
 def called_for(times, fps):
-    """The rule, in exact numbers: at each k / fps up to the last time stamp, the last frame whose stamp has come; none twice."""
+    """The rule in exact numbers: at each k / fps to the last stamp, the last frame whose stamp has come; none twice."""
     times = [Fraction(time) - Fraction(times[0]) for time in times]
     wanted, k = [], 0
     while Fraction(k) / Fraction(fps) <= times[-1]:
@@ -160,5 +160,5 @@ def test_decoder_is_quiet(tmp_path):
     (tmp_path / "b.avi").write_bytes(b"no video")
     code = ("import sys; from rcnn.video import *; list(sample(sys.argv[1], 5))\n"
             "try: list(sample(sys.argv[2], 5))\nexcept VideoError: pass")
-    done = subprocess.run([sys.executable, "-c", code, path, tmp_path / "b.avi"], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    command = [sys.executable, "-c", code, path, tmp_path / "b.avi"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""

@@ -48,8 +48,8 @@ def write_stamped(path, stamps, base=Fraction(1, 1000), options=None):
 
 
 def write_packed(path, count):
-    """Write an AVI with packed B frames, as UCF-101's are: a B frame shares the chunk of the frame that is shown after it, and an
-    empty frame follows in a chunk of its own.
+    """Write an AVI with packed B frames, as UCF-101's are: a B frame shares the chunk of the frame that is shown after
+    it, and an empty frame follows in a chunk of its own.
     """
     plain = write_stamped(path.with_suffix(".plain.avi"), range(count), Fraction(1, 25), {"bf": "1", "b_strategy": "0"})
     with av.open(str(plain)) as container:
@@ -74,7 +74,8 @@ def write_packed(path, count):
 def _avi(packets, rate, width, height):
     """Return an AVI file of one XVID stream."""
     main = struct.pack("<14I", 1_000_000 // rate, 0, 0, 0x10, len(packets), 0, 1, 0, width, height, 0, 0, 0, 0)
-    stream = b"vidsXVID" + struct.pack("<IHH8I4H", 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2 ** 32 - 1, 0, 0, 0, width, height)
+    stream = struct.pack("<4s4sIHH8I4H", b"vids", b"XVID", 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2 ** 32 - 1, 0,
+                         0, 0, width, height)
     image = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"XVID", width * height * 3, 0, 0, 0, 0)
     header = b"hdrl" + _chunk(b"avih", main)
     header += _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", image))

@@ -3,9 +3,9 @@
     python tools/build_frames.py --videos data/ucf101/UCF-101 --classes data/ucf101/classInd.txt \\
         --list data/ucf101/trainlist01.txt data/ucf101/testlist01.txt --fps 5 --out data/ucf101/frames_5fps.lmdb
 
-UCF-101's own folder and lists are taken as they are.  The frames are those on screen every 1/FPS seconds by the video's time
-stamps, resized to SIZE x SIZE.  A video that is broken, empty or gives a single frame is skipped, named with the reason, and
-counted in OUT/manifest.json; one that breaks off gives its frames until there.
+UCF-101's own folder and lists are taken as they are.  The frames are those on screen every 1/FPS seconds by the
+video's time stamps, resized to SIZE x SIZE.  A video that is broken, empty or gives a single frame is skipped, named
+with the reason, and counted in OUT/manifest.json; one that breaks off gives its frames until there.
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
@@ -23,7 +23,7 @@ def decode(job):
     """Return (note, [(key, record)]) of one video; runs in a worker process.
 
     job: (lists.Video, path of its file, frames a second, size, JPEG quality).
-    note: dict of its label and times (seconds), and the warning if it broke off; or only the reason for which it is skipped.
+    note: dict of its label, times (seconds) and warnings; or only the reason for which it is skipped.
     """
     listed, path, fps, size, quality = job
     times, entries, warnings = [], [], []
@@ -35,14 +35,16 @@ def decode(job):
     except (video.VideoError, cv2.error) as error:
         return {"reason": " ".join(str(error).split())}, []
     if len(times) < 2:
-        return {"reason": "; ".join([f"a single frame at {fps:g} frames a second, and a pair needs two", *warnings])}, []
+        reason = f"a single frame at {fps:g} frames a second, and a pair needs two"
+        return {"reason": "; ".join([reason, *warnings])}, []
     return {"label": listed.label, "times": times, "warnings": warnings}, entries
 
 
 def build(build, videos, folder, settings, executor, ahead):
     """Store the frames of `videos` in `build` and return its manifest.
 
-    folder: Path of the class folders; settings: (frames a second, size, JPEG quality); executor: a concurrent.futures Executor;
+    folder: Path of the class folders; settings: (frames a second, size, JPEG quality); executor: a concurrent.futures
+    Executor;
     ahead: how many videos may be under way.
     """
     notes = {name: note for name, note in build.notes().items() if "times" in note}
@@ -58,7 +60,8 @@ def build(build, videos, folder, settings, executor, ahead):
                for listed in videos if "reason" in notes[listed.name]]
     if not good:
         build.discard()
-        raise InputError(f"none of the {len(videos)} videos gives frames; the first, {skipped[0]['video']}: {skipped[0]['reason']}")
+        first = skipped[0]
+        raise InputError(f"none of {len(videos)} videos gives frames; the first, {first['video']}: {first['reason']}")
     entries = [{"name": listed.name, "label": listed.label, "frames": len(notes[listed.name]["times"]),
                 "times": notes[listed.name]["times"]} for listed in good]
     return build.finish(

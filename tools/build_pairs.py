@@ -3,11 +3,13 @@
     python tools/build_pairs.py --frames data/ucf101/frames_5fps.lmdb --list data/ucf101/trainlist01.txt \\
         --classes data/ucf101/classInd.txt --out data/ucf101/pairs_train01.lmdb
 
-Every pair of neighbouring frames of the listed videos is there once, in an order in which neighbours come from different videos
-wherever that is possible.  The order depends on --seed alone; the same seed gives the same bytes.
+Every pair of neighbouring frames of the listed videos is there once, in an order in which neighbours come from
+different videos wherever that is possible.  The order depends on --seed alone; the same seed gives the same bytes.
 
---encoding jpeg: one JPEG a pair, frame t - 1 above frame t; Caffe's Data layer decodes it, layers/pair_augment.py crops it.
---encoding raw: 6 x SIZE x SIZE bytes a pair, which Caffe's Data layer crops and mirrors by itself; about ten times the disk.
+--encoding jpeg: one JPEG a pair, frame t - 1 above frame t; Caffe's Data layer decodes it and layers/pair_augment.py
+    crops it.
+--encoding raw: 6 x SIZE x SIZE bytes a pair, which Caffe's Data layer crops and mirrors by itself; about ten times
+    the disk.
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
@@ -36,7 +38,8 @@ def encode(job):
     for position, name, t in pairs:
         previous, _ = frames.frame(name, t - 1)
         frame, label = frames.frame(name, t)
-        entries.append((records.pair_key(position, name, t), records.encode_pair(previous, frame, label, encoding, quality)))
+        record = records.encode_pair(previous, frame, label, encoding, quality)
+        entries.append((records.pair_key(position, name, t), record))
     return entries
 
 
@@ -48,8 +51,8 @@ def _frames(path):
 def frame_counts(videos, manifest, classes, source):
     """Return ({name: number of frames}, skipped) of the listed videos, from the manifest of the frames LMDB `source`.
 
-    skipped: that manifest's entries of listed videos that it skipped.  Raises InputError where classes or labels differ from
-    the manifest's, or a video is not in it at all.
+    skipped: that manifest's entries of listed videos that it skipped.  Raises InputError where classes or labels
+    differ from the manifest's, or a video is not in it at all.
     """
     if manifest["recipe"]["classes"] != classes:
         raise InputError(f"--classes differs from the class list that {source} was made with")
@@ -62,7 +65,8 @@ def frame_counts(videos, manifest, classes, source):
         elif video.name not in known:
             raise InputError(f"{source} lacks {video.name}; build it from a list that names it")
         elif known[video.name]["label"] != video.label:
-            raise InputError(f"{video.name} has label {video.label} in the list and {known[video.name]['label']} in {source}")
+            other = known[video.name]["label"]
+            raise InputError(f"{video.name} has label {video.label} in the list and {other} in {source}")
         else:
             counts[video.name] = known[video.name]["frames"]
     return counts, skipped
@@ -130,7 +134,7 @@ def report(out, manifest):
     counts = manifest["counts"]
     print(f"{out}: {counts['pairs']} pairs of {counts['videos']} videos; {counts['skipped']} videos skipped")
     if counts["neighbours_of_one_video"]:
-        print(f"{counts['neighbours_of_one_video']} neighbours share a video: one video has more pairs than all others together")
+        print(f"{counts['neighbours_of_one_video']} neighbours share a video: one has more pairs than all others together")
 
 
 def tell(text):
