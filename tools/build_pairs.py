@@ -133,8 +133,8 @@ def report(out, manifest):
         tell(f"skipped {entry['video']}: {entry['reason']}")
     counts = manifest["counts"]
     print(f"{out}: {counts['pairs']} pairs of {counts['videos']} videos; {counts['skipped']} videos skipped")
-    if counts["neighbours_of_one_video"]:
-        print(f"{counts['neighbours_of_one_video']} neighbours share a video: one has more pairs than all others together")
+    if clashing := counts["neighbours_of_one_video"]:
+        print(f"{clashing} neighbours share a video: one video has more pairs than all others together")
 
 
 def tell(text):
