@@ -107,9 +107,10 @@ def googlenet(width=1.0, size=224, high_rnn=True, conv1_temporal_kernel=3):
     ("fully connected layers -> RNN layers", Sec. 3.1).  conv1_temporal_kernel: odd; every other layer's temporal kernel is its
     spatial one.  Raises InputError for values that make no network.
     """
-    if not width > 0 or size < 33 or conv1_temporal_kernel % 2 == 0:
+    if not width > 0 or size < 33 or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
         raise InputError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
-                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least 33, the kernel odd")
+                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least 33, the kernel odd "
+                         "and at least 1")
 
     def channels(number):
         return max(1, round(number * width))
