@@ -26,7 +26,7 @@ class Tiny(net.Model):
 
 
 def fed(message, model, batch, **fields):
-    """Return the net with Input layers "previous/frame", "frame" and "label" for its data layers, and NetParameter fields set."""
+    """Return the net with Input layers "previous/frame", "frame", "label" for data layers; fields: NetParameter's."""
     fed_net = caffe_pb2.NetParameter(name=message.name, **fields)
     tops = {top for layer in message.layer for top in layer.top} & {"previous/frame", "frame", "label"}
     for top in sorted(tops):
@@ -81,8 +81,9 @@ def images(generator, number, side=40, symmetric=False):
     rows, columns = np.mgrid[:side, :side] / side
     if symmetric:
         columns = np.abs(columns - (side - 1) / side / 2)
-    waves, shifts = generator.uniform(1, 4, (number, 2, 1, 1, 3)), generator.uniform(0, 6, (number, 1, 1, 3))
-    return (127 + 100 * np.sin(waves[:, 0] * rows[..., None] * 2 + waves[:, 1] * columns[..., None] * 2 + shifts)).astype(np.uint8)
+    waves, shifts = generator.uniform(1.5, 4, (number, 2, 1, 1, 3)), generator.uniform(0, 6, (number, 1, 1, 3))
+    phases = waves[:, 0] * rows[..., None] + waves[:, 1] * columns[..., None] + shifts
+    return (127 + 100 * np.sin(phases)).astype(np.uint8)
 
 
 def write_pairs(path, previous, frames, labels, encoding="raw"):
@@ -98,7 +99,8 @@ def solver(folder, message, iterations=10, test=None, **options):
     """Write the net and a solver of `rcnn.net` into the folder; return the pycaffe solver (CPU)."""
     (folder / "train.prototxt").write_text(text_format.MessageToString(message))
     (folder / "test.prototxt").write_text(text_format.MessageToString(test or message))
-    parameter = net.solver(folder / "train.prototxt", folder / "test.prototxt", folder / "snapshot", iterations, 1, **options)
+    parameter = net.solver(folder / "train.prototxt", folder / "test.prototxt", folder / "snapshot", iterations, 1,
+                           **options)
     (folder / "solver.prototxt").write_text(text_format.MessageToString(parameter))
     return caffe.SGDSolver(str(folder / "solver.prototxt"))
 

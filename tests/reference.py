@@ -14,7 +14,7 @@ HEADS = {"one/classifier": ("one/pool", 0.3), "three/classifier": ("three/fc", 1
 
 
 def linear(x, weight, kernel):
-    """Return weight * x: a convolution (dict of stride and pad) or, with kernel None, an inner product over all of x."""
+    """Return weight * x: a convolution (kernel: dict of stride and pad) or, with None, an inner product of all of x."""
     if kernel is None:
         return x.reshape(len(x), -1) @ weight.T
     padded = np.pad(x, ((0, 0), (0, 0), (kernel["pad"],) * 2, (kernel["pad"],) * 2))
@@ -94,7 +94,8 @@ def _per_channel(bias, values):
 def layer(parameters, name, below, before, combine):
     """Return v^{t,l} of Eq. 3-4.
 
-    below: v^{t,l-1}; before: v^{t-1,l}, None at t = 1.  combine: "sum", Eq. 3 as printed, or "average", half of it at t > 1.
+    below: v^{t,l-1}; before: v^{t-1,l}, None at t = 1.  combine: "sum", Eq. 3 as printed, or "average", half of it for
+    t > 1.
     """
     a = linear(below, parameters[name + "/weight"], KERNELS[name])
     a = a + _per_channel(parameters[name + "/bias"], a)
@@ -108,7 +109,7 @@ def layer(parameters, name, below, before, combine):
 
 
 def layer_gradients(parameters, name, below, before, combine, v, dv):
-    """Return dL/dv^{t,l-1} (Eq. 5), dL/dv^{t-1,l} (what Eq. 6 cuts; None at t = 1), the parameters' gradients (Eq. 7-9).
+    """Return dL/dv^{t,l-1} (Eq. 5), dL/dv^{t-1,l} (cut by Eq. 6; None at t = 1), the parameters' gradients (Eq. 7-9).
 
     v: what `layer` returned; dv: dL/dv^{t,l}.
     """
@@ -144,7 +145,7 @@ def tower(parameters, frame, before=None, combine="average"):
 def tower_gradients(parameters, v, before, combine, labels=None, arriving=None):
     """Return (into the frame before, of the parameters, into the activations) of one tower's loss.
 
-    labels: None for a tower without a loss.  arriving: dL/dv of this tower's RCNN layers from the tower of the next frame.
+    labels: None for a tower without a loss.  arriving: dL/dv of this tower's RCNN layers from the next frame's tower.
     """
     dv = {name: np.zeros_like(v[name]) for name in ("frame", "one/5x5", "one/pool", "two/3x3", "three/fc")}
     gradients, into_before = {}, {}
@@ -169,8 +170,9 @@ def tower_gradients(parameters, v, before, combine, labels=None, arriving=None):
 def step(parameters, previous, frame, labels, *, combine="average", cut=True, previous_loss=False):
     """Return one iteration of RCNN-r (Sec. 2.3) as a dictionary.
 
-    loss: at frame t, and with previous_loss also at frame t-1.  before, now: the towers' activations.  gradients: of the
-    parameters.  d_before, d_now: of the activations; d_before is None where nothing goes back into frame t-1 (Eq. 6).
+    loss: at frame t, and with previous_loss also at frame t-1.  before, now: the towers' activations.
+    gradients: of the parameters.  d_before, d_now: of the activations; d_before is None where nothing goes back into
+    frame t-1 (Eq. 6).
     """
     before = tower(parameters, previous)
     now = tower(parameters, frame, before, combine)

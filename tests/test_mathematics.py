@@ -33,7 +33,8 @@ class Step:
         self.outputs = self.net.forward()
 
     def reference(self, parameters, **options):
-        settings = dict(combine=self.model.combine, cut=self.learning.cut_gradient, previous_loss=self.learning.previous_loss)
+        settings = dict(combine=self.model.combine, cut=self.learning.cut_gradient,
+                        previous_loss=self.learning.previous_loss)
         return reference.step(parameters, self.previous.astype(np.float64), self.frame.astype(np.float64), self.labels,
                               **{**settings, **options})
 
@@ -142,7 +143,7 @@ def test_gradients_of_the_inputs_from_below_are_equation_5(step, combine):
 
 
 def test_nothing_goes_back_into_the_frame_before(step):
-    """Eq. 6: what was in every gradient of the frame before is still there after a backward pass, were it zero or not."""
+    """Eq. 6: what was in every gradient of the frame before is still there after a backward pass, zero or not."""
     made = step()
     tower = [blob for name, blob in made.net.blobs.items() if name.startswith("previous/")]
     for mark in (0, 7):
@@ -197,9 +198,11 @@ def test_finite_differences_of_the_reference(step, combine):
     for name, direction in directions(made.parameters).items():
         moved = [{**made.parameters, name: made.parameters[name] + sign * small * direction} for sign in (1, -1)]
         losses = [made.reference(there, cut=False, previous_loss=True)["loss"] for there in moved]
-        assert (losses[0] - losses[1]) / (2 * small) == pytest.approx((full["gradients"][name] * direction).sum(), rel=1e-5)
+        slope = (losses[0] - losses[1]) / (2 * small)
+        assert slope == pytest.approx((full["gradients"][name] * direction).sum(), rel=1e-5)
         losses = [reference.tower_loss(reference.tower(there, frame, before, combine), made.labels) for there in moved]
-        assert (losses[0] - losses[1]) / (2 * small) == pytest.approx((cut["gradients"][name] * direction).sum(), rel=1e-5)
+        slope = (losses[0] - losses[1]) / (2 * small)
+        assert slope == pytest.approx((cut["gradients"][name] * direction).sum(), rel=1e-5)
 
 
 @COMBINES
@@ -210,8 +213,8 @@ def test_finite_differences_of_caffe(step, combine, cut_gradient):
     gradients = made.backward()
     start = "one/5x5" if cut_gradient else None
     for name, direction in directions(made.parameters).items():
-        # The gradient's own direction is in it so that the slope stands far above what float32 loses in the loss; a longer
-        # step than this one crosses kinks of ReLU and pool.
+        # The gradient's own direction is in it so that the slope stands far above what float32 loses in the loss; a
+        # longer step than this one crosses kinks of ReLU and pool.
         direction = direction / np.linalg.norm(direction) + gradients[name] / np.linalg.norm(gradients[name])
         small, blob, losses = 3e-4, blob_of(made.net, name), []
         for sign in (1, -1):

@@ -1,0 +1,267 @@
+"""Every switch of the generated nets: each reaches Caffe, and does there what it says."""
+import json
+import subprocess
+import sys
+
+import caffe
+import numpy as np
+import pytest
+from nets import SLIM, Tiny, build, by_name, fed, images, write_pairs
+
+from rcnn import net
+from rcnn.files import InputError
+from rcnn.googlenet import googlenet
+
+MODEL = net.Model(**SLIM)
+DATA = net.Data("none.lmdb")
+SIDE = 40
+JPEG_ERROR = 8  # grey levels at most, where colours share JPEG's values; the mean is below 1
+
+
+def layer_of(message, name):
+    return next(layer for layer in message.layer if layer.name == name)
+
+
+def made(folder, model=MODEL, pair=True):
+    return build((net.deploy_rcnn_r if pair else net.deploy_cnn)(model, 2), folder, caffe.TEST)
+
+
+# Model
+
+def test_classes_channels_and_size(tmp_path):
+    for pair in (False, True):
+        found = made(tmp_path, net.Model(width=0.05, size=48, classes=7, channels=2), pair)
+        assert [found.blobs[name].data.shape for name in found.inputs] == [(2, 2, 48, 48)] * (1 + pair)
+        assert all(found.blobs[name].data.shape == (2, 7) for name in ("low", "medium", "high"))
+        assert found.params["conv1/7x7_s2"][0].data.shape[1] == 2
+
+
+@pytest.mark.parametrize("width", [0.05, 0.125])
+def test_width(tmp_path, width):
+    found = made(tmp_path, net.Model(width=width, size=48, classes=3))
+    for layer in googlenet(width, 48):
+        if hasattr(layer, "channels"):
+            assert found.params[layer.name][0].data.shape[0] == layer.channels
+            assert found.params[layer.name + "/temporal"][0].data.shape[:2] == (layer.channels,) * 2
+    assert found.params["inception_4e/3x3"][0].data.shape[0] == round(320 * width)
+
+
+def test_high_rnn(tmp_path):
+    found = made(tmp_path, net.Model(**SLIM, high_rnn=False))
+    assert not [name for name in found.params if "loss3/fc" in name]
+    assert found.params["loss3/classifier_video"][0].data.shape == (5, found.blobs["pool5/7x7_s1"].data.shape[1])
+    assert {"loss3/fc", "loss3/fc/temporal", "previous/loss3/fc"} <= set(made(tmp_path).params)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_conv1_temporal_kernel(tmp_path, kernel):
+    found = made(tmp_path, net.Model(**SLIM, conv1_temporal_kernel=kernel))
+    assert found.params["conv1/7x7_s2/temporal"][0].data.shape == (8, 8, kernel, kernel)
+    assert found.blobs["conv1/7x7_s2/temporal"].data.shape == found.blobs["conv1/7x7_s2/spatial"].data.shape
+    assert found.params["conv2/3x3/temporal"][0].data.shape[2:] == (3, 3)
+
+
+@pytest.mark.parametrize("combine", ["average", "sum"])
+def test_combine_in_every_layer(combine):
+    message = net.rcnn_r(net.Model(**SLIM, combine=combine), DATA, net.TRAIN)
+    sums = [layer for layer in message.layer if layer.type == "Eltwise"]
+    assert len(sums) == 62
+    for layer in sums:
+        assert list(layer.eltwise_param.coeff) == ([0.5, 0.5] if combine == "average" else [])
+        assert layer.eltwise_param.operation == layer.eltwise_param.SUM
+
+
+@pytest.mark.parametrize("temporal_bias", [False, True])
+def test_temporal_bias(tmp_path, temporal_bias):
+    found = made(tmp_path, net.Model(**SLIM, temporal_bias=temporal_bias))
+    temporal = [blobs for name, blobs in found.params.items() if name.endswith("/temporal")]
+    assert len(temporal) == 62 and all(len(blobs) == 1 + temporal_bias for blobs in temporal)
+    assert not any(np.any(blobs[1].data) for blobs in temporal if temporal_bias)
+
+
+GAINS = {"xavier": 1, "msra": 2, "constant": 0}
+
+
+@pytest.mark.parametrize("filler, temporal_filler", [("xavier", "msra"), ("msra", "xavier"), ("constant", "xavier"),
+                                                     ("xavier", "constant")])
+def test_fillers_and_bias(tmp_path, filler, temporal_filler):
+    """Spread sqrt(gain / inputs); the classifiers are xavier and 0 whatever the others are."""
+    model = net.Model(**SLIM, filler=filler, temporal_filler=temporal_filler, bias=0.625)
+    for name, value in by_name(made(tmp_path, model)).items():
+        if name.endswith("/bias"):
+            assert (value == (0 if "classifier" in name else 0.625)).all(), name
+        elif value.size > 3000 or "constant" in (filler, temporal_filler):
+            kind = "xavier" if "classifier" in name else temporal_filler if name.endswith("/temporal") else filler
+            loose = 0.1 if value.size > 3000 else 1
+            assert value.std() == pytest.approx(np.sqrt(GAINS[kind] / value[0].size), rel=loose), name
+
+
+def test_defaults_are_the_papers():
+    model, learning, data = net.Model(), net.Learning(), net.Data("pairs.lmdb")
+    assert (model.classes, model.width, model.size, model.channels) == (101, 1, 224, 3)
+    assert (model.combine, model.temporal_bias) == ("average", False)
+    assert (model.high_rnn, model.conv1_temporal_kernel) == (True, 3)
+    assert (model.filler, model.temporal_filler, model.bias) == ("xavier", "xavier", 0.2)
+    assert (learning.stage, learning.spatial_rate) == (2, 1)
+    assert (learning.previous_loss, learning.cut_gradient) == (False, True)
+    assert (data.batch, data.encoding, data.mean, data.scale, data.together) == (64, "jpeg", (104, 117, 123), 1, True)
+
+
+# Learning, in the net of GoogLeNet (test_mathematics.py and test_learning.py have its numbers)
+
+def needing_backward(tmp_path, **learning):
+    """Return {layer: whether Caffe runs its backward pass} of a slim pair net, as Caffe says when it builds it."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(str(fed(net.rcnn_r(MODEL, DATA, net.TRAIN, net.Learning(**learning)), MODEL, 2)))
+    code = f"import caffe; caffe.init_log(0, True); caffe.Net({str(path)!r}, caffe.TRAIN)"
+    said = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=True).stderr
+    lines = [line.split("] ", 1)[1] for line in said.splitlines() if line.endswith("backward computation.")]
+    return {line.split(" ")[0]: "does not need" not in line for line in lines}
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_the_tower_of_the_frame_before_runs_no_backward(tmp_path, stage):
+    needs = needing_backward(tmp_path, stage=stage)
+    previous = {name: need for name, need in needs.items() if name.startswith("previous/")}
+    assert len(previous) > 200 and not any(previous.values())
+    now = [need for name, need in needs.items() if name.endswith(("/temporal", "/sum"))]
+    assert len(now) == 124 and all(now)
+
+
+@pytest.mark.parametrize("learning", [dict(cut_gradient=False), dict(previous_loss=True)], ids=str)
+def test_the_tower_of_the_frame_before_runs_backward_if_asked(tmp_path, learning):
+    assert all(need for name, need in needing_backward(tmp_path, **learning).items()
+               if name.startswith("previous/") and ("inception" in name or "conv" in name))
+
+
+@pytest.mark.parametrize("previous_loss", [False, True])
+def test_losses(previous_loss):
+    for phase in (net.TRAIN, net.TEST):
+        message = net.rcnn_r(MODEL, DATA, phase, net.Learning(previous_loss=previous_loss))
+        losses = {layer.name: (list(layer.bottom), round(layer.loss_weight[0], 6))
+                  for layer in message.layer if layer.type == "SoftmaxWithLoss"}
+        heads = {f"{signal}/loss": ([f"loss{number}/classifier_video", "label"], weight)
+                 for number, (signal, weight) in enumerate((("low", 0.3), ("medium", 0.3), ("high", 1)), 1)}
+        before = {f"previous/{name}": ([f"previous/{bottoms[0]}", "label"], weight)
+                  for name, (bottoms, weight) in heads.items()}
+        assert losses == {**heads, **(before if previous_loss else {})}
+        accuracies = sum(layer.type == "Accuracy" for layer in message.layer)
+        assert accuracies == (0 if phase == net.TRAIN else 6 if previous_loss else 3)
+        assert ("previous/loss1/drop_fc" in [layer.name for layer in message.layer]) == previous_loss
+
+
+# Data
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Six pairs of different smooth frames, as {encoding: LMDB}, and the frames of t - 1, of t, and the labels."""
+    generator = np.random.default_rng(4)
+    previous, frames, labels = images(generator, 6, SIDE), images(generator, 6, SIDE), np.array([3, 1, 0, 2, 4, 1])
+    paths = {encoding: write_pairs(tmp_path / encoding, previous, frames, labels, encoding)
+             for encoding in ("raw", "jpeg")}
+    return paths, previous, frames, labels
+
+
+def blobs(folder, message, phase, batches=1):
+    """Run the data layers of a generated net; return {blob: its values in all batches}."""
+    del message.layer[[layer.type in ("Data", "Python", "Slice", "Silence") for layer in message.layer].index(False):]
+    found = build(message, folder, phase)
+    names, runs = [name for name in found.blobs if name != "pair"], []
+    for _ in range(batches):
+        found.forward()
+        runs.append({name: found.blobs[name].data.copy() for name in names})
+    return {name: np.concatenate([run[name] for run in runs]) for name in names}
+
+
+def centre(frames, size, mean=(104, 117, 123), scale=1.0):
+    start = (SIDE - size) // 2
+    cropped = frames[:, start:start + size, start:start + size].astype(np.float64)
+    return ((cropped - mean) * scale).transpose(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_data_at_test_is_the_centre_of_the_pairs_in_order(tmp_path, pairs, encoding):
+    paths, previous, frames, labels = pairs
+    data = net.Data(paths[encoding], 3, encoding, mean=(100, 120, 90), scale=0.5)
+    error = 0 if encoding == "raw" else JPEG_ERROR
+    found = blobs(tmp_path, net.rcnn_r(Tiny(size=33), data, net.TEST), caffe.TEST, batches=2)
+    for name, expected in (("previous/frame", previous), ("frame", frames)):
+        assert np.abs(found[name] - centre(expected, 33, data.mean, 0.5)).max() <= error * 0.5
+    assert found["label"].tolist() == labels.tolist()
+    alone = blobs(tmp_path, net.cnn(Tiny(size=33), data, net.TEST), caffe.TEST)
+    assert (alone["frame"] == found["frame"][:3]).all() and alone["label"].tolist() == labels[:3].tolist()
+
+
+def test_raw_and_jpeg_agree(tmp_path, pairs):
+    found = [blobs(tmp_path, net.rcnn_r(Tiny(size=33), net.Data(path, 6, encoding), net.TEST), caffe.TEST)
+             for encoding, path in pairs[0].items()]
+    assert np.ptp(found[0]["frame"]) > 150
+    for name in ("previous/frame", "frame"):
+        error = np.abs(found[0][name] - found[1][name])
+        assert error.max() <= JPEG_ERROR and error.mean() < 1
+    assert (found[0]["label"] == found[1]["label"]).all()
+
+
+def nearest_crop(image, frame):
+    """Return (top, left, mirror) of the frame's crop nearest to an image, and its mean error in grey levels."""
+    size, found = len(image), []
+    for mirror in (False, True):
+        for top in range(SIDE - size + 1):
+            for left in range(SIDE - size + 1):
+                view = frame[top:top + size, left:left + size][:, ::-1 if mirror else 1]
+                found.append((np.abs(view - image).mean(), (top, left, mirror)))
+    error, place = min(found)
+    return place, error
+
+
+@pytest.mark.parametrize("encoding, together", [("raw", True), ("jpeg", True), ("jpeg", False)])
+def test_crops_of_training(tmp_path, pairs, encoding, together):
+    paths, previous, frames, labels = pairs
+    data = net.Data(paths[encoding], 6, encoding, seed=1, together=together)
+    found = blobs(tmp_path, net.rcnn_r(Tiny(size=33), data, net.TRAIN), caffe.TRAIN, batches=4)
+    places = [[nearest_crop(values.transpose(1, 2, 0) + (104, 117, 123), frame)
+               for values, frame in zip(found[name], np.concatenate([stored] * 4))]
+              for name, stored in (("previous/frame", previous), ("frame", frames))]
+    assert max(error for tower in places for _, error in tower) < 1
+    before, now = ([place for place, _ in tower] for tower in places)
+    assert len(set(now)) > 12 and {mirror for _, _, mirror in now} == {False, True}
+    assert (before == now) == together
+    assert found["label"].tolist() == labels.tolist() * 4
+
+
+def test_seed_of_the_crops(tmp_path, pairs):
+    seeds = [net.Data(pairs[0]["jpeg"], 6, seed=seed) for seed in (1, 1, 2, None, None)]
+    runs = [blobs(tmp_path, net.rcnn_r(Tiny(size=33), data, net.TRAIN), caffe.TRAIN)["frame"] for data in seeds]
+    assert (runs[0] == runs[1]).all()
+    assert (runs[0] != runs[2]).any() and (runs[3] != runs[4]).any()
+
+
+def test_what_the_augmenting_layer_is_told():
+    data = net.Data("pairs.lmdb", 16, mean=(1, 2, 3), scale=0.25, seed=9, together=False)
+    for message, tops in ((net.rcnn_r(MODEL, data, net.TRAIN), 2), (net.cnn(MODEL, data, net.TRAIN), 1)):
+        reader, layer = message.layer[:2]
+        assert (reader.data_param.source, reader.data_param.batch_size) == ("pairs.lmdb", 16)
+        assert reader.data_param.backend == reader.data_param.LMDB and len(layer.top) == tops
+        assert (layer.python_param.module, layer.python_param.layer) == ("layers.pair_augment", "PairAugment")
+        told = json.loads(layer.python_param.param_str)
+        assert told == dict(size=64, mean=[1, 2, 3], scale=0.25, seed=9, together=False)
+
+
+def test_raw_pairs_of_two_channels():
+    data = net.Data("pairs.lmdb", encoding="raw", mean=(128, 128))
+    message = net.rcnn_r(net.Model(**SLIM, channels=2), data, net.TRAIN)
+    assert list(layer_of(message, "pair").transform_param.mean_value) == [128] * 4
+    assert list(message.layer[1].slice_param.slice_point) == [2] and message.layer[1].slice_param.axis == 1
+
+
+# Bad values
+
+@pytest.mark.parametrize("make", [
+    lambda: net.Model(combine="product"), lambda: net.Learning(stage=3), lambda: net.Learning(stage=0),
+    lambda: net.Data("pairs.lmdb", encoding="png"), lambda: net.Data("pairs.lmdb", encoding="raw", together=False),
+    lambda: net.deploy_cnn(net.Model(width=0)), lambda: net.deploy_cnn(net.Model(size=16)),
+    lambda: net.rcnn_r(net.Model(conv1_temporal_kernel=2), DATA, net.TRAIN)])
+def test_bad_values(make):
+    with pytest.raises(InputError) as error:
+        make()
+    assert "\n" not in str(error.value)
