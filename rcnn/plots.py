@@ -64,10 +64,27 @@ def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
     _save(figure, path)
 
 
-def _figure(width, height):
+def film_strips(path, strips, title):
+    """Draw one row of frames for each name and write them to `path` (PNG), whole or not at all.
+
+    strips: {name: frames}, uint8 H x W x 3 BGR, as many frames in each row.
+    """
+    number = len(next(iter(strips.values())))
+    figure, grid = _figure(1.5 * number + 1.5, 1.15 * len(strips) + 0.5, len(strips), number, squeeze=False)
+    for row, (name, frames) in zip(grid, strips.items()):
+        for axes, frame in zip(row, frames):
+            axes.imshow(frame[..., ::-1])
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def _figure(width, height, *grid, **options):
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
+    return figure, figure.subplots(*grid, **options)
 
 
 def _save(figure, path):

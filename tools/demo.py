@@ -8,6 +8,7 @@ it, trains stage 1 and stage 2, tests both nets on held-out groups, and prints o
 command shown, so that each can be run alone.  Interrupted, the same command goes on where it stopped; finished, it shows the results.
 """
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,8 @@ from pathlib import Path
 from rcnn import plots, recipes, scores, training
 from rcnn.command import parser, run
 from rcnn.files import InputError, write_text
+from rcnn.lists import read_classes, read_list
+from rcnn.records import open_records
 
 APPEARANCES = ("Flowers", "Crates")
 MOVEMENTS = ("Up", "Down", "Sideways", "In", "Out", "Spin")
@@ -30,6 +33,8 @@ def main():
     options.add_argument("--out", type=Path, default=Path("demo"), help="folder for all that is made")
     options.add_argument("--seed", type=int, default=1, help="of the videos, the weights and the crops")
     args = options.parse_args()
+    # Two threads gain nothing on products this small, and where something else wants the processor they wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     demo = Demo(args.out, args.seed)
     demo.videos()
     demo.records()
@@ -105,6 +110,7 @@ class Demo:
         plots.loss_curves(self.out / "loss.png", {
             name: training.loss_curve(training.read_log(Path(self.recipe.snapshots) / f"{run_name}.jsonl"))
             for name, run_name in runs.items()})
+        self.draw_films()
         results = {"seed": self.seed, "chance": 1 / self.recipe.model.classes, "appearance alone": 1 / len(MOVEMENTS),
                    "seconds": self.seconds.known, "accuracy": {}, "videos": 0}
         for name in ("cnn", "rcnn_r"):
@@ -114,8 +120,18 @@ class Demo:
                 results["videos"] = len(file)
         write_text(self.out / "results.json", json.dumps(results, indent=1) + "\n")
         print(table(results))
-        print(f"\npictures: {self.out}/loss.png, {self.out}/confusion_cnn.png, {self.out}/confusion_rcnn_r.png; "
+        print(f"\npictures: {self.out}/films.png, {self.out}/loss.png, {self.out}/confusion_cnn.png, {self.out}/confusion_rcnn_r.png; "
               f"figures: {self.out}/results.json")
+
+
+    def draw_films(self, length=6):
+        """Draw a few frames of one held-out video of each class."""
+        classes = read_classes(self.lists / "classInd.txt")
+        held_out = {video.label: video for video in read_list(self.lists / "testlist01.txt", classes)}
+        with open_records(self.out / "frames.lmdb", "frames") as frames:
+            plots.film_strips(self.out / "films.png", {
+                classes[label]: [frames.frame(video.name, index)[0] for index in range(length)]
+                for label, video in sorted(held_out.items())}, f"one video a class, {FPS} frames a second")
 
 
 def table(results):
