@@ -4,6 +4,7 @@ import sys
 from contextlib import contextmanager
 
 import caffe
+import cv2
 import numpy as np
 
 from rcnn import crops
@@ -37,7 +38,7 @@ class PairAugment(caffe.Layer):
             if len(bottom) != 1 or len(top) not in (1, 2):
                 raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
         self.size = options["size"]
-        self.mean = np.asarray(options["mean"], np.float32).reshape(3, 1, 1)
+        self.mean = options["mean"]
         self.scale = np.float32(options["scale"])
         self.together = options["together"]
         self.generator = np.random.default_rng(options["seed"])
@@ -63,12 +64,20 @@ class PairAugment(caffe.Layer):
             for index, out in frames.items():
                 if index == 0 and not self.together:
                     place = self._place(height, width)
-                frame = pair[:, index * height:(index + 1) * height].transpose(1, 2, 0)
-                crop = crops.cut(frame, *place[:2], self.size, place[2]).transpose(2, 0, 1)
-                np.subtract(crop, self.mean, out=out[row])
-        if self.scale != 1:
-            for out in frames.values():
+                self._cut(pair[:, index * height:(index + 1) * height], out[row], *place)
+        for out in frames.values():
+            for channel, mean in enumerate(self.mean):
+                out[:, channel] -= mean
+            if self.scale != 1:
                 out *= self.scale
+
+    def _cut(self, frame, out, top, left, mirror):
+        for plane, target in zip(frame, out):
+            crop = crops.cut(plane, top, left, self.size)
+            if mirror:
+                cv2.flip(crop, 1, target)  # NumPy is slow on rows that run backwards
+            else:
+                target[...] = crop
 
     def backward(self, top, propagate_down, bottom):
         pass
@@ -97,8 +106,18 @@ def _options(text):
     if not isinstance(given, dict) or set(given) - set(DEFAULTS):
         raise InputError(f"PairAugment: param_str knows {', '.join(DEFAULTS)}; it says {text}")
     options = {**DEFAULTS, **given}
-    if not isinstance(options["size"], int) or options["size"] < 1:
+    if type(options["size"]) is not int or options["size"] < 1:
         raise InputError(f"PairAugment: param_str needs \"size\", the side of the crop in pixels; it says {text}")
-    if np.size(options["mean"]) != 3:
+    if not isinstance(options["mean"], list) or len(options["mean"]) != 3 or not all(map(_is_number, options["mean"])):
         raise InputError(f"PairAugment: \"mean\" takes three numbers, blue, green, red; it says {text}")
+    if not _is_number(options["scale"]):
+        raise InputError(f"PairAugment: \"scale\" takes a number; it says {text}")
+    if options["seed"] is not None and (type(options["seed"]) is not int or options["seed"] < 0):
+        raise InputError(f"PairAugment: \"seed\" takes a whole number of at least 0, or null; it says {text}")
+    if type(options["together"]) is not bool:
+        raise InputError(f"PairAugment: \"together\" takes true or false; it says {text}")
     return options
+
+
+def _is_number(value):
+    return type(value) in (int, float) and np.isfinite(value)

@@ -1,0 +1,157 @@
+"""How fast Caffe's Data layer and layers/pair_augment.py give pairs, and what share of a training iteration that costs.
+
+    python benchmarks/pairs.py                                     # on records that it makes
+    python benchmarks/pairs.py --pairs data/ucf101/pairs_train01.lmdb --batch 64 --gpu 0
+
+Speed: pairs a second out of a net of the two data layers alone, at SIZE x SIZE crops, beside a bare single-thread cv2.imdecode loop
+over the same records, in alternating rounds of one run; the aim is a ratio of at least 0.6.
+
+Share: one forward and backward pass of the full-width RCNN-r training net (stage 2), and in it the time until its input is there.
+The Data layer decodes in a thread of its own while the net computes, so that time is what the data cost beyond it.
+"""
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rcnn import builds, command, motion, records, video
+
+AIM = 0.6
+PREFETCHED = 4  # batches that Caffe's Data layer holds ready
+VIDEOS, STEP, SIDE = 12, 5, 256
+
+
+def make_records(path):
+    """Make a jpeg pairs LMDB of frames of the motion set, 5 a second, 256 x 256."""
+    with builds.Build(path, "pairs", {"encoding": "jpeg"}, print) as build:
+        number = 0
+        for index in range(VIDEOS):
+            appearance, movement = (names[index % len(names)] for names in (motion.APPEARANCES, motion.MOVEMENTS))
+            drawn = list(motion.frames(appearance, movement, 3, np.random.default_rng(index)))[::STEP]
+            frames = [video.resize(frame, SIDE) for frame in drawn]
+            for t in range(1, len(frames)):
+                record = records.encode_pair(frames[t - 1], frames[t], index % 2)
+                build.put([(records.pair_key(number, f"v{index}", t), record)])
+                number += 1
+        build.finish(counts={"pairs": number})
+
+
+def read_jpegs(path, number):
+    """Return the JPEGs (uint8 arrays) of the first `number` records, from the first again where there are fewer."""
+    with records.open_records(path, "pairs", "jpeg") as pairs:
+        jpegs = []
+        for _, record in pairs:
+            jpegs.append(np.frombuffer(records.Datum.FromString(record).data, np.uint8))
+            if len(jpegs) == number:
+                break
+    return [jpegs[index % len(jpegs)] for index in range(number)]
+
+
+def bare_speed(jpegs):
+    """Return the images a second of a loop over cv2.imdecode."""
+    began = time.perf_counter()
+    for jpeg in jpegs:
+        cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return len(jpegs) / (time.perf_counter() - began)
+
+
+def net_speed(net, batch, batches):
+    """Return the pairs a second of a net of data layers once it has used up what was read ahead."""
+    for _ in range(PREFETCHED + 2):
+        net.forward()
+    began = time.perf_counter()
+    for _ in range(batches):
+        net.forward()
+    speed = batch * batches / (time.perf_counter() - began)
+    time.sleep(2 * PREFETCHED * batch / speed)  # so that reading ahead does not slow what is measured next
+    return speed
+
+
+def load(caffe, message):
+    """Return a caffe.Net in training phase of a NetParameter."""
+    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
+        file.write(str(message))
+        file.flush()
+        return caffe.Net(file.name, caffe.TRAIN)
+
+
+def data_layers(message):
+    """Return a NetParameter of the data layers of another one, and the name of the last of them."""
+    last = [layer.type for layer in message.layer].index("Python")
+    alone = type(message)()
+    alone.layer.extend(message.layer[:last + 1])
+    return alone, message.layer[last].name
+
+
+def iteration_seconds(net, last, iterations):
+    """Return two medians in seconds, of an iteration and of what comes before its input is there; `last` is the last data layer."""
+    names = list(net._layer_names)
+    after = names[names.index(last) + 1]
+    whole, data = [], []
+    for _ in range(iterations + 1):
+        began = time.perf_counter()
+        net.forward(end=last)
+        data.append(time.perf_counter() - began)
+        net.forward(start=after)
+        net.backward()
+        float(net.params["conv1/7x7_s2"][0].diff.flat[0])  # waits for a GPU
+        whole.append(time.perf_counter() - began)
+    return statistics.median(whole[1:]), statistics.median(data[1:])
+
+
+def measure(args, path):
+    """Print the figures of a pairs LMDB."""
+    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
+    import caffe
+
+    from rcnn import net
+    if args.gpu is not None:
+        caffe.set_device(args.gpu)
+        caffe.set_mode_gpu()
+    cv2.setNumThreads(1)
+    jpegs = read_jpegs(path, args.batch * args.batches)
+    model, data = net.Model(size=args.size), net.Data(str(path), batch=args.batch, seed=1)
+    alone, last = data_layers(net.rcnn_r(model, data, net.TRAIN))
+    feed = load(caffe, alone)
+    rounds = [(bare_speed(jpegs), net_speed(feed, args.batch, args.batches)) for _ in range(args.rounds)]
+    for number, (bare, fed) in enumerate(rounds, 1):
+        print(f"round {number}: imdecode {bare:7.1f} pairs/s   Data + pair_augment {fed:7.1f} pairs/s   ratio {fed / bare:.2f}")
+    ratio = statistics.median(fed / bare for bare, fed in rounds)
+    fed = statistics.median(fed for _, fed in rounds)
+    print(f"median ratio {ratio:.2f} (aim: {AIM}, {'met' if ratio >= AIM else 'not met'}) at {args.size} x {args.size}, "
+          f"batch {args.batch}, {sum(map(len, jpegs)) / len(jpegs) / 1000:.0f} kB a pair")
+    del feed
+    data = net.Data(str(path), batch=args.train_batch, seed=1)
+    train = load(caffe, net.rcnn_r(model, data, net.TRAIN))
+    whole, waiting = iteration_seconds(train, last, args.iterations)
+    print(f"training iteration of {args.train_batch} pairs on the {'CPU' if args.gpu is None else f'GPU {args.gpu}'}: {whole:.2f} s; "
+          f"its data take {args.train_batch / fed:.3f} s by themselves ({100 * args.train_batch / fed / whole:.1f} %), "
+          f"{waiting:.3f} s with reading ahead ({100 * waiting / whole:.1f} %)")
+
+
+def main():
+    parser = command.parser(__doc__)
+    parser.add_argument("--pairs", help="jpeg pairs LMDB; made from the motion set if not given")
+    parser.add_argument("--size", type=command.positive, default=224, help="side of the crops, pixels")
+    parser.add_argument("--batch", type=command.positive, default=32, help="pairs a batch where speed is measured")
+    parser.add_argument("--batches", type=command.positive, default=8, help="batches a round")
+    parser.add_argument("--rounds", type=command.positive, default=7, help="rounds; the median counts")
+    parser.add_argument("--train-batch", type=command.positive, default=4, help="pairs a training iteration")
+    parser.add_argument("--iterations", type=command.positive, default=3, help="training iterations; the median counts")
+    parser.add_argument("--gpu", type=int, help="GPU to train on; CPU if not given")
+    args = parser.parse_args()
+    if args.pairs:
+        measure(args, args.pairs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pairs.lmdb"
+        make_records(path)
+        measure(args, path)
+
+
+if __name__ == "__main__":
+    command.run(main)

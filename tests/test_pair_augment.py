@@ -1,0 +1,206 @@
+"""layers/pair_augment.py in real Caffe nets: its crops, read back from images whose values say where they are."""
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import caffe
+import numpy as np
+import pytest
+from runs import ROOT
+
+from rcnn import builds, crops, records
+
+HEIGHT, WIDTH, SIZE = 9, 10, 7
+PREVIOUS = 5000  # added to the values of frame t-1
+PLACES = [(top, left, mirror) for top in range(HEIGHT - SIZE + 1) for left in range(WIDTH - SIZE + 1) for mirror in (False, True)]
+
+NET = """
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: {number} dim: 3 dim: {tall} dim: {width} }} }} }}
+layer {{ name: "pair" type: "Python" bottom: "data" {tops}
+  python_param {{ module: "layers.pair_augment" layer: "PairAugment" param_str: '{options}' }} }}
+"""
+
+
+def net(folder, phase, number=16, tops=("previous/frame", "frame"), **options):
+    """Return a net of an Input and the layer under test; the mean is 0 unless said otherwise."""
+    path = folder / "net.prototxt"
+    path.write_text(NET.format(number=number, tall=2 * HEIGHT, width=WIDTH, tops=" ".join(f'top: "{top}"' for top in tops),
+                               options=json.dumps({"size": SIZE, "mean": [0, 0, 0], **options})))
+    return caffe.Net(str(path), phase)
+
+
+def pairs(number):
+    """Return number x 3 x 2 HEIGHT x WIDTH values: 100 row + 10 column + channel, and PREVIOUS more in frame t-1."""
+    rows, columns = np.meshgrid(np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
+    image = np.stack([100 * rows + 10 * columns + channel for channel in range(3)])
+    return np.broadcast_to(np.concatenate([image + PREVIOUS, image], axis=1), (number, 3, 2 * HEIGHT, WIDTH)).astype(np.float32)
+
+
+def places(blob, offset=0):
+    """Return the (top, left, mirror) of each crop of a blob, after checking every value of it."""
+    found = []
+    for crop in blob - offset:
+        mirror = bool(crop[0, 0, 0] > crop[0, 0, -1])
+        straight = crop[:, :, ::-1] if mirror else crop
+        top, left = int(straight[0, 0, 0] // 100), int(straight[0, 0, 0] % 100 // 10)
+        expected = pairs(1)[0][:, HEIGHT + top:HEIGHT + top + SIZE, left:left + SIZE]
+        np.testing.assert_array_equal(straight, expected)
+        found.append((top, left, mirror))
+    return found
+
+
+def run(made, times=1):
+    """Return the places of frame t-1 and of frame t over several batches."""
+    previous, now = [], []
+    for _ in range(times):
+        made.blobs["data"].data[...] = pairs(made.blobs["data"].shape[0])
+        made.forward()
+        previous += places(made.blobs["previous/frame"].data, PREVIOUS)
+        now += places(made.blobs["frame"].data)
+    return previous, now
+
+
+def even(found):
+    """Assert that every place and both mirrors occur, equally often by chi-square (23 degrees of freedom; chance 4e-4)."""
+    counts, expected = Counter(found), len(found) / len(PLACES)
+    assert set(counts) == set(PLACES)
+    assert sum((number - expected) ** 2 / expected for number in counts.values()) < 53
+
+
+def test_both_frames_of_a_pair_have_one_crop_and_mirror(tmp_path):
+    previous, now = run(net(tmp_path, caffe.TRAIN, seed=1), 4)
+    assert previous == now
+    assert len(set(now[:16])) > 4, "rows of a batch are drawn for themselves"
+
+
+def test_every_place_and_both_mirrors_are_equally_likely(tmp_path):
+    even(run(net(tmp_path, caffe.TRAIN, number=400, seed=1), 10)[1])
+
+
+def test_not_together_each_frame_has_its_own(tmp_path):
+    previous, now = run(net(tmp_path, caffe.TRAIN, number=400, seed=1, together=False), 10)
+    even(previous)
+    even(now)
+    same = sum(one == two for one, two in zip(previous, now))
+    assert abs(same - len(now) / len(PLACES)) < 4 * (len(now) / len(PLACES)) ** 0.5
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_at_test_it_is_the_centre_without_mirror(tmp_path, together):
+    previous, now = run(net(tmp_path, caffe.TEST, together=together))
+    assert set(previous) == set(now) == {(*crops.positions(HEIGHT, WIDTH, SIZE)[0], False)} == {(1, 1, False)}
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+def test_with_one_top_it_gives_frame_t(tmp_path, phase):
+    alone = net(tmp_path, phase, tops=("frame",), seed=1)
+    alone.blobs["data"].data[...] = pairs(16)
+    alone.forward()
+    assert places(alone.blobs["frame"].data) == run(net(tmp_path, phase, seed=1))[1]
+
+
+def test_the_mean_is_taken_off_and_the_rest_scaled(tmp_path):
+    plain, other = net(tmp_path, caffe.TRAIN, seed=1), net(tmp_path, caffe.TRAIN, seed=1, mean=[1, 20, 300], scale=0.5)
+    mean = np.reshape([1, 20, 300], (3, 1, 1))
+    for made in (plain, other):
+        made.blobs["data"].data[...] = pairs(16)
+        made.forward()
+    for top in ("previous/frame", "frame"):
+        np.testing.assert_array_equal(other.blobs[top].data, (plain.blobs[top].data - mean) / 2)
+
+
+def test_the_mean_of_imagenet_is_the_default(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_text(NET.format(number=1, tall=2 * HEIGHT, width=WIDTH, tops='top: "frame"', options=json.dumps({"size": SIZE})))
+    made = caffe.Net(str(path), caffe.TEST)
+    made.blobs["data"].data[...] = pairs(1)
+    made.forward()
+    assert places(made.blobs["frame"].data + np.float32(crops.MEAN).reshape(3, 1, 1)) == [(1, 1, False)]
+
+
+def test_the_input_is_left_as_it_is(tmp_path):
+    made = net(tmp_path, caffe.TRAIN, mean=[1, 2, 3])
+    run_input = pairs(16)
+    made.blobs["data"].data[...] = run_input
+    made.forward()
+    np.testing.assert_array_equal(made.blobs["data"].data, run_input)
+
+
+def test_one_seed_gives_one_sequence_and_no_seed_a_fresh_one(tmp_path):
+    def drawn(**options):
+        return run(net(tmp_path, caffe.TRAIN, **options), 2)[1]
+    assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
+    assert drawn() != drawn()
+    first, second = (drawn(seed=1)[start:start + 16] for start in (0, 16))
+    assert first != second, "each iteration draws anew"
+
+
+def test_it_follows_another_batch_size(tmp_path):
+    made = net(tmp_path, caffe.TRAIN, seed=1)
+    made.blobs["data"].reshape(3, 3, 2 * HEIGHT, WIDTH)
+    assert len(run(made)[1]) == 3
+
+
+DATA_NET = """
+layer {{ name: "data" type: "Data" top: "data" top: "label" data_param {{ source: "{source}" backend: LMDB batch_size: 2 }} }}
+layer {{ name: "pair" type: "Python" bottom: "data" {tops}
+  python_param {{ module: "layers.pair_augment" layer: "PairAugment" param_str: '{options}' }} }}
+layer {{ name: "unused" type: "Silence" bottom: "label" {bottoms} }}
+"""
+
+
+def caffe_program(folder, images, options, tops=("previous/frame", "frame")):
+    """Run a net over an LMDB of encoded `images` in the `caffe` program; return what became of it."""
+    with builds.Build(folder / "pairs.lmdb", "pairs", {"encoding": "jpeg"}, print) as build:
+        build.put([(records.pair_key(place, "v", 1), records.encode_frame(image, 0)) for place, image in enumerate(images)])
+        build.finish(counts={"pairs": len(images)})
+    (folder / "net.prototxt").write_text(DATA_NET.format(
+        source=folder / "pairs.lmdb", options=options, tops=" ".join(f'top: "{top}"' for top in tops),
+        bottoms=" ".join(f'bottom: "{top}"' for top in tops)))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(["caffe", "time", "-model", "net.prototxt", "-iterations", "2", "-phase", "TRAIN"], cwd=folder,
+                          env=environment, text=True, capture_output=True, timeout=120)
+
+
+def image(height, width):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_it_runs_in_the_caffe_program(tmp_path):
+    done = caffe_program(tmp_path, [image(40, 20)] * 3, '{"size": 16}')
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("size, options, words", [
+    ((41, 20), '{"size": 16}', "PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not (2, 3, 41, 20)"),
+    ((30, 20), '{"size": 16}', "a 16 x 16 crop does not fit an image of 20 x 15"),
+    ((40, 20), "{size: 16}", "PairAugment: param_str is not JSON"),
+    ((40, 20), '{"size": 16, "mirror": true}', "PairAugment: param_str knows size, mean, scale, seed, together"),
+    ((40, 20), "{}", 'PairAugment: param_str needs "size"')])
+def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, size, options, words):
+    done = caffe_program(tmp_path, [image(*size)] * 3, options)
+    assert done.returncode != 0
+    assert [line for line in done.stderr.splitlines() if line.startswith(words)], done.stderr
+
+
+@pytest.mark.parametrize("options, words", [
+    ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"), ('{"size": 7, "mean": [1, 2]}', "three numbers"),
+    ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "scale": "x"}', "scale"),
+    ('{"size": 7, "scale": null}', "scale"), ('{"size": 7, "seed": -1}', "seed"), ('{"size": 7, "seed": 1.5}', "seed"),
+    ('{"size": 7, "together": "no"}', "together"), ("[7]", "knows size"), ("", "needs")])
+def test_wrong_options_are_refused(tmp_path, options, words, capfd):
+    path = tmp_path / "net.prototxt"
+    path.write_text(NET.format(number=1, tall=2 * HEIGHT, width=WIDTH, tops='top: "frame"', options=options))
+    with pytest.raises(Exception):
+        caffe.Net(str(path), caffe.TRAIN)
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("PairAugment")]
+    assert len(said) == 1 and words in said[0]
+
+
+def test_three_tops_are_refused(tmp_path, capfd):
+    with pytest.raises(Exception):
+        net(tmp_path, caffe.TRAIN, tops=("a", "b", "c"))
+    assert "one bottom and one or two tops, not 1 and 3" in capfd.readouterr().err
