@@ -51,24 +51,30 @@ def read_jpegs(path, number):
     return [jpegs[index % len(jpegs)] for index in range(number)]
 
 
+def measured(action, number):
+    """Call `action()`, which treats `number` pairs; return (pairs a second, processor milliseconds a pair)."""
+    clock, processor = time.perf_counter(), time.process_time()
+    action()
+    return number / (time.perf_counter() - clock), 1000 * (time.process_time() - processor) / number
+
+
 def bare_speed(jpegs):
-    """Return the images a second of a loop over cv2.imdecode."""
-    began = time.perf_counter()
-    for jpeg in jpegs:
-        cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
-    return len(jpegs) / (time.perf_counter() - began)
+    """Return what is `measured` of a loop over cv2.imdecode."""
+    def decode():
+        for jpeg in jpegs:
+            cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+    return measured(decode, len(jpegs))
 
 
 def net_speed(net, batch, batches):
-    """Return the pairs a second of a net of data layers once it has used up what was read ahead."""
-    for _ in range(PREFETCHED + 2):
-        net.forward()
-    began = time.perf_counter()
-    for _ in range(batches):
-        net.forward()
-    speed = batch * batches / (time.perf_counter() - began)
+    """Return what is `measured` of a net of data layers once it has used up what was read ahead."""
+    def forward(times):
+        for _ in range(times):
+            net.forward()
+    forward(PREFETCHED + 2)
+    speed, processor = measured(lambda: forward(batches), batch * batches)
     time.sleep(2 * PREFETCHED * batch / speed)  # so that reading ahead does not slow what is measured next
-    return speed
+    return speed, processor
 
 
 def load(caffe, message):
@@ -119,9 +125,10 @@ def measure(args, path):
     feed = load(caffe, alone)
     rounds = [(bare_speed(jpegs), net_speed(feed, args.batch, args.batches)) for _ in range(args.rounds)]
     for number, (bare, fed) in enumerate(rounds, 1):
-        print(f"round {number}: imdecode {bare:7.1f} pairs/s   Data + pair_augment {fed:7.1f} pairs/s   ratio {fed / bare:.2f}")
-    ratio = statistics.median(fed / bare for bare, fed in rounds)
-    fed = statistics.median(fed for _, fed in rounds)
+        print(f"round {number}: imdecode {bare[0]:7.1f} pairs/s, {bare[1]:5.2f} ms of processor each   "
+              f"Data + pair_augment {fed[0]:7.1f} pairs/s, {fed[1]:5.2f} ms   ratio {fed[0] / bare[0]:.2f}")
+    ratio = statistics.median(fed[0] / bare[0] for bare, fed in rounds)
+    fed = statistics.median(fed[0] for _, fed in rounds)
     print(f"median ratio {ratio:.2f} (aim: {AIM}, {'met' if ratio >= AIM else 'not met'}) at {args.size} x {args.size}, "
           f"batch {args.batch}, {sum(map(len, jpegs)) / len(jpegs) / 1000:.0f} kB a pair")
     del feed
