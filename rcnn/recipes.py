@@ -32,6 +32,7 @@ class Recipe:
     test_iterations: int = 60
     test_interval: int = 1000
     snapshot: int = 1000
+    display: int = 40
     seed: int = None
     clip_gradients: float = None
     note: str = field(default="", repr=False)
@@ -71,8 +72,8 @@ def _solvers(recipe):
     runs = {"cnn": ("cnn_train", "cnn_test", recipe.cnn_iterations),
             "rcnn_r_stage1": ("rcnn_r_stage1_train", "rcnn_r_test", recipe.stage1_iterations),
             "rcnn_r": ("rcnn_r_train", "rcnn_r_test", recipe.iterations)}
-    options = {name: getattr(recipe, name) for name in ("rate", "final_rate", "iter_size", "test_interval", "snapshot", "seed",
-                                                         "clip_gradients")}
+    options = {name: getattr(recipe, name) for name in (
+        "rate", "final_rate", "iter_size", "display", "test_interval", "snapshot", "seed", "clip_gradients")}
     return {_path(recipe, "solver_" + name): _text(
         recipe, net.solver, _path(recipe, train), _path(recipe, test), f"{recipe.snapshots}/{name}", iterations,
         recipe.test_iterations, **options) for name, (train, test, iterations) in runs.items()}
@@ -92,7 +93,8 @@ def _text(recipe, call, *arguments, **options):
                for value in arguments]
     written += [f"{name}={value!r}" for name, value in options.items()]
     head = ["Made by tools/make_prototxt.py; do not edit. It is what this call returns:",
-            *wrap(f"rcnn.net.{call.__name__}({', '.join(written)})", 110, subsequent_indent="    ", break_long_words=False)]
+            *wrap(f"rcnn.net.{call.__name__}({', '.join(written)})", 110, subsequent_indent="    ",
+                  break_long_words=False, break_on_hyphens=False)]
     if recipe.note:
         head += wrap(recipe.note, 110)
     return "".join(f"# {line}\n" for line in head) + "\n" + text_format.MessageToString(call(*arguments, **options))

@@ -11,6 +11,7 @@ A set of your own, here for 24 classes on a GPU with little memory (two batches 
 Each file's head says which call made it.  Never edit one: give the option here, and make it again.
 """
 import argparse
+import math
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from pathlib import Path
 from rcnn import recipes
 from rcnn.command import parser, positive, positive_real, run
 from rcnn.files import InputError, write_text
+
+MOST = 2 ** 31 - 1  # Caffe counts in 32 bits
 
 
 def main():
@@ -31,7 +34,10 @@ def main():
     if args.check:
         return check(files)
     for path, text in files.items():
-        write_text(path, text)
+        try:
+            write_text(path, text)
+        except OSError as error:
+            raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from None
     print(f"{len(files)} files written under {', '.join(sorted({str(Path(path).parent) for path in files}))}")
 
 
@@ -49,7 +55,8 @@ def recipe(args):
 
 def check(files):
     """Print each file that is missing or differs and return how many do, at most 1."""
-    stale = [path for path, text in files.items() if not Path(path).is_file() or Path(path).read_text() != text]
+    stale = [path for path, text in files.items()
+             if not Path(path).is_file() or Path(path).read_bytes() != text.encode()]
     known = {Path(path) for path in files}
     stray = [str(path) for folder in {path.parent for path in known} for path in sorted(folder.glob("*.prototxt"))
              if path not in known]
@@ -67,6 +74,38 @@ def flag(text):
     return text == "yes"
 
 
+def count(text):
+    """An argparse type: a number of things, as large as Caffe can hold."""
+    number = positive(text)
+    if number > MOST:
+        raise argparse.ArgumentTypeError(f"{text} is more than {MOST}")
+    return number
+
+
+def share(text):
+    """An argparse type: a number above 0 and at most 1."""
+    number = positive_real(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text} is more than 1")
+    return number
+
+
+def seed(text):
+    """An argparse type: a whole number of 0 to 4294967295."""
+    number = int(text)
+    if not 0 <= number < 2 ** 32:
+        raise argparse.ArgumentTypeError(f"{text} is not in 0 to 4294967295")
+    return number
+
+
+def finite(text):
+    """An argparse type: a finite number."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not finite")
+    return number
+
+
 def arguments():
     options = parser(__doc__)
     options.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be")
@@ -79,33 +118,34 @@ def arguments():
     option("--test-pairs", help="pairs LMDB to test on while training")
     option("--encoding", choices=("jpeg", "raw"), help="how the pairs are stored")
     option("--snapshots", help="folder that training writes its weights to")
-    option("--classes", type=positive)
+    option("--classes", type=count)
     option("--width", type=positive_real, help="multiplies the channels of every layer")
-    option("--size", type=positive, help="side of the network's input in pixels")
-    option("--batch", type=positive, help="pairs a forward pass")
-    option("--iter-size", type=positive, help="forward passes an update")
-    option("--cnn-iterations", type=positive, help="updates of the single-frame net")
-    option("--iterations", type=positive, help="updates of stage 2")
-    option("--stage1-iterations", type=positive, help="updates of stage 1")
+    option("--size", type=count, help="side of the network's input in pixels")
+    option("--batch", type=count, help="pairs a forward pass")
+    option("--iter-size", type=count, help="forward passes an update")
+    option("--cnn-iterations", type=count, help="updates of the single-frame net")
+    option("--iterations", type=count, help="updates of stage 2")
+    option("--stage1-iterations", type=count, help="updates of stage 1")
     option("--rate", type=positive_real, help="learning rate at the start")
-    option("--final-rate", type=positive_real, help="share of --rate that is left at the end")
+    option("--final-rate", type=share, help="share of --rate that is left at the end")
     option("--clip-gradients", type=positive_real, help="largest norm of the gradients; the paper does not clip")
-    option("--test-iterations", type=positive, help="batches a test while training")
-    option("--test-interval", type=positive, help="updates between tests")
-    option("--snapshot", type=positive, help="updates between snapshots")
-    option("--seed", type=int, help="of Caffe's and the crops' random numbers")
+    option("--test-iterations", type=count, help="batches a test while training")
+    option("--test-interval", type=count, help="updates between tests")
+    option("--display", type=count, help="updates between shown losses")
+    option("--snapshot", type=count, help="updates between snapshots")
+    option("--seed", type=seed, help="of Caffe's and the crops' random numbers, 0 to 4294967295")
     option("--scale", type=positive_real, help="multiplies the input after the mean is taken off")
     option("--combine", choices=("average", "sum"), help="sum needs init_weights.py --combine sum")
     option("--previous-loss", type=flag, metavar="yes|no", help="a loss on frame t-1 too")
     option("--cut-gradient", type=flag, metavar="yes|no", help="no gradient into frame t-1 (Eq. 6)")
     option("--temporal-bias", type=flag, metavar="yes|no", help="a bias in the temporal parts")
     option("--high-rnn", type=flag, metavar="yes|no", help="an RNN layer of 1024 under the high classifier")
-    option("--conv1-temporal-kernel", type=positive, help="side of conv1's temporal kernel, odd")
+    option("--conv1-temporal-kernel", type=count, help="side of conv1's temporal kernel, odd")
     option("--together", type=flag, metavar="yes|no", help="one crop and mirror for both frames of a pair")
     option("--spatial-rate", type=positive_real, help="lr_mult of the spatial weights in stage 2; a temporal one has 1")
     option("--filler", choices=("xavier", "msra"), help="of every spatial weight that is not copied")
     option("--temporal-filler", choices=("xavier", "msra", "constant"), help="of every temporal weight; constant is 0")
-    option("--bias", type=float, help="what the spatial biases start at")
+    option("--bias", type=finite, help="what the spatial biases start at")
     return options.parse_args()
 
 
