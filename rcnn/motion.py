@@ -19,8 +19,8 @@ OBJECTS = 1
 PATCH = 128
 
 # per second, smallest and largest: a share of the path's length (places, sizes) or a turn (angles)
-SPEEDS = {"Up": (0.6, 0.9), "Down": (0.6, 0.9), "Sideways": (0.6, 0.9), "In": (0.9, 1.3), "Out": (0.9, 1.3),
-          "Spin": (0.3, 0.5), "Still": (0.0, 0.0)}
+SPEEDS = {"Up": (0.6, 0.9), "Down": (0.6, 0.9), "Sideways": (0.6, 0.9), "In": (1.2, 1.6), "Out": (1.2, 1.6),
+          "Spin": (0.4, 0.55), "Still": (0.0, 0.0)}
 
 
 @dataclass(frozen=True)

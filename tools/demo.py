@@ -22,7 +22,7 @@ from rcnn.lists import read_classes, read_list
 from rcnn.records import open_records
 
 APPEARANCES = ("Flowers", "Crates")
-MOVEMENTS = ("Up", "Down", "Sideways", "In", "Out", "Spin")
+MOVEMENTS = ("Up", "Down", "Sideways", "In", "Spin", "Still")
 SECONDS, GROUPS, CLIPS = 3, 12, 4
 FPS, FRAME_SIZE = 5, 72
 TOOLS = Path(__file__).resolve().parent
