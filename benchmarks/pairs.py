@@ -3,11 +3,12 @@
     python benchmarks/pairs.py                                     # on records that it makes
     python benchmarks/pairs.py --pairs data/ucf101/pairs_train01.lmdb --batch 64 --gpu 0
 
-Speed: pairs a second out of a net of the two data layers alone, at SIZE x SIZE crops, beside a bare single-thread cv2.imdecode loop
-over the same records, in alternating rounds of one run; the aim is a ratio of at least 0.6.
+Speed: pairs a second out of a net of the two data layers alone, at SIZE x SIZE crops, beside a bare single-thread
+cv2.imdecode loop over the same records, in alternating rounds of one run; the aim is a ratio of at least 0.6.
 
-Share: one forward and backward pass of the full-width RCNN-r training net (stage 2), and in it the time until its input is there.
-The Data layer decodes in a thread of its own while the net computes, so that time is what the data cost beyond it.
+Share: one forward and backward pass of the full-width RCNN-r training net (stage 2), and in it the time until its
+input is there.  The Data layer decodes in a thread of its own while the net computes, so that time is what the data
+cost beyond it.
 """
 import os
 import statistics
@@ -94,7 +95,10 @@ def data_layers(message):
 
 
 def iteration_seconds(net, last, iterations):
-    """Return two medians in seconds, of an iteration and of what comes before its input is there; `last` is the last data layer."""
+    """Return two medians in seconds: of an iteration, and of what comes before its input is there.
+
+    last: the name of the last data layer.
+    """
     names = list(net._layer_names)
     after = names[names.index(last) + 1]
     whole, data = [], []
@@ -129,15 +133,17 @@ def measure(args, path):
               f"Data + pair_augment {fed[0]:7.1f} pairs/s, {fed[1]:5.2f} ms   ratio {fed[0] / bare[0]:.2f}")
     ratio = statistics.median(fed[0] / bare[0] for bare, fed in rounds)
     fed = statistics.median(fed[0] for _, fed in rounds)
-    print(f"median ratio {ratio:.2f} (aim: {AIM}, {'met' if ratio >= AIM else 'not met'}) at {args.size} x {args.size}, "
-          f"batch {args.batch}, {sum(map(len, jpegs)) / len(jpegs) / 1000:.0f} kB a pair")
+    judged, size = "met" if ratio >= AIM else "not met", sum(map(len, jpegs)) / len(jpegs) / 1000
+    print(f"median ratio {ratio:.2f} (aim: {AIM}, {judged}) at {args.size} x {args.size}, batch {args.batch}, "
+          f"{size:.0f} kB a pair")
     del feed
     data = net.Data(str(path), batch=args.train_batch, seed=1)
     train = load(caffe, net.rcnn_r(model, data, net.TRAIN))
     whole, waiting = iteration_seconds(train, last, args.iterations)
-    print(f"training iteration of {args.train_batch} pairs on the {'CPU' if args.gpu is None else f'GPU {args.gpu}'}: {whole:.2f} s; "
-          f"its data take {args.train_batch / fed:.3f} s by themselves ({100 * args.train_batch / fed / whole:.1f} %), "
-          f"{waiting:.3f} s with reading ahead ({100 * waiting / whole:.1f} %)")
+    device, reading = "CPU" if args.gpu is None else f"GPU {args.gpu}", args.train_batch / fed
+    print(f"training iteration of {args.train_batch} pairs on the {device}: {whole:.2f} s; its data take "
+          f"{reading:.3f} s by themselves ({100 * reading / whole:.1f} %), {waiting:.3f} s with reading ahead "
+          f"({100 * waiting / whole:.1f} %)")
 
 
 def main():

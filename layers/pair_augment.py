@@ -17,7 +17,8 @@ class PairAugment(caffe.Layer):
     """Cut the frames t-1 and t out of tall images, with one random crop and mirror a pair; at test, the centre.
 
     bottom[0]: N x 3 x 2H x W, values 0 to 255, BGR; frame t-1 stands above frame t.
-    top: N x 3 x size x size, (value - mean) * scale: frame t-1 and frame t, or frame t alone where the layer has one top.
+    top: N x 3 x size x size, (value - mean) * scale: frame t-1 and frame t, or frame t alone where the layer has one
+    top.
 
     param_str is JSON:
         size      side of the crop in pixels, required
@@ -47,8 +48,8 @@ class PairAugment(caffe.Layer):
         number, channels, height, width = bottom[0].shape
         with _spoken():
             if channels != 3 or height % 2:
-                raise InputError(f"PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not {tuple(bottom[0].shape)}; "
-                                 "is the LMDB one of `build_pairs.py --encoding jpeg`?")
+                raise InputError("PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not "
+                                 f"{tuple(bottom[0].shape)}; is the LMDB one of `build_pairs.py --encoding jpeg`?")
             crops.positions(height // 2, width, self.size)
         for index in range(len(top)):
             top[index].reshape(number, channels, self.size, self.size)

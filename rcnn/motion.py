@@ -1,9 +1,10 @@
 """A made set of videos whose classes need motion: each class is an appearance and a movement.
 
-Every object of a video has a state (place, size, angle) that moves around a closed path at constant speed: a place that leaves on one
-side comes back on the other, a size that grows past the largest fades out and comes back smallest.  The state starts anywhere on that path
-with equal chance, so at each time it is spread alike whatever the movement, and no single frame tells one movement from another.
-No class is another one's mirror image: left and right are one movement, and so are both ways to spin.
+Every object of a video has a state (place, size, angle) that moves around a closed path at constant speed: a place
+that leaves on one side comes back on the other, a size that grows past the largest fades out and comes back
+smallest.  The state starts anywhere on that path with equal chance, so at each time it is spread alike whatever the
+movement, and no single frame tells one movement from another.  No class is another one's mirror image: left and right
+are one movement, and so are both ways to spin.
 """
 from dataclasses import dataclass
 from itertools import product
@@ -36,12 +37,13 @@ def draw_motion(movement, generator):
     """Draw the Motion of one video of a movement (a name of MOVEMENTS)."""
     speed = generator.uniform(*SPEEDS[movement])
     either = generator.choice((-1.0, 1.0))
-    return {"Up": Motion(y=-speed), "Down": Motion(y=speed), "Sideways": Motion(x=either * speed), "In": Motion(size=speed),
-            "Out": Motion(size=-speed), "Spin": Motion(angle=either * speed), "Still": Motion()}[movement]
+    return {"Up": Motion(y=-speed), "Down": Motion(y=speed), "Sideways": Motion(x=either * speed),
+            "In": Motion(size=speed), "Out": Motion(size=-speed), "Spin": Motion(angle=either * speed),
+            "Still": Motion()}[movement]
 
 
 def draw_states(movement, seconds, generator):
-    """Draw the states of one video: float64 frames x OBJECTS x 4 (x, y, size, angle), shares (0 to 1) of their paths."""
+    """Draw the states of one video: float64 frames x OBJECTS x 4 (x, y, size, angle), shares (0 to 1) of paths."""
     start = generator.random((OBJECTS, 4))
     motion = draw_motion(movement, generator)
     velocity = np.array([motion.x, motion.y, motion.size, motion.angle])
@@ -52,7 +54,8 @@ def draw_states(movement, seconds, generator):
 def frames(appearance, movement, seconds, generator):
     """Yield the frames of one video, uint8 HEIGHT x WIDTH x 3 BGR, FPS of them a second.
 
-    appearance, movement: names of APPEARANCES and MOVEMENTS.  generator: numpy.random.Generator; all that is random comes from it.
+    appearance, movement: names of APPEARANCES and MOVEMENTS.  generator: numpy.random.Generator; all that is random
+    comes from it.
     """
     background = _background(generator)
     patches = [_patch(appearance, generator) for _ in range(OBJECTS)]

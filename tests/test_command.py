@@ -49,8 +49,8 @@ def program(tmp_path):
     path.write_text(PROGRAM)
 
     def run(*arguments):
-        return subprocess.run([sys.executable, path, *arguments], env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
-                              timeout=60)
+        return subprocess.run([sys.executable, path, *arguments], env={"PYTHONPATH": str(ROOT)}, text=True,
+                              capture_output=True, timeout=60)
     run.path = path
     return run
 
@@ -81,7 +81,8 @@ def test_a_reader_that_goes_away_is_no_error(program):
 def test_help_is_the_docstring_with_defaults(program):
     done = program("--help")
     assert done.returncode == 0
-    assert "Do something.\n\n    python program.py --number 3\n" in done.stdout and "how many (default: 7)" in done.stdout
+    assert "Do something.\n\n    python program.py --number 3\n" in done.stdout
+    assert "how many (default: 7)" in done.stdout
 
 
 def test_a_wrong_argument_is_named(program):

@@ -29,7 +29,8 @@ def test_positions_are_the_centre_and_the_four_corners():
 
 @pytest.mark.parametrize("height, width", [(223, 300), (300, 223)])
 def test_an_image_smaller_than_the_crop_is_refused(height, width):
-    for cut in (lambda: crops.positions(height, width, 224), lambda: crops.oversample(np.zeros((height, width, 3)), 224, 1),
+    for cut in (lambda: crops.positions(height, width, 224),
+                lambda: crops.oversample(np.zeros((height, width, 3)), 224, 1),
                 lambda: crops.draw(np.random.default_rng(0), height, width, 224)):
         with pytest.raises(InputError, match=f"224 x 224 crop does not fit an image of {width} x {height}"):
             cut()

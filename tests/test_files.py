@@ -12,7 +12,8 @@ def test_existing_returns_what_is_there_and_names_what_is_not(tmp_path):
     path.write_text("x")
     assert files.existing(str(path), "weights") == path
     assert files.existing(tmp_path, "videos", "folder") == tmp_path
-    for wrong, kind in ((tmp_path / "none", "file"), (tmp_path, "file"), (path, "folder"), (tmp_path / "none", "folder")):
+    none = tmp_path / "none"
+    for wrong, kind in ((none, "file"), (tmp_path, "file"), (path, "folder"), (none, "folder")):
         with pytest.raises(files.InputError) as error:
             files.existing(wrong, "weights", kind)
         assert str(error.value) == f"weights: no such {kind}: {wrong}"

@@ -2,6 +2,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ def folder(tmp_path):
 
 
 def arguments(folder, **changes):
-    settings = {"net": folder / "deploy.prototxt", "weights": folder / "googlenet.caffemodel", "out": folder / "start.caffemodel",
-                **changes}
+    settings = {"net": folder / "deploy.prototxt", "weights": folder / "googlenet.caffemodel",
+                "out": folder / "start.caffemodel", **changes}
     return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
 
@@ -38,8 +39,8 @@ def caffe_train(folder, learning, iterations):
         pairs.finish(counts={"pairs": PAIRS})
     data = net.Data(str(folder / "pairs.lmdb"), batch=2, seed=1)
     written(folder / "train.prototxt", net.rcnn_r(RCNN, data, net.TRAIN, learning))
-    solver = net.solver(folder / "train.prototxt", folder / "train.prototxt", folder / "made", max(iterations, 1), 1, seed=1,
-                        snapshot=0)
+    solver = net.solver(folder / "train.prototxt", folder / "train.prototxt", folder / "made", max(iterations, 1), 1,
+                        seed=1, snapshot=0)
     solver.ClearField("test_net")
     solver.ClearField("test_iter")
     solver.ClearField("test_interval")
@@ -86,7 +87,7 @@ def test_it_lists_what_it_does(folder):
 
 
 def test_sum_is_read_from_the_net(folder):
-    written(folder / "deploy.prototxt", net.deploy_rcnn_r(net.Model(classes=CLASSES, width=0.05, size=48, combine="sum")))
+    written(folder / "deploy.prototxt", net.deploy_rcnn_r(replace(RCNN, combine="sum")))
     for more in ({}, {"combine": "sum"}):
         status, out, error = run("init_weights", *arguments(folder, **more))
         assert status == 0, error

@@ -60,16 +60,16 @@ def test_the_files_are_mpeg4_avi_of_the_drawn_frames(made):
 
 def test_videos_depend_on_seed_and_name_alone(made, tmp_path):
     """Not on the number of workers, nor on which others are made."""
-    arguments = ["--out", tmp_path / "one", "--appearances", "Flowers", "Crates", "--movements", "Up", "--groups", 2, "--clips", 2,
+    arguments = ["--appearances", "Flowers", "Crates", "--movements", "Up", "--groups", 2, "--clips", 2,
                  "--seconds", 0.4, "--workers", 1]
-    assert run("make_motion_videos", *arguments)[0] == 0
+    assert run("make_motion_videos", "--out", tmp_path / "one", *arguments)[0] == 0
     first, other = files(made[0]), files(tmp_path / "one")
     common = {path for path in first if path.suffix == ".avi"} & set(other)
     assert len(common) == 2
     assert all(first[path] == other[path] for path in common)
     videos = [content for path, content in other.items() if path.suffix == ".avi"]
     assert len(videos) == len(set(videos)) == 8
-    assert run("make_motion_videos", *arguments[:1], tmp_path / "two", *arguments[2:], "--seed", 2)[0] == 0
+    assert run("make_motion_videos", "--out", tmp_path / "two", *arguments, "--seed", 2)[0] == 0
     assert not set(videos) & set(files(tmp_path / "two").values())
 
 
@@ -128,22 +128,28 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (("--groups", 1), "2 to 99 groups"), (("--clips", 100), "at most 99 clips"), (("--seconds", 0.04), "at least two frames"),
-    (("--seconds", 1e9), "at most 600 s"), (("--splits", 5), "4 quarters"), (("--seed", -1), "--seed -1"),
+    (("--groups", 1), "2 to 99 groups"), (("--clips", 100), "at most 99 clips"), (("--seed", -1), "--seed -1"),
+    (("--seconds", 0.04), "two frames (0.08 s) at least"), (("--seconds", 1e9), "600 s at most"),
+    (("--splits", 5), "4 quarters"),
     (("--movements", "Left"), "invalid choice: 'Left'"), (("--workers", 0), "whole number of at least 1")])
 def test_arguments_that_make_no_set_are_refused(arguments, words, tmp_path):
     assert words in refused("--out", tmp_path / "videos", *SMALL, *arguments)
     assert not (tmp_path / "videos").exists()
 
 
+def program(out, **options):
+    """Run the program with options of subprocess.run."""
+    return subprocess.run([sys.executable, ROOT / "tools/make_motion_videos.py", "--out", out, *map(str, SMALL)],
+                          text=True, capture_output=True, timeout=120, **options)
+
+
 def test_a_disk_that_is_full_leaves_no_short_video(tmp_path):
     """A limit on the size of files stands in for it; OpenCV's writer reports neither."""
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
-    process = start("make_motion_videos", "--out", tmp_path / "videos", *SMALL, "--workers", 1, preexec_fn=limit)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 2, error
-    assert "is the disk full?" in error.splitlines()[-1]
+    done = program(tmp_path / "videos", env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=limit)
+    assert done.returncode == 2, done.stderr
+    assert "is the disk full?" in done.stderr.splitlines()[-1]
     assert not list((tmp_path / "videos").rglob("*.avi"))
 
 
@@ -153,8 +159,7 @@ def test_without_an_mpeg4_encoder_it_writes_motion_jpeg_and_says_so(tmp_path):
         "import cv2\n"
         "Writer, xvid = cv2.VideoWriter, cv2.VideoWriter_fourcc(*'XVID')\n"
         "cv2.VideoWriter = lambda path, fourcc, *rest: Writer() if fourcc == xvid else Writer(path, fourcc, *rest)\n")
-    done = subprocess.run([sys.executable, ROOT / "tools/make_motion_videos.py", "--out", tmp_path / "videos", *map(str, SMALL)],
-                          env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}, text=True, capture_output=True, timeout=120)
+    done = program(tmp_path / "videos", env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.returncode == 0, done.stderr
     assert "MJPG" in done.stdout and "cannot write XVID" in done.stderr
     assert json.loads((tmp_path / "videos/recipe.json").read_text())["codec"] == "MJPG"

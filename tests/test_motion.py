@@ -1,4 +1,4 @@
-"""rcnn/motion.py: that no single frame tells the movement, no class is another's mirror image, and the pictures move as named."""
+"""rcnn/motion.py: no single frame tells the movement, no class is another's mirror image, pictures move as named."""
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
@@ -9,7 +9,7 @@ import pytest
 
 from rcnn import motion
 
-VIDEOS = 600
+VIDEOS = 3000
 MOMENTS = (0, 1, 12, 25, 40, 74)  # frames of a video of three seconds
 
 
@@ -24,7 +24,7 @@ def distance(shares):
 
 
 def farthest(states):
-    """Return the largest `distance` of the four shares, and of their sums and differences by twos, which see dependence."""
+    """Return the largest `distance` of the four shares, and of their sums and differences by twos, for dependence."""
     shares = [states[..., index] for index in range(4)]
     twos = [(one + sign * two) % 1 for one, two in combinations(shares, 2) for sign in (1, -1)]
     return max(map(distance, shares + twos))
@@ -62,7 +62,7 @@ def test_the_first_frame_is_the_same_whatever_the_movement(appearance):
 
 
 def kind(drawn):
-    """Return what a movement is, whatever its speed: the sign of each part, and either sign alike where both are drawn."""
+    """Return what a movement is, whatever its speed: the sign of each of its parts."""
     return tuple(np.sign((drawn.x, drawn.y, drawn.size, drawn.angle)).astype(int))
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import caffe
@@ -15,10 +16,11 @@ from rcnn import builds, crops, records
 
 HEIGHT, WIDTH, SIZE = 9, 10, 7
 PREVIOUS = 5000  # added to the values of frame t-1
-PLACES = [(top, left, mirror) for top in range(HEIGHT - SIZE + 1) for left in range(WIDTH - SIZE + 1) for mirror in (False, True)]
+PLACES = list(product(range(HEIGHT - SIZE + 1), range(WIDTH - SIZE + 1), (False, True)))
 
 NET = """
-layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: {number} dim: 3 dim: {tall} dim: {width} }} }} }}
+layer {{ name: "data" type: "Input" top: "data"
+  input_param {{ shape {{ dim: {number} dim: 3 dim: {tall} dim: {width} }} }} }}
 layer {{ name: "pair" type: "Python" bottom: "data" {tops}
   python_param {{ module: "layers.pair_augment" layer: "PairAugment" param_str: '{options}' }} }}
 """
@@ -26,9 +28,14 @@ layer {{ name: "pair" type: "Python" bottom: "data" {tops}
 
 def net(folder, phase, number=16, tops=("previous/frame", "frame"), **options):
     """Return a net of an Input and the layer under test; the mean is 0 unless said otherwise."""
+    return written(folder, phase, number, tops, json.dumps({"size": SIZE, "mean": [0, 0, 0], **options}))
+
+
+def written(folder, phase, number, tops, options):
+    """Return the net with a param_str."""
     path = folder / "net.prototxt"
-    path.write_text(NET.format(number=number, tall=2 * HEIGHT, width=WIDTH, tops=" ".join(f'top: "{top}"' for top in tops),
-                               options=json.dumps({"size": SIZE, "mean": [0, 0, 0], **options})))
+    path.write_text(NET.format(number=number, tall=2 * HEIGHT, width=WIDTH, options=options,
+                               tops=" ".join(f'top: "{top}"' for top in tops)))
     return caffe.Net(str(path), phase)
 
 
@@ -36,7 +43,7 @@ def pairs(number):
     """Return number x 3 x 2 HEIGHT x WIDTH values: 100 row + 10 column + channel, and PREVIOUS more in frame t-1."""
     rows, columns = np.meshgrid(np.arange(HEIGHT), np.arange(WIDTH), indexing="ij")
     image = np.stack([100 * rows + 10 * columns + channel for channel in range(3)])
-    return np.broadcast_to(np.concatenate([image + PREVIOUS, image], axis=1), (number, 3, 2 * HEIGHT, WIDTH)).astype(np.float32)
+    return np.stack([np.concatenate([image + PREVIOUS, image], axis=1)] * number).astype(np.float32)
 
 
 def places(blob, offset=0):
@@ -64,7 +71,7 @@ def run(made, times=1):
 
 
 def even(found):
-    """Assert that every place and both mirrors occur, equally often by chi-square (23 degrees of freedom; chance 4e-4)."""
+    """Assert that all places and mirrors occur equally often, by chi-square (23 degrees of freedom, chance 4e-4)."""
     counts, expected = Counter(found), len(found) / len(PLACES)
     assert set(counts) == set(PLACES)
     assert sum((number - expected) ** 2 / expected for number in counts.values()) < 53
@@ -113,9 +120,7 @@ def test_the_mean_is_taken_off_and_the_rest_scaled(tmp_path):
 
 
 def test_the_mean_of_imagenet_is_the_default(tmp_path):
-    path = tmp_path / "net.prototxt"
-    path.write_text(NET.format(number=1, tall=2 * HEIGHT, width=WIDTH, tops='top: "frame"', options=json.dumps({"size": SIZE})))
-    made = caffe.Net(str(path), caffe.TEST)
+    made = written(tmp_path, caffe.TEST, 1, ("frame",), json.dumps({"size": SIZE}))
     made.blobs["data"].data[...] = pairs(1)
     made.forward()
     assert places(made.blobs["frame"].data + np.float32(crops.MEAN).reshape(3, 1, 1)) == [(1, 1, False)]
@@ -145,7 +150,8 @@ def test_it_follows_another_batch_size(tmp_path):
 
 
 DATA_NET = """
-layer {{ name: "data" type: "Data" top: "data" top: "label" data_param {{ source: "{source}" backend: LMDB batch_size: 2 }} }}
+layer {{ name: "data" type: "Data" top: "data" top: "label"
+  data_param {{ source: "{source}" backend: LMDB batch_size: 2 }} }}
 layer {{ name: "pair" type: "Python" bottom: "data" {tops}
   python_param {{ module: "layers.pair_augment" layer: "PairAugment" param_str: '{options}' }} }}
 layer {{ name: "unused" type: "Silence" bottom: "label" {bottoms} }}
@@ -155,14 +161,15 @@ layer {{ name: "unused" type: "Silence" bottom: "label" {bottoms} }}
 def caffe_program(folder, images, options, tops=("previous/frame", "frame")):
     """Run a net over an LMDB of encoded `images` in the `caffe` program; return what became of it."""
     with builds.Build(folder / "pairs.lmdb", "pairs", {"encoding": "jpeg"}, print) as build:
-        build.put([(records.pair_key(place, "v", 1), records.encode_frame(image, 0)) for place, image in enumerate(images)])
+        for place, image in enumerate(images):
+            build.put([(records.pair_key(place, "v", 1), records.encode_frame(image, 0))])
         build.finish(counts={"pairs": len(images)})
     (folder / "net.prototxt").write_text(DATA_NET.format(
         source=folder / "pairs.lmdb", options=options, tops=" ".join(f'top: "{top}"' for top in tops),
         bottoms=" ".join(f'bottom: "{top}"' for top in tops)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(["caffe", "time", "-model", "net.prototxt", "-iterations", "2", "-phase", "TRAIN"], cwd=folder,
-                          env=environment, text=True, capture_output=True, timeout=120)
+    return subprocess.run(["caffe", "time", "-model", "net.prototxt", "-iterations", "2", "-phase", "TRAIN"],
+                          cwd=folder, env=environment, text=True, capture_output=True, timeout=120)
 
 
 def image(height, width):
@@ -187,15 +194,14 @@ def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, size, 
 
 
 @pytest.mark.parametrize("options, words", [
-    ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"), ('{"size": 7, "mean": [1, 2]}', "three numbers"),
+    ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"),
+    ('{"size": 7, "mean": 1}', "three numbers"), ('{"size": 7, "mean": [1, 2]}', "three numbers"),
     ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "scale": "x"}', "scale"),
     ('{"size": 7, "scale": null}', "scale"), ('{"size": 7, "seed": -1}', "seed"), ('{"size": 7, "seed": 1.5}', "seed"),
     ('{"size": 7, "together": "no"}', "together"), ("[7]", "knows size"), ("", "needs")])
 def test_wrong_options_are_refused(tmp_path, options, words, capfd):
-    path = tmp_path / "net.prototxt"
-    path.write_text(NET.format(number=1, tall=2 * HEIGHT, width=WIDTH, tops='top: "frame"', options=options))
     with pytest.raises(Exception):
-        caffe.Net(str(path), caffe.TRAIN)
+        written(tmp_path, caffe.TRAIN, 1, ("frame",), options)
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("PairAugment")]
     assert len(said) == 1 and words in said[0]
 

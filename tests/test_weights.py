@@ -30,7 +30,7 @@ def rcnn_sum(tmp_path_factory):
 
 
 def old_googlenet(model=RCNN, classifier="classifier", classes=1000):
-    """Return a caffemodel in the form of BVLC's released one: field `layers`, four dimensions, classifiers of ImageNet's classes."""
+    """Return a caffemodel in the form of BVLC's released one: field `layers`, four dimensions, 1000 classes."""
     random, message = np.random.default_rng(3), caffe_pb2.NetParameter()
     shapes = googlenet.shapes(model.layers(), 3, model.size)
     for layer in model.layers():
@@ -91,9 +91,10 @@ def test_sum_halves_the_layers_that_have_a_temporal_part_and_no_classifier(rcnn_
     source = old_googlenet(classifier="classifier_video", classes=CLASSES)
     rows = weights.copy(made, message, source)
     for (layer, part), given in values(source).items():
-        factor = 1.0 if layer.endswith("classifier_video") else 0.5
+        factor = np.float32(1 if layer.endswith("classifier_video") else 0.5)
         for prefix in ("", "previous/"):
-            np.testing.assert_array_equal(made.params[prefix + layer][part].data.ravel(), np.float32(given) * np.float32(factor))
+            found = made.params[prefix + layer][part].data
+            np.testing.assert_array_equal(found.ravel(), np.float32(given) * factor)
         assert states(rows)[layer, part] == ("copied" if factor == 1 else "halved")
 
 
@@ -163,9 +164,10 @@ def test_shapes_are_equal_where_caffe_says_so(shape, old, given, fits, tmp_path)
         blob.shape.dim.extend(given)
     assert weights.fits(shape, blob) == fits
     if fits and len(shape) == 2:
-        path = written(tmp_path / "net.prototxt", "layer { name: 'in' type: 'Input' top: 'in' input_param { shape { dim: 1 dim: "
-                       f"{shape[1]} }} }} }} layer {{ name: 'fc' type: 'InnerProduct' bottom: 'in' top: 'fc' "
-                       f"inner_product_param {{ num_output: {shape[0]} bias_term: false }} }}")
+        path = written(tmp_path / "net.prototxt", f"""
+            layer {{ name: "in" type: "Input" top: "in" input_param {{ shape {{ dim: 1 dim: {shape[1]} }} }} }}
+            layer {{ name: "fc" type: "InnerProduct" bottom: "in" top: "fc"
+              inner_product_param {{ num_output: {shape[0]} bias_term: false }} }}""")
         message = caffe_pb2.NetParameter()
         message.layer.add(name="fc", type="InnerProduct").blobs.append(blob)
         (tmp_path / "fc.caffemodel").write_bytes(message.SerializeToString())
@@ -213,7 +215,7 @@ def test_weights_that_share_no_name_are_refused(rcnn):
     made, message = weights.build(rcnn, 1)
     source = caffe_pb2.NetParameter()
     source.layer.add(name="fc6").blobs.add(shape=dict(dim=[1]), data=[0.0])
-    with pytest.raises(InputError, match="share no layer's name with the net: they have fc6; the net has conv1/7x7_s2, "):
+    with pytest.raises(InputError, match="share no layer's name with the net: they have fc6; the net has conv1/7x7_s2"):
         weights.copy(made, message, source)
 
 
@@ -237,10 +239,11 @@ def test_the_seed_decides_the_fillers(rcnn):
 
 
 def test_the_table_is_aligned_and_totals_all():
-    rows = [weights.Blob("copied", "conv1", 0, (4, 3, 7, 7)), weights.Blob("fresh", "conv1/temporal", 0, (4, 4, 3, 3), "xavier"),
-            weights.Blob("unused", "fc", 1, (1, 1, 1, 10))]
+    rows = [weights.Blob("copied", "conv1", 0, (4, 3, 7, 7)), weights.Blob("unused", "fc", 1, (1, 1, 1, 10)),
+            weights.Blob("fresh", "conv1/temporal", 0, (4, 4, 3, 3), "xavier")]
     assert weights.table(rows).splitlines() == [
         "copied  conv1           W  4 x 3 x 7 x 7",
-        "fresh   conv1/temporal  W  4 x 4 x 3 x 3   xavier",
         "unused  fc              b  1 x 1 x 1 x 10",
-        "1 blobs copied (588 numbers), 0 blobs halved (0 numbers), 1 blobs fresh (144 numbers), 1 blobs unused (10 numbers)"]
+        "fresh   conv1/temporal  W  4 x 4 x 3 x 3   xavier",
+        "1 blobs copied (588 numbers), 0 blobs halved (0 numbers), 1 blobs fresh (144 numbers), "
+        "1 blobs unused (10 numbers)"]

@@ -1,15 +1,17 @@
-"""Make a set of videos whose classes need motion, laid out and named as UCF-101 is (rcnn/motion.py says what they show).
+"""Make a set of videos whose classes need motion, laid out and named as UCF-101 (rcnn/motion.py says what they show).
 
-    python tools/make_motion_videos.py --out demo/videos --appearances Flowers Crates --movements Up Down Still --groups 12
+    python tools/make_motion_videos.py --out demo/videos --appearances Flowers Crates --movements Up Down --groups 12
 
-A class is an appearance and a movement, such as FlowersUp.  OUT/FlowersUp/v_FlowersUp_g01_c01.avi and so on are 320x240, 25 frames
-a second, MPEG-4 (XVID; Motion JPEG where OpenCV cannot write that, and OUT/recipe.json says so).  OUT/lists/ has classInd.txt and,
-for each split NN, trainlistNN.txt and testlistNN.txt.  Split 01 tests on the last quarter of the groups, 02 on the quarter before it.
+A class is an appearance and a movement, such as FlowersUp.  OUT/FlowersUp/v_FlowersUp_g01_c01.avi and so on are
+320x240, 25 frames a second, MPEG-4 (XVID; Motion JPEG where OpenCV cannot write that, and OUT/recipe.json says so).
+OUT/lists/ has classInd.txt and, for each split NN, trainlistNN.txt and testlistNN.txt.  Split 01 tests on the last
+quarter of the groups, 02 on the quarter before it.
 
-No drawn frame tells the movement.  The codec adds a trace: MPEG-4 keeps Still about 0.7 dB closer to what was drawn than the others.
+No drawn frame tells the movement.  The codec adds a trace: MPEG-4 keeps Still about 0.7 dB closer to what was drawn
+than the others.
 
-Each video depends on --seed, --seconds and its own name alone, not on --workers or on what else is made.  Interrupted or killed, the
-same command goes on where it stopped; each file is complete or not there.
+Each video depends on --seed, --seconds and its own name alone, not on --workers or on what else is made.
+Interrupted or killed, the same command goes on where it stopped; each file is complete or not there.
 """
 import fcntl
 import json
@@ -47,7 +49,7 @@ def write_video(job):
         writer.release()
         # VideoWriter does not say when a disk is full.
         if frame_count(part) != round(seconds * motion.FPS):
-            raise InputError(f"cannot write {path}; is the disk full? Mend that and run the same command again to go on")
+            raise InputError(f"cannot write {path}; is the disk full? Mend that and run the same command to go on")
 
 
 def frame_count(path):
@@ -73,7 +75,8 @@ def choose_codec():
             if writer is not None:
                 writer.release()
                 return codec
-    raise InputError(f"OpenCV {cv2.__version__} can write none of {', '.join(CODECS)} as AVI; install opencv-python-headless")
+    raise InputError(f"OpenCV {cv2.__version__} can write none of {', '.join(CODECS)} as AVI; install "
+                     "opencv-python-headless")
 
 
 def held_out(groups, split):
@@ -103,7 +106,7 @@ def write_lists(folder, names, groups, clips, splits):
 
 @contextmanager
 def working_in(folder, recipe):
-    """Hold the folder for this program alone, with this recipe (dict) in it, and without what a killed one left half-written."""
+    """Hold the folder for this program alone, with this recipe (dict) in it, and without a killed one's half files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
@@ -122,7 +125,7 @@ def working_in(folder, recipe):
 
 
 def check_recipe(folder, recipe):
-    """Write the recipe of an empty folder; raise InputError where the folder is of another recipe, or not one of this program."""
+    """Write the recipe of an empty folder; raise InputError where it is of another recipe, or not this program's."""
     path = folder / RECIPE
     if path.is_file():
         try:
@@ -143,13 +146,14 @@ def main():
     parser.add_argument("--out", required=True, help="folder to make the class folders and lists/ in")
     parser.add_argument("--appearances", nargs="+", choices=motion.APPEARANCES, default=list(motion.APPEARANCES),
                         help="what moves")
-    parser.add_argument("--movements", nargs="+", choices=motion.MOVEMENTS, default=list(motion.MOVEMENTS), help="how it moves")
+    parser.add_argument("--movements", nargs="+", choices=motion.MOVEMENTS, default=list(motion.MOVEMENTS),
+                        help="how it moves")
     parser.add_argument("--groups", type=command.positive, default=12, help="groups of each class, 2 to 99")
     parser.add_argument("--clips", type=command.positive, default=4, help="videos of each group, at most 99")
     parser.add_argument("--seconds", type=command.positive_real, default=3.0, help="length of a video, at most 600")
     parser.add_argument("--splits", type=command.positive, default=1, help="how many lists of held-out groups to write")
     parser.add_argument("--seed", type=int, default=1, help="of the videos, 0 to 4294967295")
-    parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that draw and encode")
+    parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that encode")
     args = parser.parse_args()
     check(args)
     pairs = sorted((appearance + movement, appearance, movement)
@@ -160,8 +164,9 @@ def main():
               "width": motion.WIDTH, "height": motion.HEIGHT, "fps": motion.FPS, "codec": codec,
               "made_with": f"OpenCV {cv2.__version__}, NumPy {np.__version__}"}
     out = Path(args.out)
-    jobs = [(out / pair[0] / f"{video_name(pair[0], group, clip)}.avi", *pair, group, clip, args.seconds, args.seed, codec)
-            for pair in pairs for group in range(1, args.groups + 1) for clip in range(1, args.clips + 1)]
+    jobs = [(out / name / f"{video_name(name, group, clip)}.avi", name, *parts, group, clip, args.seconds, args.seed,
+             codec)
+            for name, *parts in pairs for group in range(1, args.groups + 1) for clip in range(1, args.clips + 1)]
     with working_in(out, recipe):
         make(jobs, args.workers)
         write_lists(out / LISTS, names, args.groups, args.clips, args.splits)
@@ -175,9 +180,10 @@ def main():
 def check(args):
     """Raise InputError for arguments that make no set."""
     if not 2 <= args.groups <= 99 or args.clips > 99:
-        raise InputError(f"--groups {args.groups} --clips {args.clips}: there can be 2 to 99 groups and at most 99 clips")
+        raise InputError(f"--groups {args.groups} --clips {args.clips}: there can be 2 to 99 groups, at most 99 clips")
     if round(args.seconds * motion.FPS) < 2 or args.seconds > 600:
-        raise InputError(f"--seconds {args.seconds:g}: a video has at least two frames ({2 / motion.FPS} s) and at most 600 s")
+        raise InputError(f"--seconds {args.seconds:g}: a video has two frames ({2 / motion.FPS} s) at least, and "
+                         "600 s at most")
     most = args.groups // max(1, args.groups // SHARE)
     if args.splits > most:
         raise InputError(f"--splits {args.splits}: {args.groups} groups have {most} quarters to hold out, no more")
