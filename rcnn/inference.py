@@ -11,9 +11,9 @@ import numpy as np
 from rcnn.crops import MEAN, network_input, oversample
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
+from rcnn.net import PREVIOUS
 from rcnn.protos import read_net, read_weights, weight_layers
-
-PREVIOUS = "previous/"
+from rcnn.weights import dimensions, fits
 
 
 class Network:
@@ -94,11 +94,9 @@ def _check_shapes(layer, blobs, given, path):
     if len(blobs) != len(given):
         raise InputError(f"weights: {path} has {len(given)} parameters for layer {layer}, the net has {len(blobs)}")
     for blob, other in zip(blobs, given):
-        shape = list(blob.shape)
-        legacy = any(other.HasField(field) for field in ("num", "channels", "height", "width"))
-        found = [other.num, other.channels, other.height, other.width] if legacy else list(other.shape.dim)
-        if found != ([1] * (4 - len(shape)) + shape if legacy else shape):
-            raise InputError(f"weights: {path} has shape {found} for layer {layer}, the net has {shape}; "
+        if not fits(tuple(blob.shape), other):
+            raise InputError(f"weights: {path} has shape {dimensions(other)} for layer {layer}, the net has "
+                             f"{list(blob.shape)}; "
                              "are width, input size and classes the same?")
 
 

@@ -10,9 +10,9 @@ import caffe
 import numpy as np
 
 from rcnn.files import InputError
+from rcnn.net import PREVIOUS
 from rcnn.protos import blob_values, read_net, weight_layers
 
-PREVIOUS = "previous/"
 PARTS = ("W", "b")
 COPIED, HALVED, FRESH, UNUSED = "copied", "halved", "fresh", "unused"
 
@@ -121,7 +121,7 @@ def copy(net, message, weights, fresh=(), unhalved=False):
         raise InputError(f"weights: they share no layer's name with the net: they have {_some(source)}; the net has "
                          f"{_some(report)}")
     rows = [row for name in report for row in report[name]]
-    return rows + [Blob(UNUSED, name, part, tuple(_dims(blob)))
+    return rows + [Blob(UNUSED, name, part, tuple(dimensions(blob)))
                    for name, blobs in source.items() if name not in used for part, blob in enumerate(blobs)]
 
 
@@ -131,8 +131,13 @@ def fits(shape, blob):
     Old ones have four dimensions, counted from the last.
     """
     if _is_old(blob):
-        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(_dims(blob))
-    return shape == tuple(_dims(blob))
+        return len(shape) <= 4 and (1,) * (4 - len(shape)) + shape == tuple(dimensions(blob))
+    return shape == tuple(dimensions(blob))
+
+
+def dimensions(blob):
+    """Return the dimensions of a BlobProto as a list; the old format has four of them."""
+    return [blob.num, blob.channels, blob.height, blob.width] if _is_old(blob) else list(blob.shape.dim)
 
 
 def table(rows):
@@ -154,7 +159,7 @@ def _fill(name, blobs, given, factor):
     for part, (blob, other) in enumerate(zip(blobs, given)):
         values = blob_values(other)
         if not fits(tuple(blob.shape), other) or values.size != blob.count:
-            raise InputError(f"layer {name}: {_part(part)} is {_text(_dims(other))} in the weights and "
+            raise InputError(f"layer {name}: {_part(part)} is {_text(dimensions(other))} in the weights and "
                              f"{_text(blob.shape)} in the net; give a net of the same width, input size and classes, "
                              f"or leave the layer at its filler with --fresh {name}")
         blob.data[...] = (values.astype(np.float32) * np.float32(factor)).reshape(blob.shape)
@@ -162,10 +167,6 @@ def _fill(name, blobs, given, factor):
 
 def _is_old(blob):
     return any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
-
-
-def _dims(blob):
-    return [blob.num, blob.channels, blob.height, blob.width] if _is_old(blob) else list(blob.shape.dim)
 
 
 def _same(one, two):
