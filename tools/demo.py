@@ -2,17 +2,20 @@
 
     python tools/demo.py                          # what `make demo` runs; all it makes goes under demo/
     python tools/demo.py --seed 2 --out demo2     # another set of videos, other weights
+    python tools/demo.py --quick                  # under a minute: that every step works; its numbers mean nothing
 
-It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts the RCNN from
-it, trains stage 1 and stage 2, tests both nets on held-out groups, and prints one table.  Every step is a program of tools/ with the
-command shown, so that each can be run alone.  Interrupted, the same command goes on where it stopped; finished, it shows the results.
+It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts
+the RCNN from it, trains stage 1 and stage 2, tests both nets on held-out groups, and prints one table.  Every step is a
+program of tools/ with the command shown, so that each can be run alone.  Interrupted or killed, the same command goes on
+where it stopped; finished, it tests again and shows the results.
 """
 import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rcnn import plots, recipes, scores, training
@@ -23,19 +26,37 @@ from rcnn.records import open_records
 
 APPEARANCES = ("Flowers", "Crates")
 MOVEMENTS = ("Up", "Down", "Sideways", "In", "Spin", "Still")
-SECONDS, GROUPS, CLIPS = 3, 12, 4
+SECONDS, GROUPS, CLIPS = 3, 12, 8
 FPS, FRAME_SIZE = 5, 72
 TOOLS = Path(__file__).resolve().parent
 
 
+@dataclass(frozen=True)
+class Videos:
+    """What tools/make_motion_videos.py is asked for; `seconds` is the length of each video."""
+    appearances: tuple = APPEARANCES
+    movements: tuple = MOVEMENTS
+    seconds: float = SECONDS
+    groups: int = GROUPS
+    clips: int = CLIPS
+
+
+QUICK_VIDEOS = Videos(APPEARANCES[:1], MOVEMENTS[:2], seconds=2, groups=4, clips=1)
+QUICK = replace(
+    recipes.DEMO, model=replace(recipes.DEMO.model, classes=2, width=1 / 16), data=replace(recipes.DEMO.data, batch=4),
+    cnn_iterations=40, stage1_iterations=40, iterations=80, display=20, test_iterations=4, test_interval=40,
+    snapshot=20, note="A few updates of a sixteenth of the width on a few videos, only to see that each step works.")
+
+
 def main():
     options = parser(__doc__)
-    options.add_argument("--out", type=Path, default=Path("demo"), help="folder for all that is made")
+    options.add_argument("--out", type=Path, default=Path("demo"), help="folder for what is made (--quick: its quick/)")
     options.add_argument("--seed", type=int, default=1, help="of the videos, the weights and the crops")
+    options.add_argument("--quick", action="store_true", help="tiny set, tiny net, few updates: see that it works")
     args = options.parse_args()
-    # Two threads gain nothing on products this small, and where something else wants the processor they wait for each other.
+    # Two threads gain nothing on products this small, and where others want the processor they wait for each other.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    demo = Demo(args.out, args.seed)
+    demo = Demo(args.out / "quick", args.seed, QUICK, QUICK_VIDEOS) if args.quick else Demo(args.out, args.seed)
     demo.videos()
     demo.records()
     demo.train()
@@ -44,50 +65,65 @@ def main():
 
 
 class Demo:
-    """The steps of one run; each is done by a program that goes on where it was stopped, and does nothing when it is done."""
+    """The steps of one run; each is done by a program that goes on where it was stopped."""
 
-    def __init__(self, out, seed):
-        self.out, self.seed = out, seed
-        self.recipe = replace(recipes.DEMO, seed=seed, snapshots=str(out / "snapshots"),
+    def __init__(self, out, seed, recipe=recipes.DEMO, videos=Videos()):
+        """out: folder, made.  Raises InputError where it holds a demo of another seed, recipe or set of videos."""
+        self.out, self.seed, self.set = out, seed, videos
+        self.recipe = replace(recipe, seed=seed, snapshots=str(out / "snapshots"),
                               train_pairs=str(out / "pairs_train.lmdb"), test_pairs=str(out / "pairs_test.lmdb"))
         if self.recipe != recipes.DEMO:
             self.recipe = replace(self.recipe, folder=str(out / "prototxt"))
         self.lists = out / "videos" / "lists"
+        try:
+            (out / "snapshots").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {out}: {error.strerror}; give another --out") from None
+        self.keep_settings()
         self.seconds = Seconds(out / "seconds.json")
-        (out / "snapshots").mkdir(parents=True, exist_ok=True)
+
+    def keep_settings(self):
+        """Write settings.json; raise InputError where it has others, as what is there would be taken for this run's."""
+        path = self.out / "settings.json"
+        text = json.dumps({"videos": asdict(self.set), "recipe": asdict(self.recipe)}, indent=1) + "\n"
+        if path.is_file() and path.read_text() != text:
+            raise InputError(f"{self.out} holds a demo of other settings; remove it or give another --out")
+        write_text(path, text)
 
     def step(self, name, program, *arguments):
         """Run a program of tools/ and note how long it took; a step that fails ends the demo with its status."""
         words = [str(word) for word in arguments]
         print(f"\n== {name}\n$ python tools/{program} {' '.join(words)}", flush=True)
         with self.seconds.of(name):
-            status = subprocess.run([sys.executable, TOOLS / program, *words]).returncode
-        if status:
-            raise InputError(f"{name}: tools/{program} ended with status {status}; see what it says above")
+            if status := finish(subprocess.Popen([sys.executable, TOOLS / program, *words])):
+                raise InputError(f"{name}: tools/{program} ended with status {status}; see what it says above")
 
     def videos(self):
-        self.step("videos", "make_motion_videos.py", "--out", self.out / "videos", "--appearances", *APPEARANCES,
-                  "--movements", *MOVEMENTS, "--seconds", SECONDS, "--groups", GROUPS, "--clips", CLIPS, "--seed", self.seed)
+        self.step("videos", "make_motion_videos.py", "--out", self.out / "videos",
+                  "--appearances", *self.set.appearances, "--movements", *self.set.movements,
+                  "--seconds", self.set.seconds, "--groups", self.set.groups, "--clips", self.set.clips,
+                  "--seed", self.seed)
 
     def records(self):
         lists = [self.lists / "trainlist01.txt", self.lists / "testlist01.txt"]
         classes, frames = ["--classes", self.lists / "classInd.txt"], self.out / "frames.lmdb"
-        self.step("frames", "build_frames.py", "--videos", self.out / "videos", "--list", *lists, *classes, "--fps", FPS,
-                  "--size", FRAME_SIZE, "--out", frames)
+        self.step("frames", "build_frames.py", "--videos", self.out / "videos", "--list", *lists, *classes,
+                  "--fps", FPS, "--size", FRAME_SIZE, "--out", frames)
         for list_, pairs in zip(lists, (self.recipe.train_pairs, self.recipe.test_pairs)):
-            self.step(Path(pairs).stem.replace("_", " "), "build_pairs.py", "--frames", frames, "--list", list_, *classes,
-                      "--out", pairs, "--seed", self.seed)
+            self.step(Path(pairs).stem.replace("_", " "), "build_pairs.py", "--frames", frames, "--list", list_,
+                      *classes, "--out", pairs, "--seed", self.seed)
 
     def train(self):
-        for path, text in recipes.files(self.recipe).items():
-            if self.recipe != recipes.DEMO:
+        if self.recipe != recipes.DEMO:
+            for path, text in recipes.files(self.recipe).items():
                 write_text(path, text)
         folder, snapshots = Path(self.recipe.folder), Path(self.recipe.snapshots)
         start = snapshots / "start.caffemodel"
         self.step("CNN, single frames", "train.py", "--solver", folder / "solver_cnn.prototxt")
         self.step("starting weights", "init_weights.py", "--net", folder / "deploy_rcnn_r.prototxt", "--weights",
                   self.weights("cnn"), "--out", start, "--unhalved", "--seed", self.seed)
-        self.step("RCNN-r, stage 1", "train.py", "--solver", folder / "solver_rcnn_r_stage1.prototxt", "--weights", start)
+        self.step("RCNN-r, stage 1", "train.py", "--solver", folder / "solver_rcnn_r_stage1.prototxt", "--weights",
+                  start)
         self.step("RCNN-r, stage 2", "train.py", "--solver", folder / "solver_rcnn_r.prototxt", "--weights",
                   self.weights("rcnn_r_stage1"))
 
@@ -99,10 +135,10 @@ class Demo:
     def evaluate(self):
         for name in ("cnn", "rcnn_r"):
             self.step(f"test of {name}", "evaluate.py", "--net", Path(self.recipe.folder) / f"deploy_{name}.prototxt",
-                      "--weights", self.weights(name), "--frames", self.out / "frames.lmdb", "--list",
-                      self.lists / "testlist01.txt", "--classes", self.lists / "classInd.txt", "--crops", 5, "--batch", 40,
-                      "--input-scale", self.recipe.data.scale, "--out", self.out / f"scores_{name}.h5", "--confusion",
-                      self.out / f"confusion_{name}.png")
+                      "--weights", self.weights(name), "--frames", self.out / "frames.lmdb",
+                      "--list", self.lists / "testlist01.txt", "--classes", self.lists / "classInd.txt",
+                      "--crops", 5, "--batch", 40, "--input-scale", self.recipe.data.scale,
+                      "--out", self.out / f"scores_{name}.h5", "--confusion", self.out / f"confusion_{name}.png")
 
     def show(self):
         """Draw the loss curves, print the table and keep it as results.json."""
@@ -111,8 +147,9 @@ class Demo:
             name: training.loss_curve(training.read_log(Path(self.recipe.snapshots) / f"{run_name}.jsonl"))
             for name, run_name in runs.items()})
         self.draw_films()
-        results = {"seed": self.seed, "chance": 1 / self.recipe.model.classes, "appearance alone": 1 / len(MOVEMENTS),
-                   "seconds": self.seconds.known, "accuracy": {}, "videos": 0}
+        results = {"seed": self.seed, "chance": 1 / self.recipe.model.classes,
+                   "appearance alone": 1 / len(self.set.movements), "seconds": self.seconds.finished,
+                   "accuracy": {}, "videos": 0}
         for name in ("cnn", "rcnn_r"):
             with scores.Scores(self.out / f"scores_{name}.h5") as file:
                 predicted = scores.predictions(file.videos("high"))
@@ -120,9 +157,11 @@ class Demo:
                 results["videos"] = len(file)
         write_text(self.out / "results.json", json.dumps(results, indent=1) + "\n")
         print(table(results))
-        print(f"\npictures: {self.out}/films.png, {self.out}/loss.png, {self.out}/confusion_cnn.png, {self.out}/confusion_rcnn_r.png; "
-              f"figures: {self.out}/results.json")
-
+        if self.set == QUICK_VIDEOS:
+            print("\nThis was a quick run: each step works, and the numbers above mean nothing.")
+        pictures = ", ".join(f"{self.out}/{name}.png"
+                             for name in ("films", "loss", "confusion_cnn", "confusion_rcnn_r"))
+        print(f"\npictures: {pictures}; figures: {self.out}/results.json")
 
     def draw_films(self, length=6):
         """Draw a few frames of one held-out video of each class."""
@@ -134,13 +173,23 @@ class Demo:
                 for label, video in sorted(held_out.items())}, f"one video a class, {FPS} frames a second")
 
 
+def finish(process):
+    """Wait for a program and return its status; a Ctrl-C, which it gets too, leaves it the time to save its work."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+
+
 def table(results):
     """Return the results as a Markdown table."""
     seconds = results["seconds"]
     training_time = {"cnn": seconds["CNN, single frames"],
-                     "rcnn_r": sum(seconds[name] for name in ("starting weights", "RCNN-r, stage 1", "RCNN-r, stage 2"))}
-    lines = [f"\n{results['videos']} held-out videos, log-mean of the frames' scores, 5 crops, seed {results['seed']}", "",
-             "| net | video accuracy | training | test |", "|---|---:|---:|---:|"]
+                     "rcnn_r": sum(seconds[name] for name in (
+                         "starting weights", "RCNN-r, stage 1", "RCNN-r, stage 2"))}
+    lines = [f"\n{results['videos']} held-out videos, log-mean of the frames' scores, 5 crops, seed {results['seed']}",
+             "", "| net | video accuracy | training | test |", "|---|---:|---:|---:|"]
     for name, title in (("cnn", "single-frame CNN"), ("rcnn_r", "RCNN-r")):
         lines.append(f"| {title} | {100 * results['accuracy'][name]:.1f} % | {clock(training_time[name])} "
                      f"| {clock(seconds['test of ' + name])} |")
@@ -156,29 +205,24 @@ def clock(seconds):
 
 
 class Seconds:
-    """How long each step took, in a file, so that a run that was interrupted knows it too."""
+    """How long each step took until it was finished, over all runs but those that were killed; kept in a file."""
 
     def __init__(self, path):
-        self.path = path
-        self.known = json.loads(path.read_text()) if path.is_file() else {}
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        self.path, self.finished, self.unfinished = path, known.get("finished", {}), known.get("unfinished", {})
 
+    @contextmanager
     def of(self, name):
-        return _Timed(self, name)
-
-    def note(self, name, seconds):
-        self.known[name] = max(seconds, self.known.get(name, 0.0))
-        write_text(self.path, json.dumps(self.known, indent=1) + "\n")
-
-
-class _Timed:
-    def __init__(self, seconds, name):
-        self.seconds, self.name = seconds, name
-
-    def __enter__(self):
-        self.began = time.monotonic()
-
-    def __exit__(self, *exception):
-        self.seconds.note(self.name, time.monotonic() - self.began)
+        """Time a step.  Once it has been finished, doing it again does not count."""
+        began, known = time.monotonic(), self.unfinished
+        try:
+            yield
+            known = self.finished
+        finally:
+            if name not in self.finished:
+                known[name] = self.unfinished.pop(name, 0.0) + time.monotonic() - began
+                text = json.dumps({"finished": self.finished, "unfinished": self.unfinished}, indent=1) + "\n"
+                write_text(self.path, text)
 
 
 if __name__ == "__main__":
