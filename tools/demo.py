@@ -6,8 +6,8 @@
 
 It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts
 the RCNN from it, trains stage 1 and stage 2, tests both nets on held-out groups, and prints one table.  Every step is a
-program of tools/ with the command shown, so that each can be run alone.  Interrupted or killed, the same command goes on
-where it stopped; finished, it tests again and shows the results.
+program of tools/ with the command shown, so that each can be run alone.  Interrupted or killed, the same command goes
+on where it stopped; finished, it tests again and shows the results.
 """
 import json
 import os
