@@ -95,7 +95,7 @@ def test_a_cnn_starts_both_towers(tmp_path, frames):
     pair = build(net.deploy_rcnn_r(MODEL, BATCH), tmp_path, caffe.TEST, saved(tmp_path, single))
     check_same(scores(pair, "previous/", previous=frames[0], frame=frames[1]), alone)
     for name, blobs in single.params.items():
-        for blob, other in zip(blobs, pair.params[name], strict=True):
+        for blob, other in zip(blobs, pair.params[name]):
             assert (blob.data == other.data).all()
 
 

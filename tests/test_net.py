@@ -135,15 +135,17 @@ def test_the_tower_of_the_frame_before_runs_backward_if_asked(tmp_path, learning
 
 
 @pytest.mark.parametrize("stage", [1, 2])
-def test_frozen_layers_neither_learn_nor_decay(stage):
+@pytest.mark.parametrize("temporal_bias", [False, True])
+def test_frozen_layers_neither_learn_nor_decay(stage, temporal_bias):
     """Both multipliers are 0 in stage 1, in both towers, where GoogLeNet has the layer."""
-    pretrained = {layer.name for layer in MODEL.layers() if getattr(layer, "pretrained", False)}
-    for layer in net.rcnn_r(MODEL, DATA, net.TRAIN, net.Learning(stage=stage)).layer:
+    model = net.Model(**SLIM, temporal_bias=temporal_bias)
+    pretrained = {layer.name for layer in model.layers() if getattr(layer, "pretrained", False)}
+    for layer in net.rcnn_r(model, DATA, net.TRAIN, net.Learning(stage=stage)).layer:
         if layer.type in ("Convolution", "InnerProduct"):
             frozen = stage == 1 and layer.name.replace(net.PREVIOUS, "") in pretrained
             expected = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
             found = [(param.lr_mult, param.decay_mult) for param in layer.param]
-            assert found == expected[:1 if layer.name.endswith("/temporal") else 2], layer.name
+            assert found == expected[:1 if layer.name.endswith("/temporal") and not temporal_bias else 2], layer.name
 
 
 @pytest.mark.parametrize("previous_loss", [False, True])
