@@ -2,6 +2,8 @@
 import argparse
 import sys
 
+from tqdm import tqdm
+
 from rcnn.files import InputError
 
 
@@ -26,6 +28,12 @@ def positive_real(text):
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
+
+
+def progress(total, unit, done=0):
+    """Return a tqdm bar of `total` units, `done` of them there before; into a file it writes twice a minute."""
+    return tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True,
+                mininterval=0.1 if sys.stderr.isatty() else 30)
 
 
 def run(main):

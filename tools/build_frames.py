@@ -49,8 +49,7 @@ def build(build, videos, folder, settings, executor, ahead):
     """
     notes = {name: note for name, note in build.notes().items() if "times" in note}
     jobs = [(listed, folder / listed.file, *settings) for listed in videos if listed.name not in notes]
-    progress = tqdm(total=len(videos), initial=len(notes), unit="video", desc="frames")
-    with progress:
+    with command.progress(len(videos), "video", len(notes)) as progress:
         for job, (note, entries) in zip(jobs, workers.in_order(executor, decode, jobs, ahead)):
             build.put(entries, job[0].name, note)
             notes[job[0].name] = note

@@ -80,7 +80,7 @@ def build(build, source, order, encoding, quality, executor, ahead):
     stored = len(build)
     rest = [(position, *order[position]) for position in range(stored, len(order))]
     jobs = [(source, rest[start:start + BATCH], encoding, quality) for start in range(0, len(rest), BATCH)]
-    with tqdm(total=len(order), initial=stored, unit="pair", desc="pairs") as progress:
+    with command.progress(len(order), "pair", stored) as progress:
         for entries in workers.in_order(executor, encode, jobs, ahead):
             build.put(entries)
             progress.update(len(entries))

@@ -11,10 +11,8 @@ import os
 import sys
 import time
 
-from tqdm import tqdm
-
 from rcnn import crops, plots, scores
-from rcnn.command import parser, positive, positive_real, run
+from rcnn.command import parser, positive, positive_real, progress, run
 from rcnn.files import InputError, existing, sha256
 from rcnn.googlenet import SIGNALS
 from rcnn.lists import read_classes, read_list
@@ -91,8 +89,7 @@ def write(args, network, classes, frames, videos):
 
     counts = [len(times) for _, times in videos]
     with scores.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
-            tqdm(total=sum(counts), unit="frame", dynamic_ncols=True,
-                 mininterval=0.1 if sys.stderr.isatty() else 30) as bar:
+            progress(sum(counts), "frame") as bar:
         results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.input_scale)
         for (video, times), values in zip(videos, results):
             writer.add(video.name, video.label, times, values)

@@ -23,7 +23,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from rcnn import command, motion, workers
 from rcnn.files import InputError, remove, replacing, write_text
@@ -194,7 +193,7 @@ def check(args):
 def make(jobs, number):
     """Write those videos of `jobs` that are not there yet, in `number` processes."""
     missing = [job for job in jobs if not job[0].is_file()]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), unit="video", desc="videos") as progress:
+    with command.progress(len(jobs), "video", len(jobs) - len(missing)) as progress:
         if missing:
             with workers.pool(min(number, len(missing))) as executor:
                 for _ in workers.in_order(executor, write_video, missing, 4 * number):

@@ -22,10 +22,8 @@ from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
 from rcnn import plots, training
-from rcnn.command import parser, run
+from rcnn.command import parser, progress, run
 from rcnn.files import InputError, remove
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -146,7 +144,7 @@ def train(command, solver, start, log, caffe_log):
     tail = deque(maxlen=300)
     began = time.monotonic()
     with child(command, caffe_log) as (process, stopped), open(log, "a", buffering=1, encoding="utf-8") as file, \
-            progress_bar(solver.max_iter, start) as bar:
+            progress(solver.max_iter, "it", start) as bar:
         for line in process.stdout:
             caffe_log.write(line)
             tail.append(line)
@@ -218,12 +216,6 @@ def child(command, caffe_log):
             process.stdout.close()
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def progress_bar(total, start):
-    """Return the bar: iteration of total, iterations a second, time left; two a minute where it goes into a file."""
-    return tqdm(total=total, initial=start, unit="it", dynamic_ncols=True,
-                mininterval=0.1 if sys.stderr.isatty() else 30)
 
 
 def report(models, log):
