@@ -254,6 +254,9 @@ def _pair(net, model, learning, classify_previous):
 def _input(net, model, data, phase, pair):
     """Add the layers that read pairs; return the label."""
     tops = [PREVIOUS + "frame", "frame"]
+    if len(data.mean) != model.channels or data.encoding == "jpeg" and model.channels != 3:
+        raise InputError(f"frames of {model.channels} channels take as many means, not {len(data.mean)}, and jpeg pairs "
+                         "have 3 channels; use raw pairs for others")
     if data.encoding == "raw":
         net["pair"], net["label"] = L.Data(
             source=data.source, backend=P.Data.LMDB, batch_size=data.batch, ntop=2,

@@ -267,6 +267,7 @@ def test_the_table(tool):
     seconds = dict(zip(STEPS, (10, 20, 3, 4, 100, 5, 60, 300.9, 30, 59.6)))
     results = {"seed": 3, "videos": 144, "accuracy": {"cnn": 1 / 6, "rcnn_r": 0.875}, "seconds": seconds,
                "appearance alone": 1 / 6, "chance": 1 / 12}
+    results["verdicts"] = tool.verdicts(results)
     assert tool.table(results).splitlines() == [
         "", "144 held-out videos, log-mean of the frames' scores, 5 crops, seed 3", "",
         "| net | video accuracy | training | test |",
@@ -275,4 +276,14 @@ def test_the_table(tool):
         "| RCNN-r | 87.5 % | 6:05 min | 0:59 min |",
         "| what appearance alone allows | 16.7 % | | |",
         "| chance | 8.3 % | | |",
-        "", "all steps together: 9:52 min"]
+        "", "all steps together: 9:52 min", "",
+        "yes  RCNN-r is right on at least 75% of the videos", "yes  RCNN-r is at least 30 points above the CNN",
+        "yes  the CNN is within 10 points of what appearance alone allows"]
+
+
+@pytest.mark.parametrize("cnn, rcnn_r, held", [
+    (0.2, 0.74, [False, True, True]), (0.3, 0.75, [True, True, False]), (0.5, 0.79, [True, False, False]),
+    (0.05, 0.9, [True, True, False])])
+def test_verdicts_that_do_not_hold(tool, cnn, rcnn_r, held):
+    results = {"accuracy": {"cnn": cnn, "rcnn_r": rcnn_r}, "appearance alone": 1 / 6}
+    assert list(tool.verdicts(results).values()) == held

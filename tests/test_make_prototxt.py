@@ -30,11 +30,11 @@ OPTIONS = [
     ("--train-pairs", "my-own/pairs.lmdb", TRAINED, 'source: "my-own/pairs.lmdb"', "pairs_train01"),
     ("--test-pairs", "my-own/pairs.lmdb", TESTED, 'source: "my-own/pairs.lmdb"', "pairs_test01"),
     ("--encoding", "raw", FED, "crop_size: 224", "pair_augment"),
-    ("--snapshots", "kept", SOLVERS, 'snapshot_prefix: "kept/', '"snapshots/'),
+    ("--snapshots", "kept", SOLVERS, 'snapshot_prefix: "kept/', '"mine/snapshots/'),
     ("--classes", "7", NETS, "num_output: 7\n", "num_output: 101\n"),
     ("--width", "0.125", NETS, "num_output: 8\n", "num_output: 64\n"),
     ("--size", "80", NETS, r'size\\": 80,|dim: 80\n', r'size\\": 224,|dim: 224\n'),
-    ("--batch", "3", FED, "batch_size: 3\n", "batch_size: 64"),
+    ("--batch", "3", FED | SOLVERS, "batch_size: 3\n|test_iter: 1280\n", "batch_size: 64|test_iter: 60"),
     ("--iter-size", "2", SOLVERS, "iter_size: 2\n", "iter_size: 1\n"),
     ("--cnn-iterations", "5", {"solver_cnn"}, "max_iter: 5\n", None),
     ("--stage1-iterations", "5", {"solver_rcnn_r_stage1"}, "max_iter: 5\n", None),
@@ -90,7 +90,7 @@ def sets():
 @pytest.fixture(scope="module")
 def base():
     """{name: text} of a set of one's own that no option changes."""
-    files = recipes.files(replace(recipes.UCF101, folder="mine"))
+    files = recipes.files(replace(recipes.UCF101, folder="mine", snapshots="mine/snapshots"))
     return bodies({Path(path).stem: text for path, text in files.items()})
 
 
@@ -223,7 +223,29 @@ def test_every_option_is_tested_here(make, capsys):
     with pytest.raises(SystemExit):
         make("--help")
     usage = capsys.readouterr().out.split("\n\n")[0]
-    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check"} == {row[0] for row in OPTIONS}
+    together = {"--channels", "--mean"}  # below
+    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check"} - together == {row[0] for row in OPTIONS}
+
+
+def test_frames_of_other_channels(make, tmp_path):
+    make("--out", "mine", "--channels", "2", "--mean", "128", "127", "--encoding", "raw")
+    data, split, *_ = protos.read_net(tmp_path / "mine" / "rcnn_r_train.prototxt").layer
+    assert data.transform_param.mean_value == [128, 127, 128, 127] and split.slice_param.slice_point == [2]
+    assert "dim: 2\n" in (tmp_path / "mine" / "deploy_rcnn_r.prototxt").read_text()
+
+
+@pytest.mark.parametrize("options", [["--channels", "2"], ["--mean", "1", "2"], ["--channels", "2", "--mean", "1", "2"],
+                                     ["--channels", "2", "--encoding", "raw"]])
+def test_channels_that_do_not_fit_are_refused(make, tmp_path, options):
+    with pytest.raises(InputError, match="channels"):
+        make("--out", "mine", *options)
+    assert not files_below(tmp_path)
+
+
+def test_as_many_pairs_a_test_with_another_batch(make, tmp_path):
+    make("--out", "mine", "--batch", "25")
+    solver = protos.read_solver(tmp_path / "mine" / "solver_rcnn_r.prototxt")
+    assert solver.test_iter == [154] and 154 * 25 >= 60 * 64 > 153 * 25
 
 
 @pytest.mark.parametrize("option, value", [row[:2] for row in OPTIONS], ids=[row[0] for row in OPTIONS])

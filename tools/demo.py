@@ -28,6 +28,7 @@ APPEARANCES = ("Flowers", "Crates")
 MOVEMENTS = ("Up", "Down", "Sideways", "In", "Spin", "Still")
 SECONDS, GROUPS, CLIPS = 3, 12, 8
 FPS, FRAME_SIZE = 5, 72
+RCNN_AIM, LEAD_AIM, APPEARANCE_AIM = 0.75, 0.3, 0.1
 TOOLS = Path(__file__).resolve().parent
 
 
@@ -155,6 +156,7 @@ class Demo:
                 predicted = scores.predictions(file.videos("high"))
                 results["accuracy"][name] = float(scores.accuracy(predicted, file.labels))
                 results["videos"] = len(file)
+        results["verdicts"] = verdicts(results)
         write_text(self.out / "results.json", json.dumps(results, indent=1) + "\n")
         print(table(results))
         if self.set == QUICK_VIDEOS:
@@ -195,8 +197,18 @@ def table(results):
                      f"| {clock(seconds['test of ' + name])} |")
     lines += [f"| what appearance alone allows | {100 * results['appearance alone']:.1f} % | | |",
               f"| chance | {100 * results['chance']:.1f} % | | |", "",
-              f"all steps together: {clock(sum(seconds.values()))}"]
+              f"all steps together: {clock(sum(seconds.values()))}", "",
+              *(f"{'yes' if held else 'NO '}  {what}" for what, held in results["verdicts"].items())]
     return "\n".join(lines)
+
+
+def verdicts(results):
+    """Return {what the demo is to show: whether it did}."""
+    cnn, rcnn_r, appearance = (*results["accuracy"].values(), results["appearance alone"])
+    return {f"RCNN-r is right on at least {RCNN_AIM:.0%} of the videos": rcnn_r >= RCNN_AIM,
+            f"RCNN-r is at least {100 * LEAD_AIM:.0f} points above the CNN": rcnn_r - cnn >= LEAD_AIM,
+            f"the CNN is within {100 * APPEARANCE_AIM:.0f} points of what appearance alone allows":
+                abs(cnn - appearance) <= APPEARANCE_AIM}
 
 
 def clock(seconds):

@@ -26,7 +26,7 @@ MOST = 2 ** 31 - 1  # Caffe counts in 32 bits
 def main():
     args = arguments()
     if args.out is None:
-        if given := [name for name in vars(args) if name not in ("out", "check") and getattr(args, name) is not None]:
+        if given := [name for name in vars(args) if name not in ("out", "check")]:
             raise InputError(f"--{given[0].replace('_', '-')} makes another set: say where with --out")
         files = {**recipes.files(recipes.UCF101), **recipes.files(recipes.DEMO)}
     else:
@@ -38,19 +38,32 @@ def main():
             write_text(path, text)
         except OSError as error:
             raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from None
+    if args.out is not None:
+        Path(recipe(args).snapshots).mkdir(parents=True, exist_ok=True)  # Caffe wants it to exist
     print(f"{len(files)} files written under {', '.join(sorted({str(Path(path).parent) for path in files}))}")
 
 
 def recipe(args):
     """Return the UCF-101 recipe with what the arguments change."""
-    given = {name: value for name, value in vars(args).items() if value is not None}
+    base = recipes.UCF101
+    batch = getattr(args, "batch", base.data.batch)
+    given = {"snapshots": str(args.out / "snapshots"),  # its own, or two sets would go on with each other's weights
+             "test_iterations": -(-base.test_iterations * base.data.batch // batch), **vars(args)}
 
     def changed(part):
         return replace(part, **{field.name: given[field.name] for field in fields(part) if field.name in given})
 
-    base = recipes.UCF101
     return replace(changed(base), folder=str(args.out), model=changed(base.model), data=changed(base.data),
                    learning=changed(base.learning))
+
+
+def default(name):
+    """Return what the UCF-101 recipe has for an option, as it would be typed."""
+    base = recipes.UCF101
+    value = next(getattr(part, name) for part in (base, base.model, base.data, base.learning) if hasattr(part, name))
+    if isinstance(value, tuple):
+        return " ".join(f"{number:g}" for number in value)
+    return {"True": "yes", "False": "no", "None": "none"}.get(str(value), value)
 
 
 def check(files):
@@ -111,14 +124,18 @@ def arguments():
     options.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be")
     options.add_argument("--out", type=Path, help="folder for a set of your own; every option below needs it")
 
-    def option(name, *args, **kwargs):
-        options.add_argument(name, *args, **kwargs)
+    def option(name, help, **kwargs):
+        said = default(name[2:].replace("-", "_"))
+        options.add_argument(name, help=f"{help} (default: {said})", default=argparse.SUPPRESS, **kwargs)
 
     option("--train-pairs", help="pairs LMDB to train on")
     option("--test-pairs", help="pairs LMDB to test on while training")
     option("--encoding", choices=("jpeg", "raw"), help="how the pairs are stored")
-    option("--snapshots", help="folder that training writes its weights to")
-    option("--classes", type=count)
+    options.add_argument("--snapshots", default=argparse.SUPPRESS,
+                         help="folder that training writes its weights to (default: OUT/snapshots)")
+    option("--classes", type=count, help="classes of videos")
+    option("--channels", type=count, help="of a frame; other than 3 only with raw pairs")
+    option("--mean", type=finite, nargs="+", help="what is taken off each channel, blue first")
     option("--width", type=positive_real, help="multiplies the channels of every layer")
     option("--size", type=count, help="side of the network's input in pixels")
     option("--batch", type=count, help="pairs a forward pass")
@@ -129,13 +146,13 @@ def arguments():
     option("--rate", type=positive_real, help="learning rate at the start")
     option("--final-rate", type=share, help="share of --rate that is left at the end")
     option("--clip-gradients", type=positive_real, help="largest norm of the gradients; the paper does not clip")
-    option("--test-iterations", type=count, help="batches a test while training")
+    option("--test-iterations", type=count, help="batches a test while training; as many pairs with another --batch")
     option("--test-interval", type=count, help="updates between tests")
     option("--display", type=count, help="updates between shown losses")
     option("--snapshot", type=count, help="updates between snapshots")
     option("--seed", type=seed, help="of Caffe's and the crops' random numbers, 0 to 4294967295")
     option("--scale", type=positive_real, help="multiplies the input after the mean is taken off")
-    option("--combine", choices=("average", "sum"), help="sum needs init_weights.py --combine sum")
+    option("--combine", choices=("average", "sum"), help="how the two parts of Eq. 3 combine at t > 1")
     option("--previous-loss", type=flag, metavar="yes|no", help="a loss on frame t-1 too")
     option("--cut-gradient", type=flag, metavar="yes|no", help="no gradient into frame t-1 (Eq. 6)")
     option("--temporal-bias", type=flag, metavar="yes|no", help="a bias in the temporal parts")
