@@ -143,15 +143,26 @@ is_ready() {
 
 # ---- 1. packages ---------------------------------------------------------------------------------------------------
 
+by_hand() {
+    echo "ask an administrator to run the line below, then run this again:"
+    echo "   apt-get update && apt-get install -y --no-install-recommends $*"
+}
+
 install_packages() {
     local missing administrator=()
     mapfile -t missing < <(missing_packages)
     ((${#missing[@]})) || return 0
     if ((EUID != 0)); then
-        sudo -n true 2>/dev/null || fail "Debian packages are missing, you are not root, and sudo asks for a password" \
-            "or is not there. Ask an administrator to run the line below, then run this again:"$'\n' \
-            "   apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
-        administrator=(sudo -n)
+        if sudo -n true 2>/dev/null; then
+            administrator=(sudo -n)
+        elif [[ -t 0 ]] && command -v sudo >/dev/null; then
+            say "Debian packages are missing: sudo may ask for your password."
+            sudo true || fail "sudo did not accept you; $(by_hand "${missing[@]}")"
+            administrator=(sudo)
+        else
+            fail "Debian packages are missing, you are not root, and sudo asks for a password or is not there;" \
+                "$(by_hand "${missing[@]}")"
+        fi
     fi
     say "Installing ${#missing[@]} Debian packages and what they need ..."
     administrator+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600)
