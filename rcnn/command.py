@@ -1,5 +1,6 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
 import argparse
+import math
 import sys
 
 from tqdm import tqdm
@@ -8,9 +9,10 @@ from rcnn.files import InputError
 
 
 def parser(doc):
-    """Return an ArgumentParser whose --help is the program's docstring, with the default of every option."""
+    """Return an ArgumentParser whose --help is the program's docstring, with every default that is not None."""
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        pass
+        def _get_help_string(self, action):
+            return action.help if action.default is None else super()._get_help_string(action)
     return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
 
 
@@ -30,6 +32,14 @@ def positive_real(text):
     return number
 
 
+def finite(text):
+    """An argparse type: a finite number."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is not finite")
+    return number
+
+
 def progress(total, unit, done=0):
     """Return a tqdm bar of `total` units, `done` of them there before; into a file it writes twice a minute."""
     return tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True,
@@ -39,7 +49,8 @@ def progress(total, unit, done=0):
 def run(main):
     """Call `main()` and exit with what it returns (None is 0).
 
-    InputError becomes one line on standard error and status 2; an interruption by the keyboard becomes status 130.
+    InputError, and an OSError such as that of a full disk, becomes one line on standard error and status 2; an
+    interruption by the keyboard becomes status 130.
     """
     program = sys.argv[0].rsplit("/", 1)[-1]
     try:
@@ -52,4 +63,7 @@ def run(main):
         status = 130
     except BrokenPipeError:
         status = 141
+    except OSError as error:
+        print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
+        status = 2
     sys.exit(status)

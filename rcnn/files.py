@@ -1,4 +1,5 @@
 """Files that are either whole or absent, and the error that a person is meant to read."""
+import errno
 import hashlib
 import os
 import shutil
@@ -29,21 +30,44 @@ def existing(path, what, kind="file"):
 
 @contextmanager
 def replacing(path):
-    """Yield a path beside `path` to write to; it takes the place of `path` when the block ends, and is removed if it fails.
+    """Yield a path beside `path` to write; it takes the place of `path` when the block ends, and goes if it fails.
 
     Whoever looks at `path` sees the old file or the whole new one, never a part.  Folders of `path` are made.
+    Raises InputError where that is not possible, or the block raises an OSError, as on a full disk.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    part = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        part = Path(name)
         yield part
         part.chmod(0o666 & ~_umask())
         os.replace(part, path)
+    except BrokenPipeError:  # not of this file, but of a program that read what this one printed
+        raise
+    except OSError as error:
+        raise _cannot_write(path, error) from None
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def check_writable(path):
+    """Raise InputError if `path` cannot be written, before the work whose result it takes; leaves nothing behind."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())).close()
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path, error):
+    reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
+    return InputError(f"cannot write {path}: {reason}")
 
 
 def _umask():

@@ -28,6 +28,8 @@ def main():
         raise InputError("list: no such file: x; give another --list")
     if args.end == "interrupted":
         signal.raise_signal(signal.SIGINT)
+    if args.end == "full":
+        raise OSError(28, "No space left on device", "out.txt")
     if args.end == "broken":
         raise ZeroDivisionError
     if args.end == "talk":
@@ -58,6 +60,7 @@ def program(tmp_path):
 @pytest.mark.parametrize("end, status, out, error", [
     ("well", 0, "7\n", ""), ("skipped", 1, "7\n", ""),
     ("wrong", 2, "", "program.py: list: no such file: x; give another --list\n"),
+    ("full", 2, "", "program.py: [Errno 28] No space left on device: 'out.txt'\n"),
     ("interrupted", 130, "", "\nprogram.py: interrupted; run the same command again to go on\n")])
 def test_how_a_program_ends(program, end, status, out, error):
     done = program("--end", end)
@@ -83,6 +86,7 @@ def test_help_is_the_docstring_with_defaults(program):
     assert done.returncode == 0
     assert "Do something.\n\n    python program.py --number 3\n" in done.stdout
     assert "how many (default: 7)" in done.stdout
+    assert "how it ends\n" in done.stdout and "None" not in done.stdout
 
 
 def test_a_wrong_argument_is_named(program):
@@ -96,6 +100,13 @@ def test_positive_takes_whole_numbers_from_one():
     for text in ("0", "-1", "1.5", "x"):
         with pytest.raises((argparse.ArgumentTypeError, ValueError)):
             command.positive(text)
+
+
+def test_finite_takes_numbers_of_any_sign():
+    assert command.finite("-1e3") == -1000
+    for text in ("nan", "inf", "-inf", "x"):
+        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+            command.finite(text)
 
 
 def test_positive_real_takes_finite_numbers_above_zero():

@@ -42,10 +42,40 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 
 def test_a_block_that_moves_its_part_away_fails(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(files.InputError, match="cannot write .*/out.txt: No such file or directory"):
         with files.replacing(tmp_path / "out.txt") as part:
             part.unlink()
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("name, reason", [("folder", "Is a directory"), ("file/out", "Not a directory|File exists")])
+def test_a_place_that_cannot_be_written_is_named(tmp_path, name, reason):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for write in (lambda path: files.write_text(path, "x"), files.check_writable):
+        with pytest.raises(files.InputError, match=f"^cannot write {tmp_path / name}: ({reason})$"):
+            write(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("error, reason", [(OSError(28, "No space left on device"), "No space left on device"),
+                                           (OSError("two\nlines"), "two lines"),
+                                           (OSError(28, "long\nstory"), "No space left on device")])
+def test_an_oserror_in_the_block_is_of_the_file(tmp_path, error, reason):
+    with pytest.raises(files.InputError, match=f"^cannot write {tmp_path}/out.txt: {reason}$"):
+        with files.replacing(tmp_path / "out.txt"):
+            raise error
+    with pytest.raises(BrokenPipeError):
+        with files.replacing(tmp_path / "out.txt"):
+            raise BrokenPipeError
+    assert not os.listdir(tmp_path)
+
+
+def test_checking_a_place_leaves_nothing(tmp_path):
+    (tmp_path / "old.txt").write_text("old")
+    for name in ("old.txt", "new.txt", "new/folder/out.txt"):
+        files.check_writable(tmp_path / name)
+    assert os.listdir(tmp_path) == ["old.txt"] and (tmp_path / "old.txt").read_text() == "old"
 
 
 @pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o077, 0o600)])

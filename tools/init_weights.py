@@ -41,11 +41,8 @@ def main():
         raise InputError(f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option "
                          f"out, or make the net with --combine {args.combine}")
     rows = weights.copy(net, message, source, args.fresh, args.unhalved)
-    try:
-        with replacing(args.out) as part:
-            net.save(str(part))
-    except OSError as error:
-        raise InputError(f"cannot write {args.out}: {error.strerror}") from None
+    with replacing(args.out) as part:
+        net.save(str(part))
     print(weights.table(rows))
     print(f"wrote {args.out}")
 
