@@ -8,7 +8,7 @@ def pair_order(counts, seed, pairs_per_video=None):
     counts: {video name: number of frames}.  A pair is (name, t) and means frames t - 1 and t of that video, 1 <= t <
     number.
     seed: 0 to 2**32 - 1; one seed gives one order, whatever the order of `counts`.
-    pairs_per_video: at most so many pairs of a video, spread evenly from its first to its last; None for all.
+    pairs_per_video: at most so many pairs of a video, each from the middle of one of as many equal parts; None for all.
     Returns a list of (name, t).  Two neighbours share a video only where one video has more pairs than all others
     together plus one, and then as seldom as can be: that number of pairs less (all others + 1) times.
 
@@ -36,7 +36,7 @@ def _times(frames, limit):
     """Return the t of the pairs (t - 1, t) of a video of `frames` frames, at most `limit` of them."""
     if limit is None or frames - 1 <= limit:
         return range(1, frames)
-    return np.unique(np.linspace(1, frames - 1, limit).round().astype(int)).tolist()
+    return [1 + (2 * part + 1) * (frames - 1) // (2 * limit) for part in range(limit)]
 
 
 def _walk(pairs):

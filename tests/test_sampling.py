@@ -71,8 +71,13 @@ def test_order_is_well_mixed():
 
 def test_limit_is_spread_evenly():
     order = pair_order({"a": 101, "b": 3}, 1, pairs_per_video=5)
-    assert sorted(order) == [("a", t) for t in (1, 26, 50, 75, 100)] + [("b", 1), ("b", 2)]
-    assert len(pair_order({"a": 6}, 1, 5)) == 5 and len(pair_order({"a": 7}, 1, 5)) == 5
+    assert sorted(order) == [("a", t) for t in (11, 31, 51, 71, 91)] + [("b", 1), ("b", 2)]
+    assert len(pair_order({"a": 6}, 1, 5)) == 5 and len(set(pair_order({"a": 7}, 1, 5))) == 5
+
+
+@pytest.mark.parametrize("frames, t", [(2, 1), (3, 2), (4, 2), (5, 3), (102, 51)])
+def test_limit_of_one_takes_the_middle_pair(frames, t):
+    assert pair_order({"a": frames}, 1, pairs_per_video=1) == [("a", t)]
 
 
 def test_the_size_of_ucf_101_takes_seconds():
