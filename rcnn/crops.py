@@ -10,8 +10,8 @@ PROTOCOLS = (1, 5, 10)
 def positions(height, width, size):
     """Return the five test crops of a height x width image as (top, left) in pixels.
 
-    The centre comes first, then the corners: top left, top right, bottom left, bottom right.  The first one or five are so
-    the smaller protocols of Sec. 3.2.  Raises InputError where the image is smaller than the crop.
+    The centre comes first, then the corners: top left, top right, bottom left, bottom right.  The first one or five
+    are so the smaller protocols of Sec. 3.2.  Raises InputError where the image is smaller than the crop.
     """
     if min(height, width) < size:
         raise InputError(f"a {size} x {size} crop does not fit an image of {width} x {height}; "
@@ -51,6 +51,6 @@ def draw(generator, height, width, size):
 
 
 def network_input(crops, mean=MEAN, scale=1.0):
-    """Return uint8 or float N x H x W x C crops as the float32 N x C x H x W that a net takes: (crop - mean) * scale."""
+    """Return N x H x W x C crops as the float32 N x C x H x W that a net takes: (crop - mean) * scale."""
     values = np.asarray(crops, np.float32) - np.asarray(mean, np.float32)
     return np.ascontiguousarray((values * np.float32(scale)).transpose(0, 3, 1, 2))

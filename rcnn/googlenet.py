@@ -1,7 +1,7 @@
 """The architecture, as data: GoogLeNet's layers in order, with what the RCNN adds to each.
 
-Layer names, widths and constants are BVLC GoogLeNet's, so that its caffemodel loads by name.  No framework is used here; `rcnn.net`
-turns this into Caffe's prototxt.  Sizes round as Caffe's do: convolutions down, pools up.
+Layer names, widths and constants are BVLC GoogLeNet's, so that its caffemodel loads by name.  No framework is used
+here; `rcnn.net` turns this into Caffe's prototxt.  Sizes round as Caffe's do: convolutions down, pools up.
 """
 from dataclasses import dataclass
 
@@ -102,15 +102,15 @@ RECURRENT = (Convolution, FullyConnected)
 def googlenet(width=1.0, size=224, high_rnn=True, conv1_temporal_kernel=3):
     """Return the network as a list of layers, bottoms before tops; the input's name is "frame".
 
-    width: multiplies every layer's channels.  size: side of the square input in pixels, at least 33; average pools that would be
-    larger than their map shrink to it (at 224, none does).  high_rnn: put an RNN layer of 1024 under the high classifier
-    ("fully connected layers -> RNN layers", Sec. 3.1).  conv1_temporal_kernel: odd; every other layer's temporal kernel is its
-    spatial one.  Raises InputError for values that make no network.
+    width: multiplies every layer's channels.  size: side of the square input in pixels, at least 33; average pools
+    that would be larger than their map shrink to it (at 224, none does).  high_rnn: put an RNN layer of 1024 under
+    the high classifier ("fully connected layers -> RNN layers", Sec. 3.1).  conv1_temporal_kernel: odd; every other
+    layer's temporal kernel is its spatial one.  Raises InputError for values that make no network.
     """
     if not width > 0 or size < 33 or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
         raise InputError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
-                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least 33, the kernel odd "
-                         "and at least 1")
+                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least "
+                         "33, the kernel odd and at least 1")
 
     def channels(number):
         return max(1, round(number * width))

@@ -5,8 +5,8 @@
     deploy_cnn(model), deploy_rcnn_r(model)
     solver(learning, ...)
 
-A pair net has two towers.  The layers of frame t-1 carry the prefix "previous/" and share the spatial parameters by name; with the
-gradient into them cut (Eq. 6) Caffe finds that they need no backward pass.
+A pair net has two towers.  The layers of frame t-1 carry the prefix "previous/" and share the spatial parameters by
+name; with the gradient into them cut (Eq. 6) Caffe finds that they need no backward pass.
 """
 import json
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ PREVIOUS = "previous/"
 class Model:
     """What the network is; the defaults are the paper's, DESIGN decisions where it is silent.
 
-    combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the weights of the
-    pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
-    temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.
-    filler: of every spatial weight that is not copied; temporal_filler: of What; bias: the constant every spatial bias starts at.
+    combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the
+    weights of the pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
+    temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.  filler: of every
+    spatial weight that is not copied; temporal_filler: of What; bias: the constant every spatial bias starts at.
     """
     classes: int = 101
     width: float = 1.0
@@ -57,8 +57,8 @@ class Model:
 class Data:
     """Where a training or test net's pairs come from.
 
-    encoding: of the pairs LMDB, "jpeg" (cropped by layers/pair_augment.py) or "raw" (by Caffe itself).
-    scale: multiplies the input after the mean is taken off.  seed: of the crops, None for a fresh one each run (jpeg only).
+    encoding: of the pairs LMDB, "jpeg" (cropped by layers/pair_augment.py) or "raw" (by Caffe itself).  scale:
+    multiplies the input after the mean is taken off.  seed: of the crops, None for a fresh one each run (jpeg only).
     together: one crop and mirror a pair; False draws them for each frame (jpeg only).
     """
     source: str
@@ -80,8 +80,9 @@ class Data:
 class Learning:
     """How a training net learns (Sec. 2.2, 3.1).
 
-    stage 1: W and b of every layer that GoogLeNet has stay as they are; stage 2: all learn.  spatial_rate: lr_mult of W in stage 2
-    (b has twice that), 1 for a temporal weight.  previous_loss: a loss on frame t-1 too.  cut_gradient: Eq. 6.
+    stage 1: W and b of every layer that GoogLeNet has stay as they are; stage 2: all learn.  spatial_rate: lr_mult of
+    W in stage 2 (b has twice that), 1 for a temporal weight.  previous_loss: a loss on frame t-1 too.  cut_gradient:
+    Eq. 6.
     """
     stage: int = 2
     spatial_rate: float = 1.0
@@ -131,17 +132,19 @@ def deploy_rcnn_r(model, batch=1):
     return _named(net, "GoogLeNet-RCNN")
 
 
-def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *, rate=0.01, final_rate=0.01, momentum=0.9,
-           weight_decay=0.0002, iter_size=1, display=40, test_interval=1000, snapshot=1000, seed=None, clip_gradients=None):
+def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *, rate=0.01, final_rate=0.01,
+           momentum=0.9, weight_decay=0.0002, iter_size=1, display=40, test_interval=1000, snapshot=1000, seed=None,
+           clip_gradients=None):
     """Return the SolverParameter of Sec. 3.1: SGD with an exponentially falling rate.
 
-    train_net, test_net, snapshot_prefix: paths, relative to the folder that Caffe runs in.  final_rate: the share of `rate` left
-    after the last of `iterations`.  iter_size: how many batches make one update.  test_iterations: batches a test.
-    clip_gradients: the largest Euclidean norm of all gradients together; None does not clip.
+    train_net, test_net, snapshot_prefix: paths, relative to the folder that Caffe runs in.  final_rate: the share of
+    `rate` left after the last of `iterations`.  iter_size: how many batches make one update.  test_iterations:
+    batches a test.  clip_gradients: the largest Euclidean norm of all gradients together; None does not clip.
     """
     parameter = caffe_pb2.SolverParameter(
         train_net=str(train_net), test_iter=[test_iterations], test_interval=test_interval, test_initialization=False,
-        base_lr=rate, lr_policy="exp", gamma=final_rate ** (1 / iterations), momentum=momentum, weight_decay=weight_decay,
+        base_lr=rate, lr_policy="exp", gamma=final_rate ** (1 / iterations), momentum=momentum,
+        weight_decay=weight_decay,
         iter_size=iter_size, max_iter=iterations, display=display, average_loss=40, snapshot=snapshot,
         snapshot_prefix=str(snapshot_prefix), solver_mode=caffe_pb2.SolverParameter.CPU, type="SGD")
     parameter.test_net.append(str(test_net))
@@ -155,7 +158,8 @@ def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *,
 class _Tower:
     """The layers of one frame; `previous`, the tower of the frame before, makes them those of Eq. 3 at t > 1.
 
-    learning: None in a net that only runs forward.  share: name the spatial parameters, so that towers with the same names share.
+    learning: None in a net that only runs forward.  share: name the spatial parameters, so that towers with the same
+    names share.
     """
 
     def __init__(self, net, model, learning, prefix="", previous=None, share=False, classify=True):
@@ -189,14 +193,15 @@ class _Tower:
             return L.Concat(*(self[bottom] for bottom in layer.bottoms))
         bottom = self[layer.bottom]
         if isinstance(layer, googlenet.Pooling):
-            return L.Pooling(bottom, pool=getattr(P.Pooling, layer.method), kernel_size=layer.kernel, stride=layer.stride,
-                             pad=layer.pad)
+            return L.Pooling(bottom, pool=getattr(P.Pooling, layer.method), kernel_size=layer.kernel,
+                             stride=layer.stride, pad=layer.pad)
         if isinstance(layer, googlenet.Normalization):
             return L.LRN(bottom, local_size=layer.local_size, alpha=layer.alpha, beta=layer.beta)
         if isinstance(layer, googlenet.Dropout):
             return L.Dropout(bottom, dropout_ratio=layer.ratio)
         return L.InnerProduct(bottom, num_output=self.model.classes, weight_filler=dict(type="xavier"),
-                              bias_filler=dict(type="constant", value=0), **self._spatial_param(layer.name, pretrained=False))
+                              bias_filler=dict(type="constant", value=0),
+                              **self._spatial_param(layer.name, pretrained=False))
 
     def _recurrent(self, layer):
         net, name = self.net, self.prefix + layer.name
@@ -221,7 +226,7 @@ class _Tower:
         return L.Convolution(bottom, kernel_size=layer.kernel, stride=layer.stride, pad=layer.pad, **options)
 
     def _spatial_param(self, name, pretrained):
-        """Caffe's `param` of W and b: how fast they learn, and in a pair net the names by which the towers share them."""
+        """Caffe's `param` of W and b: how fast they learn, and in a pair net the names that the towers share."""
         weight, bias = {}, {}
         if self.learning is not None:
             rate = 1.0
@@ -255,12 +260,13 @@ def _input(net, model, data, phase, pair):
     """Add the layers that read pairs; return the label."""
     tops = [PREVIOUS + "frame", "frame"]
     if len(data.mean) != model.channels or data.encoding == "jpeg" and model.channels != 3:
-        raise InputError(f"frames of {model.channels} channels take as many means, not {len(data.mean)}, and jpeg pairs "
-                         "have 3 channels; use raw pairs for others")
+        raise InputError(f"frames of {model.channels} channels take as many means, not {len(data.mean)}, and jpeg "
+                         "pairs have 3 channels; use raw pairs for others")
     if data.encoding == "raw":
         net["pair"], net["label"] = L.Data(
             source=data.source, backend=P.Data.LMDB, batch_size=data.batch, ntop=2,
-            transform_param=dict(crop_size=model.size, mirror=phase == TRAIN, mean_value=[*data.mean] * 2, scale=data.scale))
+            transform_param=dict(crop_size=model.size, mirror=phase == TRAIN, mean_value=[*data.mean] * 2,
+                                 scale=data.scale))
         net[tops[0]], net[tops[1]] = L.Slice(net["pair"], axis=1, slice_point=[model.channels], ntop=2)
         if not pair:
             net["unused"] = L.Silence(net[tops[0]], ntop=0)

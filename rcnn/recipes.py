@@ -13,8 +13,9 @@ from rcnn.net import TEST, TRAIN, Data, Learning, Model
 class Recipe:
     """All that decides one set of nets and solvers.
 
-    folder: where its prototxt go.  snapshots: folder of its weights; Caffe wants it to exist.  Iterations are updates, and a test is
-    `test_iterations` batches.  rate falls exponentially to final_rate times itself (Sec. 3.1).  note: what a reader should know.
+    folder: where its prototxt go.  snapshots: folder of its weights; Caffe wants it to exist.  Iterations are
+    updates, and a test is `test_iterations` batches.  rate falls exponentially to final_rate times itself (Sec. 3.1).
+    note: what a reader should know.
     """
     folder: str
     snapshots: str
@@ -42,12 +43,14 @@ UCF101 = Recipe(folder="prototxt", snapshots="snapshots", train_pairs="data/ucf1
                 test_pairs="data/ucf101/pairs_test01.lmdb")
 
 DEMO = Recipe(
-    folder="prototxt/demo", snapshots="demo/snapshots", train_pairs="demo/pairs_train.lmdb", test_pairs="demo/pairs_test.lmdb",
-    model=Model(classes=12, width=0.25, size=64, combine="sum", filler="msra", temporal_filler="constant", bias=0.0),
-    data=Data("", batch=16, scale=1 / 64), cnn_iterations=600, stage1_iterations=400, iterations=3200, rate=0.01, final_rate=0.1,
-    test_iterations=42, test_interval=800, snapshot=200, seed=1, clip_gradients=2.0,
-    note="The demo learns from nothing in minutes, and differs from the paper for that: a quarter of the width, 64 x 64 input of "
-         "scale 1/64, msra filling, biases from 0, temporal weights from 0 added to unhalved spatial ones, gradients clipped.")
+    folder="prototxt/demo", snapshots="demo/snapshots", train_pairs="demo/pairs_train.lmdb",
+    test_pairs="demo/pairs_test.lmdb", model=Model(classes=12, width=0.25, size=64, combine="sum", filler="msra",
+    temporal_filler="constant", bias=0.0), data=Data("", batch=16, scale=1 / 64), cnn_iterations=600,
+    stage1_iterations=400, iterations=3200, final_rate=0.1, test_iterations=42, test_interval=800, snapshot=200,
+    seed=1, clip_gradients=2.0, note="The demo learns from nothing in minutes, and differs from the paper for that: a
+    quarter of the width, 64 x 64 "
+         "input of scale 1/64, msra filling, biases from 0, temporal weights from 0 added to unhalved spatial ones, "
+         "gradients clipped.")
 
 
 def files(recipe):
@@ -62,7 +65,8 @@ def _nets(recipe):
     calls = {
         "cnn_train": (net.cnn, model, train, TRAIN), "cnn_test": (net.cnn, model, test, TEST),
         "rcnn_r_stage1_train": (net.rcnn_r, model, train, TRAIN, stage1),
-        "rcnn_r_train": (net.rcnn_r, model, train, TRAIN, learning), "rcnn_r_test": (net.rcnn_r, model, test, TEST, learning),
+        "rcnn_r_train": (net.rcnn_r, model, train, TRAIN, learning),
+        "rcnn_r_test": (net.rcnn_r, model, test, TEST, learning),
         "deploy_cnn": (net.deploy_cnn, model), "deploy_rcnn_r": (net.deploy_rcnn_r, model),
     }
     return {_path(recipe, name): _text(recipe, call, *arguments) for name, (call, *arguments) in calls.items()}
@@ -89,8 +93,8 @@ def _path(recipe, name):
 
 
 def _text(recipe, call, *arguments, **options):
-    written = [{TRAIN: "TRAIN", TEST: "TEST"}[value] if call in (net.cnn, net.rcnn_r) and isinstance(value, int) else repr(value)
-               for value in arguments]
+    phases = {TRAIN: "TRAIN", TEST: "TEST"} if call in (net.cnn, net.rcnn_r) else {}
+    written = [phases[value] if isinstance(value, int) and value in phases else repr(value) for value in arguments]
     written += [f"{name}={value!r}" for name, value in options.items()]
     head = ["Made by tools/make_prototxt.py; do not edit. It is what this call returns:",
             *wrap(f"rcnn.net.{call.__name__}({', '.join(written)})", 110, subsequent_indent="    ",

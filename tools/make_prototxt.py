@@ -121,7 +121,8 @@ def finite(text):
 
 def arguments():
     options = parser(__doc__)
-    options.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be")
+    options.add_argument("--check", action="store_true",
+                         help="write nothing; exit with 1 if a file is not as it should be")
     options.add_argument("--out", type=Path, help="folder for a set of your own; every option below needs it")
 
     def option(name, help, **kwargs):
