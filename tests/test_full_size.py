@@ -1,7 +1,7 @@
 """The network of the paper, full width at 224 x 224, learns on real videos as the README's commands have it.
 
-This is slow, and cannot be made fast: a pair costs 6.3 G multiply-adds forward and twice frame t's 4.7 backward, and each
-of six snapshots is 220 MB, read again at each resume.  The ten updates of two pairs take under a minute on one core.
+This is slow, and cannot be made fast: a pair costs 6.3 G multiply-adds forward and twice frame t's 4.7 backward, and
+each of six snapshots is 220 MB, read again at each resume.  The ten updates of two pairs take under a minute on a core.
 """
 import json
 import math
@@ -51,6 +51,7 @@ def folder(tmp_path, monkeypatch):
          "--out", "frames.lmdb")
     for kind, path in lists.items():
         tool("build_pairs", "--frames", "frames.lmdb", "--list", path, "--classes", classes, "--out", f"{kind}.lmdb")
+    Path("snapshots").mkdir()
     yield tmp_path
     shutil.rmtree(tmp_path / "snapshots")  # 1.3 GB
 
@@ -58,12 +59,11 @@ def folder(tmp_path, monkeypatch):
 def solvers(iterations):
     """Make the full-size set for two classes that snapshots every second update; stage 2 ends after `iterations`."""
     tool("make_prototxt", "--out", "full", "--classes", 2, "--batch", 2, "--seed", 1, "--train-pairs", "train.lmdb",
-         "--test-pairs", "test.lmdb", "--stage1-iterations", 2, "--iterations", iterations, "--display", 1,
-         "--snapshot", 2, "--test-interval", 1000)
+         "--test-pairs", "test.lmdb", "--snapshots", "snapshots", "--stage1-iterations", 2,
+         "--iterations", iterations, "--display", 1, "--snapshot", 2, "--test-interval", 1000)
 
 
 def test_it_trains_snapshots_and_resumes(folder):
-    Path("snapshots").mkdir()
     solvers(iterations=4)
     tool("train", "--solver", "full/solver_rcnn_r_stage1.prototxt")
 

@@ -275,8 +275,8 @@ def test_a_bad_value_is_refused(make, tmp_path, capsys, option, values):
 @pytest.mark.parametrize("options, said", [
     (["--size", "32"], "size at least 33"), (["--conv1-temporal-kernel", "4"], "the kernel odd"),
     (["--encoding", "raw", "--together", "no"], "raw pairs have one crop for both frames"),
-    (["--out", "file/mine"], "cannot write file/mine/.*: Not a directory; give another --out"),
-    (["--out", "file"], "cannot write file/.*: File exists; give another --out")])
+    (["--out", "file/mine"], "cannot write file/mine/.*: Not a directory"),
+    (["--out", "file"], "cannot write file/.*: File exists")])
 def test_what_makes_no_set_is_refused(make, tmp_path, options, said):
     Path("file").write_text("kept")
     with pytest.raises(InputError, match=said) as error:
