@@ -168,11 +168,17 @@ class Records:
         return self._transaction.stat()["entries"]
 
     def __iter__(self):
-        return iter(self._transaction.cursor())
+        try:
+            yield from self._transaction.cursor()
+        except lmdb.Error as error:
+            raise self._damaged(error) from None
 
     def get(self, key):
-        """Return the record (bytes) of `key`; raises InputError where there is none."""
-        record = self._transaction.get(key)
+        """Return the record (bytes) of `key`; raises InputError where there is none, or the LMDB is damaged there."""
+        try:
+            record = self._transaction.get(key)
+        except lmdb.Error as error:
+            raise self._damaged(error) from None
         if record is None:
             raise InputError(f"{self.path} has no record {key.decode()}; it is damaged, build it anew")
         return record
@@ -180,6 +186,14 @@ class Records:
     def frame(self, video, index):
         """Return (image, label) of a frame of a frames LMDB (`decode_frame`)."""
         return decode_frame(self.get(frame_key(video, index)))
+
+    def is_cut_short(self):
+        """Return whether data.mdb lacks pages at its end; reading one would end the program (SIGBUS)."""
+        pages = self._environment.info()["last_pgno"] + 1
+        return (self.path / "data.mdb").stat().st_size < pages * self._environment.stat()["psize"]
+
+    def _damaged(self, error):
+        return InputError(f"{self.path} is damaged: {error}; build it again")
 
     def close(self):
         self._transaction.abort()
@@ -209,6 +223,9 @@ def open_records(path, kind=None, encoding=None):
         records = Records(path, manifest)
     except lmdb.Error as error:
         raise InputError(f"{path} cannot be read: {error}; build it anew") from None
+    if records.is_cut_short():
+        records.close()
+        raise InputError(f"{path} is damaged: the end of data.mdb is missing; build it again")
     found, promised = len(records), manifest["counts"][manifest["kind"]]
     if found != promised:
         records.close()

@@ -11,6 +11,8 @@ from rcnn.files import InputError
 from rcnn.records import (Datum, decode_frame, decode_pair, encode_frame, encode_pair, frame_key, key_order,
                           open_records, pair_key, parse_frame_key, parse_pair_key, read_manifest, write_manifest)
 
+PAGE = 4096  # LMDB's, in bytes, on the usual processors
+
 
 def smooth(seed, height=96, width=128):
     """Return an image (uint8 height x width x 3) that JPEG represents well."""
@@ -180,4 +182,32 @@ def test_lost_records_and_lost_file(tmp_path):
         open_records(tmp_path / "p.lmdb")
     (tmp_path / "p.lmdb/data.mdb").write_bytes(b"x" * 10000)
     with pytest.raises(InputError, match="cannot be read"):
+        open_records(tmp_path / "p.lmdb")
+
+
+def damage(path, change):
+    """Change the bytes of the data.mdb of an LMDB that has several pages of records."""
+    file = make(path, 20) / "data.mdb"
+    content = bytearray(file.read_bytes())
+    change(content)
+    file.write_bytes(content)
+
+
+def test_damaged_page(tmp_path):
+    def zero(content):
+        content[3 * PAGE:-1] = bytes(len(content) - 3 * PAGE - 1)
+    damage(tmp_path / "p.lmdb", zero)
+    for read in (list, lambda records: records.get(pair_key(7, "v", 1)), lambda records: records.frame("v", 1)):
+        with open_records(tmp_path / "p.lmdb") as records:
+            with pytest.raises(InputError, match="p.lmdb is damaged: .*; build it again") as error:
+                read(records)
+            assert "\n" not in str(error.value)
+
+
+def test_cut_short(tmp_path):
+    """Reading what is missing would end the program, not raise."""
+    def cut(content):
+        del content[-2 * PAGE:]
+    damage(tmp_path / "p.lmdb", cut)
+    with pytest.raises(InputError, match="p.lmdb is damaged: the end of data.mdb is missing; build it again"):
         open_records(tmp_path / "p.lmdb")
