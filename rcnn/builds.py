@@ -12,7 +12,7 @@ from pathlib import Path
 import lmdb
 
 from rcnn.files import InputError, remove, write_text
-from rcnn.records import MANIFEST, partial_path, read_manifest, write_manifest
+from rcnn.records import FORMAT, MANIFEST, partial_path, read_manifest, write_manifest
 
 RECIPE = "recipe.json"
 NOTES = b"notes"
@@ -115,7 +115,7 @@ class Build:
 
     def finish(self, **contents):
         """Give the LMDB its name, with a manifest of format, kind, recipe and `contents`; return the manifest."""
-        manifest = {"format": 1, "kind": self._kind, "recipe": self._recipe, **contents}
+        manifest = {"format": FORMAT, "kind": self._kind, "recipe": self._recipe, **contents}
         write_manifest(self.partial, manifest)
         self._environment.close()
         _complete(self.partial, self.path)

@@ -149,7 +149,7 @@ def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
         for _ in range(executors):
             try:
                 with Build(tmp_path / out, "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
-                    build_frames.build(build, videos, tmp_path / "videos", (5, 64, 95), executor, 1)
+                    build_frames.store(build, videos, tmp_path / "videos", (5, 64, 95), executor, 1)
             except KeyboardInterrupt:
                 continue
         if out == "a":

@@ -36,6 +36,11 @@ def test_finish(tmp_path):
     assert sorted(os.listdir(out)) == ["data.mdb", "manifest.json"] and os.listdir(out.parent) == ["a.lmdb"]
 
 
+def test_the_format_is_that_of_records(tmp_path, monkeypatch):
+    monkeypatch.setattr(builds, "FORMAT", 7)
+    assert finish(tmp_path / "a.lmdb", [(b"a", b"1")])["format"] == 7
+
+
 def test_goes_on(tmp_path):
     out, told = tmp_path / "a.lmdb", []
     with begin(out, tell=told.append) as build:

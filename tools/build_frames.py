@@ -1,7 +1,8 @@
 """Decode videos into a frames LMDB: one Caffe Datum (JPEG and label) a frame, a video's frames side by side.
 
-    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes data/ucf101/classInd.txt \\
-        --list data/ucf101/trainlist01.txt data/ucf101/testlist01.txt --fps 5 --out data/ucf101/frames_5fps.lmdb
+    lists=data/ucf101/ucfTrainTestlist
+    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes $lists/classInd.txt \\
+        --list $lists/trainlist01.txt $lists/testlist01.txt --fps 5 --out data/ucf101/frames_5fps.lmdb
 
 UCF-101's own folder and lists are taken as they are.  The frames are those on screen every 1/FPS seconds by the
 video's time stamps, resized to SIZE x SIZE.  A video that is broken, empty or gives a single frame is skipped, named
@@ -40,30 +41,30 @@ def decode(job):
     return {"label": listed.label, "times": times, "warnings": warnings}, entries
 
 
-def build(build, videos, folder, settings, executor, ahead):
-    """Store the frames of `videos` in `build` and return its manifest.
+def store(frames, videos, folder, settings, executor, ahead):
+    """Store the frames of `videos` in `frames`, a builds.Build, and return its manifest.
 
     folder: Path of the class folders; settings: (frames a second, size, JPEG quality); executor: a concurrent.futures
     Executor;
     ahead: how many videos may be under way.
     """
-    notes = {name: note for name, note in build.notes().items() if "times" in note}
+    notes = {name: note for name, note in frames.notes().items() if "times" in note}
     jobs = [(listed, folder / listed.file, *settings) for listed in videos if listed.name not in notes]
     with command.progress(len(videos), "video", len(notes)) as progress:
         for job, (note, entries) in zip(jobs, workers.in_order(executor, decode, jobs, ahead)):
-            build.put(entries, job[0].name, note)
+            frames.put(entries, job[0].name, note)
             notes[job[0].name] = note
             progress.update()
     good = [listed for listed in videos if "times" in notes[listed.name]]
     skipped = [{"video": listed.name, "reason": notes[listed.name]["reason"]}
                for listed in videos if "reason" in notes[listed.name]]
     if not good:
-        build.discard()
+        frames.discard()
         first = skipped[0]
         raise InputError(f"none of {len(videos)} videos gives frames; the first, {first['video']}: {first['reason']}")
     entries = [{"name": listed.name, "label": listed.label, "frames": len(notes[listed.name]["times"]),
                 "times": notes[listed.name]["times"]} for listed in good]
-    return build.finish(
+    return frames.finish(
         counts={"videos": len(entries), "frames": sum(entry["frames"] for entry in entries), "skipped": len(skipped)},
         skipped=skipped,
         warnings=[{"video": listed.name, "reason": text} for listed in good for text in notes[listed.name]["warnings"]],
@@ -94,7 +95,7 @@ def main():
     else:
         with Build(args.out, "frames", recipe, tell) as frames, workers.pool(args.workers) as executor:
             settings = args.fps, args.size, args.quality
-            manifest = build(frames, videos, folder, settings, executor, 2 * args.workers)
+            manifest = store(frames, videos, folder, settings, executor, 2 * args.workers)
     return report(args.out, manifest, args.strict)
 
 

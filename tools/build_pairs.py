@@ -1,7 +1,7 @@
 """Make a pairs LMDB for training by random sampling: pairs of neighbouring frames in a shuffled order.
 
-    python tools/build_pairs.py --frames data/ucf101/frames_5fps.lmdb --list data/ucf101/trainlist01.txt \\
-        --classes data/ucf101/classInd.txt --out data/ucf101/pairs_train01.lmdb
+    python tools/build_pairs.py --frames data/ucf101/frames_5fps.lmdb --out data/ucf101/pairs_train01.lmdb \\
+        --list data/ucf101/ucfTrainTestlist/trainlist01.txt --classes data/ucf101/ucfTrainTestlist/classInd.txt
 
 Every pair of neighbouring frames of the listed videos is there once, in an order in which neighbours come from
 different videos wherever that is possible.  The order depends on --seed alone; the same seed gives the same bytes.
@@ -72,17 +72,17 @@ def frame_counts(videos, manifest, classes, source):
     return counts, skipped
 
 
-def build(build, source, order, encoding, quality, executor, ahead):
-    """Store those pairs of `order` (sampling.pair_order) in `build` that it lacks.
+def store(pairs, source, order, encoding, quality, executor, ahead):
+    """Store those pairs of `order` (sampling.pair_order) in `pairs`, a builds.Build, that it lacks.
 
     source: path of the frames LMDB; executor: a concurrent.futures Executor; ahead: how many batches may be under way.
     """
-    stored = len(build)
+    stored = len(pairs)
     rest = [(position, *order[position]) for position in range(stored, len(order))]
     jobs = [(source, rest[start:start + BATCH], encoding, quality) for start in range(0, len(rest), BATCH)]
     with command.progress(len(order), "pair", stored) as progress:
         for entries in workers.in_order(executor, encode, jobs, ahead):
-            build.put(entries)
+            pairs.put(entries)
             progress.update(len(entries))
 
 
@@ -96,7 +96,7 @@ def main():
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
     parser.add_argument("--seed", type=int, default=1, help="of the order, 0 to 4294967295")
     parser.add_argument("--pairs-per-video", type=command.positive, default=None,
-                        help="at most so many pairs of a video, evenly spread over it; all if not given")
+                        help="at most so many pairs of a video, from the middles of equal parts of it; all by default")
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that encode")
     parser.add_argument("--force", action="store_true", help="replace an OUT that was made with other settings")
     args = parser.parse_args()
@@ -121,7 +121,7 @@ def main():
         order = pair_order(counts, args.seed, args.pairs_per_video)
         with Build(args.out, "pairs", recipe, tell) as pairs:
             with workers.pool(args.workers) as executor:
-                build(pairs, args.frames, order, args.encoding, args.quality, executor, 2 * args.workers)
+                store(pairs, args.frames, order, args.encoding, args.quality, executor, 2 * args.workers)
             manifest = pairs.finish(counts={"pairs": len(order), "videos": len(counts), "skipped": len(skipped),
                                             "neighbours_of_one_video": clashes(order)}, skipped=skipped)
     report(args.out, manifest)
