@@ -12,6 +12,7 @@ The file is HDF5; its rows are frames, those of a video together, in order of ti
 
 Attributes of the file say what made it.
 """
+import io
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +26,42 @@ FUSIONS = ("log-mean", "mean", "max")
 ROWS = 64  # frames a chunk of the file
 
 
+class _Disk(io.FileIO):
+    """A file that keeps its first error of writing for later, and writes nothing after it.
+
+    HDF5 cannot close its objects once a write has failed, and prints a traceback for each.
+    """
+    error = None
+
+    def write(self, data):
+        rest = memoryview(data).cast("B")
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest):]
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def truncate(self, size=None):
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size
+
+    def check(self):
+        """Raise the error that was kept, if there is one."""
+        if self.error:
+            raise self.error
+
+
 class Writer:
     """Takes the scores of one video after another; see `writing`."""
 
-    def __init__(self, file, crops, signals, classes):
+    def __init__(self, file, disk, crops, signals, classes):
         text = h5py.string_dtype()
         shape = (crops, len(signals), len(classes))
-        self._file = file
+        self._file, self._disk = file, disk
         self._scores = file.create_dataset("scores", (0, *shape), np.float32, maxshape=(None, *shape),
                                            chunks=(ROWS, *shape))
         self._times = file.create_dataset("times", (0,), np.float64, maxshape=(None,))
@@ -59,6 +89,7 @@ class Writer:
         self._first.append(end)
         self._labels.append(label)
         self._names.append(name)
+        self._disk.check()
 
     def close(self):
         """Write what is known only now, and close the file."""
@@ -66,6 +97,7 @@ class Writer:
         self._file.create_dataset("labels", data=np.array(self._labels, np.int64))
         self._file.create_dataset("names", data=self._names, dtype=h5py.string_dtype())
         self._file.close()
+        self._disk.check()
 
 
 @contextmanager
@@ -73,10 +105,11 @@ def writing(path, crops, signals, classes, attributes):
     """Yield a Writer whose file takes its place at `path` when the block ends, and not at all if the block fails.
 
     crops: crops a frame.  signals, classes: names.  attributes: {name: text, number or array}, what made the scores.
+    Raises InputError where the file cannot be written.
     """
-    with replacing(path) as part, h5py.File(part, "w") as file:
+    with replacing(path) as part, _Disk(part, "w+") as disk, h5py.File(disk, "w") as file:
         file.attrs.update(attributes)
-        writer = Writer(file, crops, signals, classes)
+        writer = Writer(file, disk, crops, signals, classes)
         yield writer
         writer.close()
 
@@ -136,7 +169,7 @@ def check_finite(scores, name):
     bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
     if bad.any():
         raise InputError(f"video {name}, frame {int(bad.argmax()) + 1} of {len(scores)}: the scores are not finite; "
-                         "the weights are from a training that diverged, or --input-scale is not the training's")
+                         "the weights are from a training that diverged, or --scale is not the training's")
 
 
 def average_crops(scores):

@@ -1,7 +1,11 @@
 """Score files, fusion and accuracy."""
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
+from runs import ROOT
 
 from rcnn import scores
 from rcnn.files import InputError
@@ -57,6 +61,31 @@ def test_wrong_shapes_and_labels(tmp_path, videos):
     for bad in (("v", 3, videos[0][2]), ("v", 0, videos[0][2][:, :4]), ("v", 0, videos[0][2][:0])):
         with pytest.raises(InputError, match="scores of v"):
             write(tmp_path / "s.h5", [bad])
+
+
+FULL = """
+import resource, signal, sys
+import numpy as np
+from rcnn import command, scores
+
+def main():
+    with scores.writing("s.h5", 5, ["high"], ["a", "b"], {}) as writer:
+        for video in range(40):
+            writer.add(f"v{video}", 0, range(30), np.zeros((30, 5, 1, 2)))
+
+limit = int(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # else the system ends a program that writes more
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+command.run(main)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 3000, 30000, 50000])
+def test_a_full_disk_is_one_line(tmp_path, limit):
+    done = subprocess.run([sys.executable, "-c", FULL, str(limit)], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "-c: cannot write s.h5: File too large\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_files(tmp_path):
