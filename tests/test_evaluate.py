@@ -118,7 +118,7 @@ def expected(name, signal, frames, crops, mean, scale):
     ("pair", 5, 4, (104, 117, 123), 1.0), ("pair", 10, 7, (10, 20, 30), 0.5), ("pair", 1, 100, (104, 117, 123), 1.0),
     ("frame", 5, 3, (104, 117, 123), 2.0), ("frame", 1, 1, (104, 117, 123), 1.0)])
 def test_every_score_is_numpys(evaluate, images, capsys, name, crops, batch, mean, scale):
-    evaluate(name, crops=crops, batch=batch, mean=" ".join(map(str, mean)), input_scale=scale, signal="low",
+    evaluate(name, crops=crops, batch=batch, mean=" ".join(map(str, mean)), scale=scale, signal="low",
              confusion="c.png")
     correct = 0
     with scores.Scores("s.h5") as file:
@@ -198,7 +198,10 @@ def wrong_shape():
     (lambda: Path("bad").write_text("layer"), {"net": "bad"}, "net: bad does not parse"),
     (lambda: None, {"frames": "gone"}, "no such LMDB: gone"),
     (lambda: None, {"signal": "medium"}, "has no output medium, only low, high"),
-    (lambda: None, {"input_scale": 1e38}, "video v_Still_g01_c02, frame 1 of 3: the scores are not finite"),
+    (lambda: None, {"scale": 1e38}, "video v_Still_g01_c02, frame 1 of 3: the scores are not finite"),
+    (lambda: Path("file").touch(), {"out": "file/s.h5"}, "cannot write file/s.h5: Not a directory"),
+    (lambda: Path("folder").mkdir(), {"out": "folder"}, "cannot write folder: Is a directory"),
+    (lambda: Path("folder").mkdir(), {"confusion": "folder"}, "cannot write folder: Is a directory"),
     (lambda: Path("list.txt").write_text("Left/v_Left_g09_c01.avi\n"), {}, "lacks 1 of the 1 videos"),
     (lambda: Path("classes.txt").write_text("1 Left\n2 Right\n"), {}, "has 2 classes, pair.prototxt has 3"),
     (lambda: Path("classes.txt").write_text("1 Right\n2 Left\n3 Still\n"), {}, "v_Right_g01_c01 has label 1 in f.lmdb"),
@@ -212,6 +215,13 @@ def test_bad_input_is_one_line_and_writes_nothing(evaluate, prepare, options, sa
     with pytest.raises(InputError, match=said) as error:
         evaluate("pair", **options)
     assert "\n" not in str(error.value) and not list(Path(".").glob("*.h5")) and not list(Path(".").glob(".*"))
+
+
+@pytest.mark.parametrize("options", [{"mean": "nan 1 2"}, {"mean": "1 inf 2"}, {"scale": "nan"}])
+def test_numbers_that_are_not_finite_are_refused(evaluate, options):
+    with pytest.raises(SystemExit):
+        evaluate("pair", **options)
+    assert not Path("s.h5").exists()
 
 
 def test_a_crop_larger_than_the_frames(evaluate, images):

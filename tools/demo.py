@@ -138,7 +138,7 @@ class Demo:
             self.step(f"test of {name}", "evaluate.py", "--net", Path(self.recipe.folder) / f"deploy_{name}.prototxt",
                       "--weights", self.weights(name), "--frames", self.out / "frames.lmdb",
                       "--list", self.lists / "testlist01.txt", "--classes", self.lists / "classInd.txt",
-                      "--crops", 5, "--batch", 40, "--input-scale", self.recipe.data.scale,
+                      "--crops", 5, "--batch", 40, "--scale", self.recipe.data.scale,
                       "--out", self.out / f"scores_{name}.h5", "--confusion", self.out / f"confusion_{name}.png")
 
     def show(self):

@@ -1,7 +1,9 @@
 """Test a net on videos: a score for each frame, and the share of videos that they classify rightly (Sec. 2.4).
 
-    python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_8000.caffemodel \\
-        --frames data/ucf101.lmdb --list data/testlist01.txt --classes data/classInd.txt --crops 5 --out scores.h5
+    lists=data/ucf101/ucfTrainTestlist
+    python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \\
+        --frames data/ucf101/frames_5fps.lmdb --list $lists/testlist01.txt --classes $lists/classInd.txt \\
+        --crops 5 --out scores.h5
 
 A net that takes pairs scores each frame with the one before it, and a video's first frame alone (Eq. 3 at t = 1); one
 that takes single frames scores each by itself.  Scores are averaged over the crops of a frame, then fused over the
@@ -12,8 +14,8 @@ import sys
 import time
 
 from rcnn import crops, plots, scores
-from rcnn.command import parser, positive, positive_real, progress, run
-from rcnn.files import InputError, existing, sha256
+from rcnn.command import finite, parser, positive, positive_real, progress, run
+from rcnn.files import InputError, check_writable, existing, sha256
 from rcnn.googlenet import SIGNALS
 from rcnn.lists import read_classes, read_list
 from rcnn.records import MANIFEST, open_records
@@ -22,6 +24,8 @@ from rcnn.records import MANIFEST, open_records
 def main():
     args = arguments()
     began = time.monotonic()
+    for path in filter(None, (args.out, args.confusion)):
+        check_writable(path)
     classes = read_classes(args.classes)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     from rcnn.inference import Network
@@ -48,9 +52,9 @@ def arguments():
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
     options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
     options.add_argument("--batch", type=positive, default=10, help="crops a forward pass; it bounds the memory")
-    options.add_argument("--input-scale", type=positive_real, default=1.0,
+    options.add_argument("--scale", type=positive_real, default=1.0,
                          help="what the input is multiplied by after the mean is taken off, as in training")
-    options.add_argument("--mean", type=float, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
+    options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
                          help="the mean that is taken off, as in training")
     return options.parse_args()
 
@@ -81,7 +85,7 @@ def write(args, network, classes, frames, videos):
     attributes = {"net_sha256": sha256(args.net), "weights_sha256": sha256(args.weights),
                   "frames_manifest_sha256": sha256(frames.path / MANIFEST),
                   "fps": str(frames.manifest["recipe"]["fps"]), "crops": args.crops, "mean": args.mean,
-                  "input_scale": args.input_scale, "input": "pair" if network.pair else "frame"}
+                  "input_scale": args.scale, "input": "pair" if network.pair else "frame"}
 
     def read(video, index):
         bar.update()
@@ -90,7 +94,7 @@ def write(args, network, classes, frames, videos):
     counts = [len(times) for _, times in videos]
     with scores.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
             progress(sum(counts), "frame") as bar:
-        results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.input_scale)
+        results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.scale)
         for (video, times), values in zip(videos, results):
             writer.add(video.name, video.label, times, values)
 
