@@ -3,6 +3,7 @@
 Caffe checks its input with glog's CHECK, which ends the process; so a program that wants to say in one line what is
 wrong looks before it lets Caffe look.
 """
+import json
 from pathlib import Path
 
 import lmdb
@@ -11,7 +12,9 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
+from rcnn import crops
 from rcnn.files import InputError, existing
+from rcnn.records import MANIFEST, read_manifest
 
 BOUND = {caffe_pb2.TRAIN: "training", caffe_pb2.TEST: "test"}
 
@@ -117,11 +120,14 @@ def used_in(layer, phase):
 
 
 def check_data(net, phase):
-    """Raise InputError if an LMDB that a net's Data layers read in a phase is missing, broken or empty."""
-    for layer in net.layer:
+    """Raise InputError if an LMDB that a net's Data layers read in a phase is missing, broken, empty or of another net.
+
+    The last can be told where tools/build_pairs.py or build_frames.py made the LMDB: its manifest.json is held against
+    the net's classifiers, its way of cutting pairs and the size of its crops.
+    """
+    layers = [layer for layer in net.layer if used_in(layer, phase)]
+    for layer in layers:
         if layer.type != "Data" or layer.data_param.backend != caffe_pb2.DataParameter.LMDB:
-            continue
-        if not used_in(layer, phase):
             continue
         where = f"layer {layer.name} of the {BOUND[phase]} net reads {layer.data_param.source}"
         if not (Path(layer.data_param.source) / "data.mdb").is_file():
@@ -134,3 +140,55 @@ def check_data(net, phase):
             raise InputError(f"{where}, which is not an LMDB: {error}") from None
         if not entries:
             raise InputError(f"{where}, which is empty")
+        if (Path(layer.data_param.source) / MANIFEST).is_file():
+            manifest = read_manifest(layer.data_param.source)
+            _check_classes(where, layer, layers, len(manifest["recipe"].get("classes", [])))
+            _check_pairs(where, layer, layers, manifest)
+
+
+def _check_classes(where, data, layers, classes):
+    """Raise InputError if a loss on the labels of a Data layer has a classifier of fewer classes.
+
+    Caffe's SoftmaxWithLoss would read past the end of its probabilities.
+    """
+    outputs = {top: layer for layer in layers if layer.type == "InnerProduct" for top in layer.top}
+    for loss in layers:
+        if loss.type != "SoftmaxWithLoss" or not set(loss.bottom) & set(data.top[1:]):
+            continue
+        for classifier in (outputs[bottom] for bottom in loss.bottom if bottom in outputs):
+            if classes > classifier.inner_product_param.num_output:
+                raise InputError(f"{where} of {classes} classes, but {classifier.name} has "
+                                 f"{classifier.inner_product_param.num_output}; make the net with --classes {classes}")
+
+
+def _check_pairs(where, data, layers, manifest):
+    """Raise InputError if pairs are stored in another way than the layers of a net take them, or too small."""
+    recipe, kind = manifest["recipe"], manifest["kind"]
+    augment = [layer for layer in layers if layer.type == "Python" and layer.python_param.layer == "PairAugment"
+               and set(layer.bottom) & set(data.top[:1])]
+    encoding = recipe.get("encoding")
+    if augment and encoding != "jpeg":
+        found = f"pairs encoded as {encoding}" if kind == "pairs" else kind
+        raise InputError(f"{where}, which holds {found}, but layer {augment[0].name} takes pairs encoded as jpeg; make "
+                         "one like the other with --encoding")
+    if encoding == "jpeg" and not augment:
+        raise InputError(f"{where}, which holds pairs encoded as jpeg, but no PairAugment layer takes them; make one "
+                         "like the other with --encoding")
+    if encoding == "raw" and len(data.transform_param.mean_value) not in (0, 1, 6):
+        raise InputError(f"{where}, which holds raw pairs of 6 channels, but its transform_param has "
+                         f"{len(data.transform_param.mean_value)} mean values; make the net with --encoding raw")
+    stored = recipe.get("frames", recipe).get("size")
+    for size in [_crop_size(layer) for layer in augment] or [data.transform_param.crop_size] if stored else []:
+        try:
+            crops.positions(stored, stored, size)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+
+
+def _crop_size(augment):
+    """Return the side of a PairAugment layer's crops, 0 where param_str has none, of which the layer complains."""
+    try:
+        size = json.loads(augment.python_param.param_str)["size"]
+    except (ValueError, TypeError, KeyError):
+        return 0
+    return size if type(size) is int else 0

@@ -5,8 +5,10 @@ Caffe writes them in place, the caffemodel first, so a training that was killed 
 import re
 from pathlib import Path
 
-from rcnn.files import InputError, remove
+from rcnn.files import InputError
 from rcnn.protos import read_state, read_weights
+
+SUFFIXES = ("solverstate", "caffemodel")
 
 
 def of(prefix, suffix="solverstate"):
@@ -16,7 +18,7 @@ def of(prefix, suffix="solverstate"):
     found = {}
     if prefix.parent.is_dir():
         for path in prefix.parent.iterdir():
-            if match := name.fullmatch(path.name):
+            if (match := name.fullmatch(path.name)) and path.is_file():
                 found[int(match[1])] = path
     return dict(sorted(found.items(), reverse=True))
 
@@ -45,18 +47,20 @@ def newest(prefix, say=print):
 
 
 def set_aside(prefix, after):
-    """Rename the solverstates of a prefix above iteration `after` to *.solverstate.unusable.
+    """Rename the snapshots of a prefix above iteration `after`, adding ".unusable" to their names.
 
-    Else one that was passed over for its caffemodel would count again once training has begun to write that anew.
+    Else a solverstate that was passed over for its caffemodel would count again once training has begun to write that
+    anew, and a caffemodel that training does not come to would be taken for its result.
     """
-    for iteration, path in of(prefix).items():
-        if iteration > after:
-            path.rename(path.with_name(path.name + ".unusable"))
+    for suffix in SUFFIXES:
+        for iteration, path in of(prefix, suffix).items():
+            if iteration > after:
+                path.rename(path.with_name(path.name + ".unusable"))
 
 
 def discard(prefix):
     """Remove every snapshot of a prefix; return the number of files."""
-    paths = [path for suffix in ("solverstate", "caffemodel") for path in of(prefix, suffix).values()]
+    paths = [path for suffix in SUFFIXES for path in of(prefix, suffix).values()]
     for path in paths:
-        remove(path)
+        path.unlink()
     return len(paths)

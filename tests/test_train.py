@@ -15,8 +15,9 @@ import pytest
 from caffe.proto import caffe_pb2
 
 from rcnn import snapshots
+from rcnn.builds import Build
 from rcnn.files import InputError
-from rcnn.protos import blob_values, read_weights
+from rcnn.protos import blob_values, check_data, read_net, read_weights
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOOL = REPOSITORY / "tools" / "train.py"
@@ -198,6 +199,58 @@ def test_fresh_starts_over(train, capsys):
     assert Path("snap/other_iter_60.caffemodel").exists()
 
 
+def files_of(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("options, prepare, said", [
+    ([], lambda _: Path("net.prototxt").unlink(), "net: no such file"),
+    ([], lambda _: Path("net.prototxt").write_text(lmdb_net("gone.lmdb")), "there is no LMDB"),
+    (["--weights", "gone.caffemodel"], lambda _: None, "weights: no such file"),
+    (["--weights", "snap/tiny_iter_60.caffemodel"], lambda _: None, "a name that this training writes; move it to"),
+    ([], lambda patch: patch.setattr("shutil.which", lambda *_, **__: None), "no caffe program")])
+def test_fresh_removes_nothing_where_the_new_training_cannot_start(train, monkeypatch, options, prepare, said):
+    train()
+    before = files_of("snap")
+    prepare(monkeypatch)
+    with pytest.raises(InputError, match=said):
+        train("--fresh", *options)
+    assert files_of("snap") == before
+
+
+@pytest.mark.parametrize("option", ["--log", "--plot"])
+@pytest.mark.parametrize("place, reason", [("precious", "Is a directory"), ("solver.prototxt/x", "Not a directory")])
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_lost(train, option, place, reason):
+    Path("precious").mkdir()
+    Path("precious/file").write_text("x")
+    Path("snap").mkdir()
+    Path("snap/tiny_iter_20.caffemodel").touch()
+    for fresh in ([], ["--fresh"]):
+        with pytest.raises(InputError, match=f"cannot write {place}: {reason}"):
+            train(option, place, *fresh)
+    assert Path("precious/file").exists() and Path("snap/tiny_iter_20.caffemodel").exists()
+
+
+def test_snapshots_beyond_the_one_it_goes_on_from_are_set_aside(train, capsys):
+    train()
+    for path in Path("snap").glob("tiny_iter_60*"):
+        path.write_bytes(b"")
+    Path("snap/tiny_iter_50.caffemodel").write_bytes(b"")
+    Path("solver.prototxt").write_text(SOLVER.replace("max_iter: 60", "max_iter: 55"))
+    assert train() == 0
+    assert "weights of iteration 55: snap/tiny_iter_55.caffemodel" in capsys.readouterr().out
+    assert list(snapshots.of("snap/tiny", "caffemodel")) == [55, 40, 20]
+    assert {path.name for path in Path("snap").glob("*.unusable")} == {
+        "tiny_iter_60.caffemodel.unusable", "tiny_iter_60.solverstate.unusable", "tiny_iter_50.caffemodel.unusable"}
+
+
+def test_only_weights_of_this_run_are_reported(train, capsys, monkeypatch):
+    monkeypatch.setattr(snapshots, "set_aside", lambda *_: Path("snap/tiny_iter_99.caffemodel").write_bytes(b"bad"))
+    Path("snap").mkdir()
+    assert train() == 0
+    assert "weights of iteration 60" in capsys.readouterr().out
+
+
 def test_weights_are_used(train):
     train()
     Path("solver.prototxt").write_text(SOLVER.replace("snap/tiny", "two/tiny").replace("base_lr: 0.1", "base_lr: 0"))
@@ -247,6 +300,55 @@ def test_an_error_has_no_traceback():
 def lmdb_net(path, include=""):
     return NET % (f'layer {{ name: "pairs" type: "Data" top: "pairs" data_param {{ source: "{path}" backend: LMDB '
                   f'batch_size: 1 }} {include} }}')
+
+
+def pairs_lmdb(path, encoding="jpeg", classes=3, size=8, kind="pairs"):
+    """Make an LMDB of one record, with the manifest that build_pairs.py writes."""
+    recipe = {"encoding": encoding, "classes": ["x"] * classes, "frames": {"size": size}}
+    with Build(path, kind, recipe, print) as build:
+        build.put([(b"key", b"value")])
+        build.finish(counts={kind: 1})
+
+
+def pairs_net(augment="", transform=""):
+    """Return a net of 3 classes on p.lmdb; augment: param_str of a PairAugment; transform: the Data layer's own."""
+    cut = ('layer { name: "cut" type: "Python" bottom: "pair" top: "frame" python_param { '
+           f'module: "layers.pair_augment" layer: "PairAugment" param_str: \'{augment}\' }} }}')
+    return (f'layer {{ name: "pair" type: "Data" top: "pair" top: "label" data_param {{ source: "p.lmdb" backend: LMDB '
+            f'batch_size: 1 }} transform_param {{ {transform} }} }} {cut if augment else ""} '
+            'layer { name: "fc" type: "InnerProduct" bottom: "frame" top: "fc" inner_product_param { num_output: 3 } } '
+            'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" } '
+            'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }')
+
+
+RAW = "crop_size: 8 " + 6 * "mean_value: 1 "
+
+
+@pytest.mark.parametrize("stored, net, said", [
+    ({"classes": 4}, {"augment": '{"size": 8}'}, "of 4 classes, but fc has 3; make the net with --classes 4"),
+    ({"classes": 4, "encoding": "raw"}, {"transform": RAW}, "of 4 classes, but fc has 3"),
+    ({"encoding": "raw"}, {"augment": '{"size": 8}'}, "holds pairs encoded as raw, but layer cut takes .* as jpeg"),
+    ({"kind": "frames", "encoding": None}, {"augment": '{"size": 8}'}, "holds frames, but layer cut takes pairs"),
+    ({}, {"transform": RAW}, "holds pairs encoded as jpeg, but no PairAugment layer takes them"),
+    ({"encoding": "raw"}, {"transform": 3 * "mean_value: 1 "}, "raw pairs of 6 channels, .* has 3 mean values"),
+    ({}, {"augment": '{"size": 9}'}, "a 9 x 9 crop does not fit an image of 8 x 8"),
+    ({"encoding": "raw"}, {"transform": RAW.replace("8", "9")}, "a 9 x 9 crop does not fit an image of 8 x 8")])
+def test_an_lmdb_of_another_net_is_told(train, stored, net, said):
+    pairs_lmdb("p.lmdb", **stored)
+    Path("net.prototxt").write_text(pairs_net(**net))
+    with pytest.raises(InputError, match=said) as error:
+        train()
+    assert "layer pair of the training net reads p.lmdb" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("stored, net", [
+    ({}, {"augment": '{"size": 8}'}), ({"classes": 2, "size": 9}, {"augment": '{"size": 8}'}),
+    ({"encoding": "raw"}, {"transform": RAW}), ({"encoding": "raw"}, {}), ({}, {"augment": '{"size": "x"}'}),
+    ({}, {"augment": "{"})])
+def test_an_lmdb_that_fits_is_taken(stored, net):
+    pairs_lmdb("p.lmdb", **stored)
+    Path("net.prototxt").write_text(pairs_net(**net))
+    check_data(read_net("net.prototxt"), caffe_pb2.TRAIN)
 
 
 def unlike_weights():

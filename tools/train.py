@@ -7,7 +7,11 @@ snapshots (snapshot_prefix P) it keeps P.caffe.log, all that caffe printed, and 
 displayed iteration and each test (rcnn/training.py describes it).
 
 Run again, it goes on from the newest whole snapshot (--weights then only served the first start), and says so if the
-training is finished.  Ctrl-C, SIGTERM and a closed terminal make caffe end its iteration, snapshot and stop; a second
+training is finished.  A snapshot holds the weights, the momentum and the iteration, and not all else: Caffe's Data
+layers begin again at the first record of their LMDB, and crops and dropout begin their random numbers afresh, so a
+training that was interrupted sees other batches than one that was not.
+
+Ctrl-C, SIGTERM and a closed terminal make caffe end its iteration, snapshot and stop; a second
 Ctrl-C ends it at once, without a snapshot.  A loss that is not finite ends the training.
 """
 import ctypes
@@ -24,7 +28,7 @@ from pathlib import Path
 
 from rcnn import plots, training
 from rcnn.command import parser, progress, run
-from rcnn.files import InputError, remove
+from rcnn.files import InputError, check_writable
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 WAIT_FOR_LOCK = 2.0  # seconds; a killed training's caffe is gone by then
@@ -38,11 +42,9 @@ def main():
     prefix = Path(solver.snapshot_prefix)
     log = Path(args.log or f"{prefix}.jsonl")
     with locked(f"{prefix}.caffe.log") as caffe_log:
-        if args.fresh:
-            print(f"--fresh: removed {snapshots.discard(prefix)} snapshot files of {prefix}")
-            caffe_log.truncate(0)
-            remove(log)
-        start, state = snapshots.newest(prefix)
+        for path in filter(None, (log, args.plot)):
+            check_writable(path)
+        start, state = (0, None) if args.fresh else snapshots.newest(prefix)
         status = 0
         if state and start >= solver.max_iter:
             print(f"finished already: {state} is at iteration {start} of {solver.max_iter}; --fresh starts over")
@@ -53,12 +55,17 @@ def main():
             weights = args.weights.split(",") if args.weights else ",".join(solver.weights).split(",")
             weights = [path.strip() for path in weights if path.strip()]
             if not state:
-                check_weights(weights, nets[0][1])
+                check_weights(weights, nets[0][1], prefix)
             command = caffe_command(args, state, weights)
+            if args.fresh:
+                print(f"--fresh: removed {snapshots.discard(prefix)} snapshot files of {prefix}")
+                caffe_log.truncate(0)
+                log.unlink(missing_ok=True)
             snapshots.set_aside(prefix, start)
             print(f"going on from {state}" if state else f"starting from {', '.join(weights) or 'fresh weights'}")
             status = train(command, solver, start, log, caffe_log)
-            report(snapshots.of(prefix, "caffemodel"), log)
+            models = snapshots.of(prefix, "caffemodel")
+            report({number: path for number, path in models.items() if start < number <= solver.max_iter}, log)
         if args.plot:
             draw(args.plot, log, Path(args.solver).stem)
     return status
@@ -85,11 +92,17 @@ def check_solver(path, solver):
         raise InputError(f"solver: {path} asks for HDF5 snapshots; only BINARYPROTO ones can be resumed here")
 
 
-def check_weights(paths, net):
-    """Raise InputError if a caffemodel is unreadable, or none of its layers has the name of a layer of the net."""
-    from rcnn import protos
+def check_weights(paths, net, prefix):
+    """Raise InputError for weights that a new training of `net` and the snapshot prefix cannot start from.
+
+    A caffemodel must be whole, have a layer of a name of the net's, and not be in the way of the training's own.
+    """
+    from rcnn import protos, snapshots
     names = {layer.name for layer in net.layer}
+    own = {path.resolve() for path in snapshots.of(prefix, "caffemodel").values()}
     for path in paths:
+        if Path(path).resolve() in own:
+            raise InputError(f"weights: {path} has a name that this training writes; move it to another folder")
         if not names & {layer.name for layer in protos.weight_layers(protos.read_weights(path)) if layer.blobs}:
             raise InputError(f"weights: no layer of {path} is in the net, so nothing of it would be used; wrong file?")
 
