@@ -228,7 +228,7 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_lost(train,
     for fresh in ([], ["--fresh"]):
         with pytest.raises(InputError, match=f"cannot write {place}: {reason}"):
             train(option, place, *fresh)
-    assert Path("precious/file").exists() and Path("snap/tiny_iter_20.caffemodel").exists()
+    assert Path("precious/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
 
 
 def test_snapshots_beyond_the_one_it_goes_on_from_are_set_aside(train, capsys):
