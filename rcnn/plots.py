@@ -70,7 +70,7 @@ def film_strips(path, strips, title):
     strips: {name: frames}, uint8 H x W x 3 BGR, as many frames in each row.
     """
     number = len(next(iter(strips.values())))
-    figure, grid = _figure(1.5 * number + 1.5, 1.15 * len(strips) + 0.5, len(strips), number, squeeze=False)
+    figure, grid = _figure(number + 1.3, 0.8 * len(strips) + 0.4, len(strips), number, squeeze=False)
     for row, (name, frames) in zip(grid, strips.items()):
         for axes, frame in zip(row, frames):
             axes.imshow(frame[..., ::-1])

@@ -1,8 +1,5 @@
-"""What one and several updates of Caffe's own solver do to a generated net; the solver; full-size training."""
+"""What one and several updates of Caffe's own solver do to a generated net; the solver."""
 import json
-import os
-import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -159,26 +156,3 @@ def test_stage_1_leaves_what_is_pretrained_as_it_is(tmp_path, previous_loss):
 def test_stage_2_moves_everything(tmp_path):
     names, moved = changed(tmp_path, net.Learning(stage=2), 0.0)
     assert len(names) == 122 + 62 + 2 + 6 and moved == names
-
-
-# Full size
-
-def test_full_size_net_trains_and_resumes(tmp_path):
-    """`caffe train` at 224 x 224 through the full-size solver; only the batch is smaller."""
-    data = net.Data(pairs_of(tmp_path, 256), 2, "raw")
-    model = net.Model()
-    solver(tmp_path, net.rcnn_r(model, data, net.TRAIN), 2, net.rcnn_r(model, data, net.TEST), display=1, snapshot=2)
-
-    def train(*more):
-        done = subprocess.run(["caffe", "train", "-solver", "solver.prototxt", *more], cwd=tmp_path, text=True,
-                              stderr=subprocess.PIPE, env={**os.environ, "GLOG_minloglevel": "0"})
-        assert done.returncode == 0, done.stderr[-2000:]
-        return [(int(at), float(loss)) for at, loss in re.findall(r"Iteration (\d+).*, loss = (\S+)", done.stderr)]
-
-    losses = train()
-    assert [at for at, _ in losses[:2]] == [0, 1] and np.isfinite([loss for _, loss in losses]).all()
-    assert (tmp_path / "snapshot_iter_2.caffemodel").stat().st_size > 100e6
-    text = (tmp_path / "solver.prototxt").read_text()
-    (tmp_path / "solver.prototxt").write_text(text.replace("max_iter: 2", "max_iter: 3"))
-    resumed = train("-snapshot", "snapshot_iter_2.solverstate")
-    assert resumed[0][0] == 2 and np.isfinite([loss for _, loss in resumed]).all()

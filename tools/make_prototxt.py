@@ -34,10 +34,7 @@ def main():
     if args.check:
         return check(files)
     for path, text in files.items():
-        try:
-            write_text(path, text)
-        except OSError as error:
-            raise InputError(f"cannot write {path}: {error.strerror}; give another --out") from None
+        write_text(path, text)
     if args.out is not None:
         Path(recipe(args).snapshots).mkdir(parents=True, exist_ok=True)  # Caffe wants it to exist
     print(f"{len(files)} files written under {', '.join(sorted({str(Path(path).parent) for path in files}))}")
