@@ -11,13 +11,12 @@ A set of your own, here for 24 classes on a GPU with little memory (two batches 
 Each file's head says which call made it.  Never edit one: give the option here, and make it again.
 """
 import argparse
-import math
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
 from rcnn import recipes
-from rcnn.command import parser, positive, positive_real, run
+from rcnn.command import finite, parser, positive, positive_real, run
 from rcnn.files import InputError, write_text
 
 MOST = 2 ** 31 - 1  # Caffe counts in 32 bits
@@ -105,14 +104,6 @@ def seed(text):
     number = int(text)
     if not 0 <= number < 2 ** 32:
         raise argparse.ArgumentTypeError(f"{text} is not in 0 to 4294967295")
-    return number
-
-
-def finite(text):
-    """An argparse type: a finite number."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text} is not finite")
     return number
 
 
