@@ -8,12 +8,20 @@ from tqdm import tqdm
 from rcnn.files import InputError
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message}; --help tells more\n")
+
+
 def parser(doc):
-    """Return an ArgumentParser whose --help is the program's docstring, with every default that is not None."""
+    """Return an ArgumentParser whose --help is the program's docstring, with every default that is not None.
+
+    A wrong argument is answered in one line, with status 2.
+    """
     class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
         def _get_help_string(self, action):
             return action.help if action.default is None else super()._get_help_string(action)
-    return argparse.ArgumentParser(description=doc, formatter_class=Formatter)
+    return _Parser(description=doc, formatter_class=Formatter)
 
 
 def positive(text):

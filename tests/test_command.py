@@ -92,7 +92,8 @@ def test_help_is_the_docstring_with_defaults(program):
 def test_a_wrong_argument_is_named(program):
     done = program("--number", "0")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "program.py: error: argument --number: 0 is not a whole number of at least 1"
+    assert done.stderr == ("program.py: error: argument --number: 0 is not a whole number of at least 1; "
+                           "--help tells more\n")
 
 
 def test_positive_takes_whole_numbers_from_one():
