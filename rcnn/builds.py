@@ -3,15 +3,12 @@
 All work is done in `<name>.lmdb.partial`.  It holds the recipe, everything that decides the content, so that a build
 goes on where one of the same recipe stopped.  The folder gets its name `<name>.lmdb` only when it is whole.
 """
-import fcntl
 import json
-import os
-from contextlib import contextmanager
 from pathlib import Path
 
 import lmdb
 
-from rcnn.files import InputError, remove, write_text
+from rcnn.files import InputError, locked, remove, write_text
 from rcnn.records import FORMAT, MANIFEST, partial_path, read_manifest, write_manifest
 
 RECIPE = "recipe.json"
@@ -40,7 +37,7 @@ def finished(path, kind, recipe, force=False):
     if (partial / MANIFEST).is_file():
         manifest = read_manifest(partial)
         if _made_by(manifest, kind, recipe):
-            with _locked(partial):
+            with locked(partial):
                 _complete(partial, path)
             return manifest
     return None
@@ -63,7 +60,7 @@ class Build:
             self.partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {self.partial}: {error.strerror}") from None
-        self._lock = _locked(self.partial)
+        self._lock = locked(self.partial)
         self._lock.__enter__()
         try:
             self._resume()
@@ -164,18 +161,6 @@ def _transact(environment, action, folder):
             environment.set_mapsize(2 * environment.info()["map_size"])
         except lmdb.Error as error:
             raise InputError(f"cannot write to {folder}: {error}; mend that and run the same command again") from None
-
-
-@contextmanager
-def _locked(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(f"another program is at work in {folder}; wait for it to end") from None
-    finally:
-        os.close(handle)
 
 
 def _plain(value):

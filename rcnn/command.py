@@ -54,6 +54,11 @@ def progress(total, unit, done=0):
                 mininterval=0.1 if sys.stderr.isatty() else 30)
 
 
+def tell(text):
+    """Print a line to standard error, above a progress bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
+
+
 def run(main):
     """Call `main()` and exit with what it returns (None is 0).
 

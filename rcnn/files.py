@@ -1,5 +1,6 @@
 """Files that are either whole or absent, and the error that a person is meant to read."""
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -74,6 +75,19 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def locked(folder):
+    """Hold a folder that is there for this program alone; InputError where another one holds it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(f"another program is at work in {folder}; wait for it to end") from None
+    finally:
+        os.close(handle)
 
 
 def write_text(path, text):

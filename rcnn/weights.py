@@ -75,7 +75,7 @@ def by_layer(weights):
     for layer in weight_layers(weights):
         if not layer.blobs:
             continue
-        name = layer.name[len(PREVIOUS):] if layer.name.startswith(PREVIOUS) else layer.name
+        name = layer.name.removeprefix(PREVIOUS)
         if name in found and not _same(found[name], layer.blobs):
             raise InputError(f"weights: layer {name} is there twice with different values; the towers of an RCNN share "
                              "theirs")
@@ -105,7 +105,7 @@ def copy(net, message, weights, fresh=(), unhalved=False):
             raise InputError(f"--fresh: the net has no layer {name} with parameters")
     report, used = {}, set()
     for name, blobs in net.params.items():
-        plain = name[len(PREVIOUS):] if name.startswith(PREVIOUS) else name
+        plain = name.removeprefix(PREVIOUS)
         given = None if plain in fresh else source.get(plain)
         if given is None:
             rows = [Blob(FRESH, plain, part, tuple(blob.shape), _filler(layers[name], part))

@@ -1,4 +1,5 @@
 """Running the command-line programs as a user does, and killing them."""
+import importlib.util
 import os
 import random
 import signal
@@ -11,6 +12,14 @@ from rcnn.files import remove
 from rcnn.records import open_records, partial_path, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def module(tool):
+    """Return tools/<tool>.py as a module, to call its functions."""
+    spec = importlib.util.spec_from_file_location(tool, ROOT / f"tools/{tool}.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
 
 
 def start(tool, *arguments):

@@ -1,5 +1,4 @@
 """tools/demo.py, and with it every program from the videos to the scores, at the scale of --quick."""
-import importlib.util
 import json
 import os
 import signal
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from runs import ROOT, module
 
 from rcnn import protos, recipes, scores, snapshots, training
 from rcnn.files import InputError
 from rcnn.records import read_manifest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-TOOL = REPOSITORY / "tools" / "demo.py"
+TOOL = ROOT / "tools" / "demo.py"
 RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80}  # updates
 STEPS = ["videos", "frames", "pairs train", "pairs test", "CNN, single frames", "starting weights", "RCNN-r, stage 1",
          "RCNN-r, stage 2", "test of cnn", "test of rcnn_r"]
@@ -26,16 +25,13 @@ STEPS = ["videos", "frames", "pairs train", "pairs test", "CNN, single frames", 
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("demo", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module("demo")
 
 
 def start(folder, *options):
     """Start a quick demo in work/ of the folder, in a process group of its own."""
     return subprocess.Popen([sys.executable, str(TOOL), "--quick", "--out", "work", *options], cwd=folder, text=True,
-                            env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True,
+                            env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

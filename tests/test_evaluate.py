@@ -1,5 +1,4 @@
 """tools/evaluate.py over real LMDBs and nets, against NumPy."""
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ import caffe
 import cv2
 import numpy as np
 import pytest
+import runs
 
 from rcnn import net, records, scores
 from rcnn.builds import Build
@@ -72,9 +72,7 @@ def folder(tmp_path, monkeypatch, images):
 @pytest.fixture
 def evaluate(monkeypatch):
     """The tool's main(), called with a net's name and options that differ from the usual ones."""
-    spec = importlib.util.spec_from_file_location("evaluate", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = runs.module("evaluate")
 
     def call(name, **options):
         options = {"net": f"{name}.prototxt", "weights": f"{name}.caffemodel", "frames": "f.lmdb", "list": "list.txt",

@@ -1,6 +1,5 @@
 """tools/make_prototxt.py and rcnn/recipes.py: what is committed, what each option changes, what Caffe makes of it."""
 import ast
-import importlib.util
 import re
 import subprocess
 import sys
@@ -9,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import runs
 from google.protobuf import text_format
 from nets import write_pairs
 
 from rcnn import net, protos, recipes
 from rcnn.files import InputError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-TOOL = REPOSITORY / "tools" / "make_prototxt.py"
+TOOL = runs.ROOT / "tools" / "make_prototxt.py"
 SOLVERS = {"solver_cnn", "solver_rcnn_r_stage1", "solver_rcnn_r"}
 TRAINED, TESTED = {"cnn_train", "rcnn_r_stage1_train", "rcnn_r_train"}, {"cnn_test", "rcnn_r_test"}
 FED = TRAINED | TESTED
@@ -64,10 +63,7 @@ OPTIONS = [
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("make_prototxt", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return runs.module("make_prototxt")
 
 
 @pytest.fixture
@@ -106,10 +102,10 @@ def files_below(folder):
 def test_what_is_committed_is_what_it_writes(make, monkeypatch, tmp_path, capsys):
     make()
     written = {path.relative_to(tmp_path): path.read_bytes() for path in files_below(tmp_path)}
-    committed = {path.relative_to(REPOSITORY): path.read_bytes() for path in files_below(REPOSITORY / "prototxt")}
+    committed = {path.relative_to(runs.ROOT): path.read_bytes() for path in files_below(runs.ROOT / "prototxt")}
     assert set(committed) == {Path(folder) / f"{name}.prototxt" for folder in SETS for name in NETS | SOLVERS}
     assert written == committed
-    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.chdir(runs.ROOT)
     capsys.readouterr()
     assert make("--check") == 0
     assert capsys.readouterr() == ("", "")
@@ -148,7 +144,7 @@ def test_check_names_what_differs(make, monkeypatch, tool, tmp_path, capsys, har
 
 
 def test_check_ends_with_status_1_as_a_program(tmp_path):
-    done = subprocess.run([sys.executable, TOOL, "--check"], cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)},
+    done = subprocess.run([sys.executable, TOOL, "--check"], cwd=tmp_path, env={"PYTHONPATH": str(runs.ROOT)},
                           capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.count("\n") == 20 and "Traceback" not in done.stderr
     assert not files_below(tmp_path)
@@ -287,7 +283,7 @@ def test_what_makes_no_set_is_refused(make, tmp_path, options, said):
 
 def test_a_bad_value_is_one_line_as_a_program(tmp_path):
     done = subprocess.run([sys.executable, TOOL, "--out", "mine", "--size", "32"], cwd=tmp_path,
-                          env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
+                          env={"PYTHONPATH": str(runs.ROOT)}, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("make_prototxt.py: no network")
 
@@ -335,7 +331,7 @@ def test_caffe_builds_every_file(tmp_path, folder):
         used |= {Path(solver.train_net).stem, Path(solver.test_net[0]).stem}
     assert used == FED
     done = subprocess.run([sys.executable, "-c", BUILD, *built], cwd=tmp_path, text=True, capture_output=True,
-                          env={"PYTHONPATH": str(REPOSITORY), "GLOG_minloglevel": "2"}, timeout=120)
+                          env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"}, timeout=120)
     assert done.returncode == 0, done.stderr
     size = recipe.model.size
     assert done.stdout.splitlines() == [f"{path} (3, {size}, {size})" for path in built]

@@ -1,6 +1,5 @@
 """tools/train.py over real `caffe train` runs of a net of three numbers."""
 import fcntl
-import importlib.util
 import json
 import os
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
+import runs
 from caffe.proto import caffe_pb2
 
 from rcnn import snapshots
@@ -19,8 +19,7 @@ from rcnn.builds import Build
 from rcnn.files import InputError
 from rcnn.protos import blob_values, check_data, read_net, read_weights
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-TOOL = REPOSITORY / "tools" / "train.py"
+TOOL = runs.ROOT / "tools" / "train.py"
 
 NET = """
 layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param {
@@ -54,7 +53,7 @@ display: 5 max_iter: 60 average_loss: 40 snapshot: 20 snapshot_prefix: "snap/tin
 def folder(tmp_path, monkeypatch):
     """A working folder with a net and a solver."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}:{tmp_path}")
+    monkeypatch.setenv("PYTHONPATH", f"{runs.ROOT}:{tmp_path}")
     Path("net.prototxt").write_text(NET % "")
     Path("solver.prototxt").write_text(SOLVER)
     Path("slow.py").write_text(SLOW_MODULE)
@@ -64,9 +63,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def train(monkeypatch):
     """The tool's main(), called with options."""
-    spec = importlib.util.spec_from_file_location("train", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = runs.module("train")
 
     def call(*options):
         monkeypatch.setattr(sys, "argv", ["train.py", "--solver", "solver.prototxt", *options])

@@ -10,10 +10,8 @@ with the reason, and counted in OUT/manifest.json; one that breaks off gives its
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
-import sys
 
 import cv2
-from tqdm import tqdm
 
 from rcnn import command, lists, records, video, workers
 from rcnn.builds import Build, finished
@@ -93,7 +91,7 @@ def main():
     if manifest:
         print(f"{args.out} is there already, made with these settings")
     else:
-        with Build(args.out, "frames", recipe, tell) as frames, workers.pool(args.workers) as executor:
+        with Build(args.out, "frames", recipe, command.tell) as frames, workers.pool(args.workers) as executor:
             settings = args.fps, args.size, args.quality
             manifest = store(frames, videos, folder, settings, executor, 2 * args.workers)
     return report(args.out, manifest, args.strict)
@@ -102,16 +100,12 @@ def main():
 def report(out, manifest, strict):
     """Print what the LMDB holds and lacks; return the exit status."""
     for entry in manifest["warnings"]:
-        tell(f"{entry['video']}: {entry['reason']}")
+        command.tell(f"{entry['video']}: {entry['reason']}")
     for entry in manifest["skipped"]:
-        tell(f"skipped {entry['video']}: {entry['reason']}")
+        command.tell(f"skipped {entry['video']}: {entry['reason']}")
     counts = manifest["counts"]
     print(f"{out}: {counts['frames']} frames of {counts['videos']} videos; {counts['skipped']} videos skipped")
     return 1 if strict and counts["skipped"] else 0
-
-
-def tell(text):
-    tqdm.write(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ different videos wherever that is possible.  The order depends on --seed alone; 
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
-import sys
 from functools import lru_cache
 
 import cv2
-from tqdm import tqdm
 
 from rcnn import command, lists, records, workers
 from rcnn.builds import Build, finished
@@ -119,7 +117,7 @@ def main():
         print(f"{args.out} is there already, made with these settings")
     else:
         order = pair_order(counts, args.seed, args.pairs_per_video)
-        with Build(args.out, "pairs", recipe, tell) as pairs:
+        with Build(args.out, "pairs", recipe, command.tell) as pairs:
             with workers.pool(args.workers) as executor:
                 store(pairs, args.frames, order, args.encoding, args.quality, executor, 2 * args.workers)
             manifest = pairs.finish(counts={"pairs": len(order), "videos": len(counts), "skipped": len(skipped),
@@ -130,15 +128,11 @@ def main():
 def report(out, manifest):
     """Print what the LMDB holds and lacks."""
     for entry in manifest["skipped"]:
-        tell(f"skipped {entry['video']}: {entry['reason']}")
+        command.tell(f"skipped {entry['video']}: {entry['reason']}")
     counts = manifest["counts"]
     print(f"{out}: {counts['pairs']} pairs of {counts['videos']} videos; {counts['skipped']} videos skipped")
     if clashing := counts["neighbours_of_one_video"]:
         print(f"{clashing} neighbours share a video: one video has more pairs than all others together")
-
-
-def tell(text):
-    tqdm.write(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,12 @@ A class is an appearance and a movement, such as FlowersUp.  OUT/FlowersUp/v_Flo
 OUT/lists/ has classInd.txt and, for each split NN, trainlistNN.txt and testlistNN.txt.  Split 01 tests on the last
 quarter of the groups, 02 on the quarter before it.
 
-No drawn frame tells the movement.  The codec adds a trace: MPEG-4 keeps Still about 0.7 dB closer to what was drawn
-than the others.
+No drawn frame tells the movement.  The codec may leave a trace of it, as MPEG-4 keeps best what stands still.
 
 Each video depends on --seed, --seconds and its own name alone, not on --workers or on what else is made.
 Interrupted or killed, the same command goes on where it stopped; each file is complete or not there.
 """
-import fcntl
 import json
-import os
 import sys
 import tempfile
 from contextlib import contextmanager
@@ -25,7 +22,7 @@ import cv2
 import numpy as np
 
 from rcnn import command, motion, workers
-from rcnn.files import InputError, remove, replacing, write_text
+from rcnn.files import InputError, locked, remove, replacing, write_text
 
 CODECS = ("XVID", "MJPG")  # the first that OpenCV can write
 RECIPE = "recipe.json"
@@ -108,19 +105,13 @@ def working_in(folder, recipe):
     """Hold the folder for this program alone, with this recipe (dict) in it, and without a killed one's half files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise InputError(f"cannot make the folder {folder}: {error.strerror}") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locked(folder):
         check_recipe(folder, recipe)
         for left in folder.glob("*/.v_*.avi"):
             remove(left)
         yield
-    except BlockingIOError:
-        raise InputError(f"another program is at work in {folder}; wait for it to end") from None
-    finally:
-        os.close(handle)
 
 
 def check_recipe(folder, recipe):
