@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from runs import ROOT, module
 
-from rcnn import protos, recipes, scores, snapshots, training
+from rcnn import protos, recipes, score_files, scores, snapshots, training
 from rcnn.files import InputError
 from rcnn.records import read_manifest
 
@@ -127,7 +127,7 @@ def test_all_is_there_and_finite(runs):
         assert tested == list(range(40, updates + 1, 40))
         assert not any(training.not_finite(record) for record in records)
     for name, kind in (("cnn", "frame"), ("rcnn_r", "pair")):
-        with scores.Scores(made / f"scores_{name}.h5") as file:
+        with score_files.Scores(made / f"scores_{name}.h5") as file:
             assert file.attributes["input"] == kind and file.signals == ["low", "medium", "high"]
             assert file.names == ["v_FlowersDown_g04_c01", "v_FlowersUp_g04_c01"] and list(file.labels) == [0, 1]
             for index in range(2):

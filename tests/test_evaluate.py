@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn import net, records, scores
+from rcnn import net, records, score_files
 from rcnn.builds import Build
 from rcnn.files import InputError, sha256
 from rcnn.inference import Network, score_videos
@@ -119,7 +119,7 @@ def test_every_score_is_numpys(evaluate, images, capsys, name, crops, batch, mea
     evaluate(name, crops=crops, batch=batch, mean=" ".join(map(str, mean)), scale=scale, signal="low",
              confusion="c.png")
     correct = 0
-    with scores.Scores("s.h5") as file:
+    with score_files.Scores("s.h5") as file:
         assert (file.names, file.signals, file.classes) == (list(reversed(VIDEOS)), ["low", "high"], CLASSES)
         assert file.labels.tolist() == [VIDEOS[video][0] for video in file.names]
         for index, video in enumerate(file.names):
@@ -157,7 +157,7 @@ def test_the_generated_nets(evaluate, images):
         Path(f"{name}.prototxt").write_text(str(make(model)))
         caffe.Net(f"{name}.prototxt", caffe.TEST).save(f"{name}.caffemodel")
         evaluate(name, frames="large.lmdb", crops=1)
-        with scores.Scores("s.h5") as file:
+        with score_files.Scores("s.h5") as file:
             assert file.signals == ["low", "medium", "high"] and np.allclose(file.frames(0, "high").sum(axis=2), 1)
             assert len({file.frames(index, "medium").tobytes() for index in range(4)}) == 4
 
@@ -175,7 +175,7 @@ def without(path, *layers):
 def test_shared_layers_need_not_be_in_the_weights(evaluate):
     evaluate("pair", out="all.h5")
     evaluate("pair", weights=without("pair.caffemodel", "previous/high/fc", "previous/low/fc"))
-    with scores.Scores("all.h5") as one, scores.Scores("s.h5") as two:
+    with score_files.Scores("all.h5") as one, score_files.Scores("s.h5") as two:
         assert np.array_equal(one.videos("high"), two.videos("high"))
 
 

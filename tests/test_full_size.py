@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rcnn import protos, scores, training
+from rcnn import protos, score_files, training
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GLOG_logtostderr": "1",
@@ -100,5 +100,5 @@ def test_it_trains_snapshots_and_resumes(folder):
     tool("evaluate", "--net", "full/deploy_rcnn_r.prototxt", "--weights", "snapshots/rcnn_r_iter_8.caffemodel",
          "--frames", "frames.lmdb", "--list", "videos/lists/testlist01.txt", "--classes", "videos/lists/classInd.txt",
          "--crops", 1, "--out", "scores.h5")
-    with scores.Scores("scores.h5") as file:
+    with score_files.Scores("scores.h5") as file:
         assert len(file) == 2 and file.videos("high").shape == (2, 2)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn import scores
+from rcnn import score_files, scores
 from rcnn.files import InputError
 
 SIGNALS, CLASSES = ["medium", "high"], ["Up", "Down", "Épée"]
@@ -19,7 +19,7 @@ def softmax(generator, *shape):
 
 
 def write(path, videos, **attributes):
-    with scores.writing(path, 5, SIGNALS, CLASSES, attributes) as writer:
+    with score_files.writing(path, 5, SIGNALS, CLASSES, attributes) as writer:
         for name, label, values in videos:
             writer.add(name, label, np.arange(len(values)) / 5, values)
 
@@ -32,7 +32,7 @@ def videos():
 
 def test_a_file_gives_back_what_was_written(tmp_path, videos):
     write(tmp_path / "s.h5", videos, fps="5.0", crops=5, mean=[1.0, 2.0, 3.0])
-    with scores.Scores(tmp_path / "s.h5") as file:
+    with score_files.Scores(tmp_path / "s.h5") as file:
         assert (file.names, file.signals, file.classes) == (["v_0", "v_1", "v_2"], SIGNALS, CLASSES)
         assert file.first.tolist() == [0, 3, 4, 94] and file.labels.tolist() == [0, 1, 2] and len(file) == 3
         assert file.attributes["fps"] == "5.0" and file.attributes["mean"].tolist() == [1.0, 2.0, 3.0]
@@ -66,10 +66,10 @@ def test_wrong_shapes_and_labels(tmp_path, videos):
 FULL = """
 import resource, signal, sys
 import numpy as np
-from rcnn import command, scores
+from rcnn import command, score_files
 
 def main():
-    with scores.writing("s.h5", 5, ["high"], ["a", "b"], {}) as writer:
+    with score_files.writing("s.h5", 5, ["high"], ["a", "b"], {}) as writer:
         for video in range(40):
             writer.add(f"v{video}", 0, range(30), np.zeros((30, 5, 1, 2)))
 
@@ -94,7 +94,7 @@ def test_other_files(tmp_path):
         file["scores"] = 1
     for name, said in (("none.h5", "no such file"), ("text.h5", "not an HDF5"), ("other.h5", "has no classes")):
         with pytest.raises(InputError, match=said):
-            scores.Scores(tmp_path / name)
+            score_files.Scores(tmp_path / name)
 
 
 def test_average_crops_is_over_crops():

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from rcnn import plots, recipes, scores, training
+from rcnn import plots, recipes, score_files, scores, training
 from rcnn.command import parser, run
 from rcnn.files import InputError, write_text
 from rcnn.lists import read_classes, read_list
@@ -152,7 +152,7 @@ class Demo:
                    "appearance alone": 1 / len(self.set.movements), "seconds": self.seconds.finished,
                    "accuracy": {}, "videos": 0}
         for name in ("cnn", "rcnn_r"):
-            with scores.Scores(self.out / f"scores_{name}.h5") as file:
+            with score_files.Scores(self.out / f"scores_{name}.h5") as file:
                 predicted = scores.predictions(file.videos("high"))
                 results["accuracy"][name] = float(scores.accuracy(predicted, file.labels))
                 results["videos"] = len(file)

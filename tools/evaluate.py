@@ -7,13 +7,13 @@
 
 A net that takes pairs scores each frame with the one before it, and a video's first frame alone (Eq. 3 at t = 1); one
 that takes single frames scores each by itself.  Scores are averaged over the crops of a frame, then fused over the
-frames of a video.  The file of --out (HDF5, described in rcnn/scores.py) keeps them unfused, for every signal.
+frames of a video.  The file of --out (HDF5, described in rcnn/score_files.py) keeps them unfused, for every signal.
 """
 import os
 import sys
 import time
 
-from rcnn import crops, plots, scores
+from rcnn import crops, plots, score_files, scores
 from rcnn.command import finite, parser, positive, positive_real, progress, run
 from rcnn.files import InputError, check_writable, existing, sha256
 from rcnn.googlenet import SIGNALS
@@ -92,7 +92,7 @@ def write(args, network, classes, frames, videos):
         return frames.frame(videos[video][0].name, index)[0]
 
     counts = [len(times) for _, times in videos]
-    with scores.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
+    with score_files.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
             progress(sum(counts), "frame") as bar:
         results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.scale)
         for (video, times), values in zip(videos, results):
@@ -101,7 +101,7 @@ def write(args, network, classes, frames, videos):
 
 def print_results(args, seconds):
     """Print the accuracy by each fusion and draw the confusion matrix."""
-    with scores.Scores(args.out) as file:
+    with score_files.Scores(args.out) as file:
         predicted = {how: scores.predictions(file.videos(args.signal, how)) for how in scores.FUSIONS}
         shares = [f"{how} {100 * scores.accuracy(predicted[how], file.labels):.1f} %" for how in scores.FUSIONS]
         print(f"video accuracy, {args.signal} signal, {args.crops} crops: {', '.join(shares)}; "
