@@ -1,12 +1,15 @@
 """Every net and solver, as Caffe prototxt made with pycaffe's NetSpec from `rcnn.googlenet`.
 
     cnn(model, data, phase)              the single-frame baseline
-    rcnn_r(model, data, phase, stage)    RCNN-r: a pair of frames in, the loss at frame t out
-    deploy_cnn(model), deploy_rcnn_r(model)
-    solver(learning, ...)
+    rcnn_r(model, data, phase, learning) RCNN-r: a pair of frames in, the loss at frame t out
+    rcnn_s(model, data, phase, learning) RCNN-s: the next frame of each stream in, v^{t-1} from the pass before
+    deploy_cnn(model), deploy_rcnn_r(model), deploy_rcnn_s(model)
+    solver(train_net, test_net, ...)
 
 A pair net has two towers.  The layers of frame t-1 carry the prefix "previous/" and share the spatial parameters by
-name; with the gradient into them cut (Eq. 6) Caffe finds that they need no backward pass.
+name; with the gradient into them cut (Eq. 6) Caffe finds that they need no backward pass.  A recurrent net has one;
+its blobs "previous/..." are what layers/temporal_state.py recalls.  Layers with parameters have the same names in both,
+so that weights go from one to the other.
 """
 import json
 from dataclasses import dataclass
@@ -77,6 +80,22 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Where the frames of a recurrent training or test net come from (layers/sequential_frames.py).
+
+    source: a frames LMDB.  list: the text file with the split's videos.  batch: streams side by side.  scale:
+    multiplies the input after the mean is taken off.  seed: of the order of videos and the crops, None for a fresh one
+    each run.
+    """
+    source: str
+    list: str
+    batch: int = 64
+    mean: tuple = crops.MEAN
+    scale: float = 1.0
+    seed: int = None
+
+
+@dataclass(frozen=True)
 class Learning:
     """How a training net learns (Sec. 2.2, 3.1).
 
@@ -111,6 +130,27 @@ def rcnn_r(model, data, phase, learning=Learning()):
     return _named(net, "GoogLeNet-RCNN")
 
 
+def rcnn_s(model, data, phase, learning=Learning()):
+    """Return the RCNN-s net (Sec. 2.2), one time step of `data.batch` streams a pass, with its losses.
+
+    data: Frames.  Accuracies are there where phase is TEST.  Of `learning`, previous_loss and cut_gradient mean nothing
+    here: a pass has one frame, and the gradient never goes into the past.
+    """
+    if len(data.mean) != model.channels or model.channels != 3:
+        raise InputError(f"frames in order have 3 channels and as many means, not {model.channels} and "
+                         f"{len(data.mean)}")
+    net = caffe.NetSpec()
+    options = dict(source=data.source, list=data.list, batch=data.batch, size=model.size, mean=list(data.mean),
+                   scale=data.scale)
+    if data.seed is not None:
+        options["seed"] = data.seed
+    net["frame"], net["label"], net["first"] = L.Python(
+        module="layers.sequential_frames", layer="SequentialFrames", param_str=json.dumps(options), ntop=3)
+    _recurrent_tower(net, model, learning).losses(net["label"], phase)
+    _keep(net, model)
+    return _named(net, "GoogLeNet-RCNN")
+
+
 def deploy_cnn(model, batch=1):
     """Return the net from "frame" (batch x channels x size x size) to the probabilities "low", "medium" and "high"."""
     net = caffe.NetSpec()
@@ -129,6 +169,20 @@ def deploy_rcnn_r(model, batch=1):
     _deploy_input(net, model, batch, PREVIOUS + "frame", "frame")
     for tower in _pair(net, model, None, classify_previous=True):
         tower.probabilities()
+    return _named(net, "GoogLeNet-RCNN")
+
+
+def deploy_rcnn_s(model, batch=1):
+    """Return the net from "frame" and "first" to the probabilities "low", "medium", "high" of each row's frame.
+
+    "first" (batch) is 1 in a row whose frame is the first of its video, else 0: the net keeps v^{t-1} of each row from
+    one forward pass to the next.  Weights of RCNN-r fit as those of RCNN-s do.
+    """
+    net = caffe.NetSpec()
+    _deploy_input(net, model, batch, "frame")
+    net["first"] = L.Input(shape=dict(dim=[batch]))
+    _recurrent_tower(net, model, None).probabilities()
+    _keep(net, model)
     return _named(net, "GoogLeNet-RCNN")
 
 
@@ -156,15 +210,15 @@ def solver(train_net, test_net, snapshot_prefix, iterations, test_iterations, *,
 
 
 class _Tower:
-    """The layers of one frame; `previous`, the tower of the frame before, makes them those of Eq. 3 at t > 1.
+    """The layers of one frame; `previous`, which has v^{t-1} by layer name, makes them those of Eq. 3 at t > 1.
 
     learning: None in a net that only runs forward.  share: name the spatial parameters, so that towers with the same
-    names share.
+    names share.  marked: rows may be at t = 1, where v^{t-1} is 0; "first/whole" and "first/none" of the net tell which.
     """
 
-    def __init__(self, net, model, learning, prefix="", previous=None, share=False, classify=True):
+    def __init__(self, net, model, learning, prefix="", previous=None, share=False, classify=True, marked=False):
         self.net, self.model, self.learning = net, model, learning
-        self.prefix, self.previous, self.share = prefix, previous, share
+        self.prefix, self.previous, self.share, self.marked = prefix, previous, share, marked
         layers = model.layers()
         self.classifiers = [layer for layer in layers if isinstance(layer, googlenet.Classifier)] if classify else []
         for layer in layers if classify else googlenet.without_classifiers(layers):
@@ -212,11 +266,19 @@ class _Tower:
         if self.previous is not None:
             spatial.fn.params["name"] = name
             net[name + "/spatial"] = spatial
-            net[name + "/temporal"] = temporal = self._weighted(
-                layer.temporal(), self.previous[layer.name], weight_filler=dict(type=self.model.temporal_filler),
-                **self._temporal_param())
+            temporal = self._weighted(
+                layer.temporal(), self.previous[layer.name], name=name + "/temporal",
+                weight_filler=dict(type=self.model.temporal_filler), **self._temporal_param())
+            if self.marked and self.model.temporal_bias:
+                net[name + "/temporal/biased"] = temporal
+                temporal = L.Scale(temporal, net["first/none"], name=name + "/temporal/none", axis=0)
+            net[name + "/temporal"] = temporal
             halves = dict(coeff=[0.5, 0.5]) if self.model.combine == "average" else {}
-            net[name] = L.Eltwise(spatial, temporal, name=name + "/sum", operation=P.Eltwise.SUM, **halves)
+            combined = L.Eltwise(spatial, temporal, name=name + "/sum", operation=P.Eltwise.SUM, **halves)
+            if self.marked and halves:
+                net[name + "/average"] = combined
+                combined = L.Scale(combined, net["first/whole"], name=name + "/whole", axis=0)
+            net[name] = combined
         net["/relu_".join(name.replace("_s2", "").rsplit("/", 1))] = L.ReLU(net[name], in_place=True)
 
     def _weighted(self, layer, bottom, **options):
@@ -230,7 +292,7 @@ class _Tower:
         weight, bias = {}, {}
         if self.learning is not None:
             rate = 1.0
-            if self.share and pretrained:
+            if pretrained and (self.share or self.previous is not None):
                 rate = 0.0 if self.learning.stage == 1 else self.learning.spatial_rate
             weight.update(lr_mult=rate, decay_mult=1.0 if rate else 0.0)
             bias.update(lr_mult=2 * rate, decay_mult=0.0)
@@ -254,6 +316,35 @@ class _Tower:
 def _pair(net, model, learning, classify_previous):
     previous = _Tower(net, model, learning, PREVIOUS, share=True, classify=classify_previous)
     return previous, _Tower(net, model, learning, previous=previous, share=True)
+
+
+def _recurrent_tower(net, model, learning):
+    """Add the layers that recall v^{t-1} and those of frame t; return its tower."""
+    layers = model.layers()
+    shapes = googlenet.shapes(layers, model.channels, model.size)
+    names = _states(model)
+    states = [shapes[layer.name][:1 if isinstance(layer, googlenet.FullyConnected) else 3]
+              for layer in layers if layer.name in names]
+    *recalled, net["state"] = L.Python(
+        net["first"], name="state/recall", module="layers.temporal_state", layer="RecallState",
+        param_str=json.dumps(dict(shapes=states)), ntop=len(names) + 1)
+    for name, top in zip(names, recalled):
+        net[PREVIOUS + name] = top
+    if model.combine == "average":
+        net["first/whole"] = L.Power(net["first"], scale=1, shift=1)  # 2 where t = 1, which undoes the halving
+    if model.temporal_bias:
+        net["first/none"] = L.Power(net["first"], scale=-1, shift=1)  # 0 where t = 1, which has no temporal part
+    return _Tower(net, model, learning, previous={name: net[PREVIOUS + name] for name in names}, marked=True)
+
+
+def _keep(net, model):
+    """Add the layer at the end of a recurrent net that keeps v^t."""
+    net["state/keep"] = L.Python(*(net[name] for name in _states(model)), net["state"], ntop=0,
+                                 module="layers.temporal_state", layer="KeepState")
+
+
+def _states(model):
+    return [layer.name for layer in model.layers() if isinstance(layer, googlenet.RECURRENT)]
 
 
 def _input(net, model, data, phase, pair):
