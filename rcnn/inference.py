@@ -3,11 +3,12 @@
 Caffe leaves a layer that the weights lack at its filler's random values, and aborts where a shape differs; here both
 are InputErrors.
 """
-from itertools import islice
+from itertools import groupby, islice
 
 import caffe
 import numpy as np
 
+from rcnn import device
 from rcnn.crops import MEAN, network_input, oversample
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
@@ -15,27 +16,34 @@ from rcnn.net import PREVIOUS
 from rcnn.protos import read_net, read_weights, weight_layers
 from rcnn.weights import dimensions, fits
 
+INPUTS = {"frame": {"frame"}, "pair": {"frame", PREVIOUS + "frame"}, "recurrent": {"frame", "first"}}
+MODES = {"frame": ("frame",), "pair": ("pair",), "recurrent": ("recurrent", "pair")}
+
 
 class Network:
-    """A deploy net with its weights, on frames (input "frame") or on pairs (also "previous/frame").
+    """A deploy net with its weights.
 
-    pair: whether it takes pairs.  size: height and width of its input in pixels.  signals: those of "low", "medium" and
-    "high" that it puts out.  classes: how many.
+    kind: "frame", it takes single frames (deploy_cnn); "pair", frames and those before them (deploy_rcnn_r);
+    "recurrent", the next frame of each row's video (deploy_rcnn_s).  size: height and width of its input in pixels.
+    signals: those of "low", "medium" and "high" that it puts out.  classes: how many.
     """
 
-    def __init__(self, net_path, weights_path):
+    def __init__(self, net_path, weights_path, gpu=None):
+        """net_path: prototxt.  weights_path: caffemodel.  gpu: its number from 0; None computes on the CPU."""
         message = read_net(net_path)
         weights = read_weights(weights_path)
+        device.use(gpu)
         self._net = caffe.Net(str(net_path), caffe.TEST)
         check_weights(message, self._net, weights, weights_path)
         self._net.copy_from(str(weights_path))
         inputs, blobs = set(self._net.inputs), self._net.blobs
-        if inputs not in ({"frame"}, {"frame", PREVIOUS + "frame"}):
+        kinds = [kind for kind, names in INPUTS.items() if names == inputs]
+        if not kinds:
             raise InputError(f"net: {net_path} has inputs {', '.join(sorted(inputs)) or 'none'}; a deploy net has "
-                             f"frame, or {PREVIOUS}frame and frame")
-        self.pair = len(inputs) == 2
+                             f"frame, {PREVIOUS}frame and frame, or frame and first")
+        self.kind = kinds[0]
         self.signals = [signal for signal in SIGNALS if signal in blobs]
-        if self.pair and not all(PREVIOUS + signal in blobs for signal in self.signals):
+        if self.kind == "pair" and not all(PREVIOUS + signal in blobs for signal in self.signals):
             raise InputError(f"net: {net_path} lacks {PREVIOUS} outputs, the scores of a video's first frame")
         if not self.signals:
             raise InputError(f"net: {net_path} has none of the outputs {', '.join(SIGNALS)}")
@@ -44,18 +52,35 @@ class Network:
             raise InputError(f"net: {net_path} takes {channels} x {self.size} x {width} frames, not 3 x size x size")
         self.classes = blobs[self.signals[0]].shape[1]
 
-    def forward(self, frames, previous=None):
-        """Return the probabilities (now, before) of a batch, float32 N x signals x classes each.
+    def forward(self, frames, previous=None, first=None):
+        """Return the probabilities of a batch, float32 N x signals x classes.
 
-        frames: float32 N x 3 x size x size, as `crops.network_input` makes them; previous: the frames before them, for
-        a net that takes pairs.  now: of each frame with the frame before it; before: of each frame before as the first
-        of its video (Eq. 3 at t = 1), None from a net that takes single frames.
+        frames: float32 N x 3 x size x size, as `crops.network_input` makes them.  previous: the frames before them, for
+        a net of kind "pair".  first: N, whether a row's frame is the first of its video, for kind "recurrent"; N may
+        change only where all are.
         """
         self._feed("frame", frames)
-        if self.pair:
+        if self.kind == "pair":
             self._feed(PREVIOUS + "frame", previous)
+        if self.kind == "recurrent":
+            self._feed("first", np.asarray(first, np.float32))
         self._net.forward()
-        return self._outputs(""), self._outputs(PREVIOUS) if self.pair else None
+        return self._outputs("")
+
+    def forward_pair(self, frames, previous):
+        """Return the probabilities (now, before) of a batch of pairs, float32 N x signals x classes each.
+
+        now: of each frame with the frame before it; before: of each frame before as the first of its video (Eq. 3 at
+        t = 1).  A net of kind "recurrent" starts from `previous`, so that its state is that of a pair too.
+        """
+        if self.kind == "pair":
+            return self.forward(frames, previous), self._outputs(PREVIOUS)
+        before = self.forward(previous, first=np.ones(len(previous)))
+        return self.forward(frames, first=np.zeros(len(frames))), before
+
+    def states(self):
+        """Return the blobs that hold v^t of a net of kind "recurrent" until its next pass, each N x ..."""
+        return [self._net.blobs[name[len(PREVIOUS):]] for name in self._net.blobs if name.startswith(PREVIOUS)]
 
     def _feed(self, name, values):
         blob = self._net.blobs[name]
@@ -100,48 +125,88 @@ def _check_shapes(layer, blobs, given, path):
                              "are width, input size and classes the same?")
 
 
-def score_videos(network, videos, read, crops, batch, mean=MEAN, scale=1.0):
-    """Yield the scores of each video in turn, float32, frames x crops x signals x classes.
+def score_videos(network, videos, read, crops, batch, mean=MEAN, scale=1.0, mode=None):
+    """Yield (video, scores) until all frames are scored; scores: float32, frames x crops x signals x classes.
 
     videos: the number of frames of each, at least 1.  read(video, frame): return a frame, uint8 H x W x 3 BGR, both
-    counted from 0; frames are asked for once each, in order.  batch: crops a forward pass, of one video or several.
+    counted from 0; frames are asked for once each, in order within a video.  The blocks of a video come in the order of
+    its frames; those of several videos may alternate.
+    batch: crops a forward pass, at least those of one frame; it bounds the memory, whatever the videos' lengths.
+    mode: "frame", each by itself; "pair", frame t is scored from frames t - 1 and t, and a video's first frame as Eq. 3
+    does at t = 1; "recurrent", with v^{t-1} of all frames before; None: what the net is.  A net of kind "recurrent"
+    knows "pair" too.
 
-    A net that takes pairs scores frame t from frames t - 1 and t, and a video's first frame as Eq. 3 does at t = 1; a
-    video of one frame is the pair of that frame and itself, of which only the score at t = 1 is used.
+    The pair of a video of one frame is that frame twice, of which only the score at t = 1 is used.
     """
-    jobs = _jobs(network, videos, read, crops)
-    scores = {}
-    while chunk := list(islice(jobs, batch)):
-        frames = network_input(np.stack([job[2] for job in chunk]), mean, scale)
-        previous = network_input(np.stack([job[3] for job in chunk]), mean, scale) if network.pair else None
-        now, before = network.forward(frames, previous)
-        for place, (video, rows, _, _, crop) in enumerate(chunk):
-            if video not in scores:
-                shape = (videos[video], crops, len(network.signals), network.classes)
-                scores[video] = np.full(shape, np.nan, np.float32)
-            if rows[0] is not None:
-                scores[video][rows[0], crop] = now[place]
-            if rows[1] is not None:
-                scores[video][rows[1], crop] = before[place]
-        for video in sorted(scores):
-            if video < chunk[-1][0]:
-                yield scores.pop(video)
-    yield from scores.values()
+    mode = mode or network.kind
+    if mode not in MODES[network.kind]:
+        raise InputError(f"--mode {mode}: the net is one of kind {network.kind}, for {' and '.join(MODES[network.kind])}")
+    frames = max(1, batch // crops)
+
+    def views(video, index):
+        return network_input(oversample(read(video, index), network.size, crops), mean, scale)
+
+    if mode == "recurrent":
+        return _in_order(network, videos, views, crops, frames)
+    return _apart(network, videos, views, crops, frames, mode)
 
 
-def _jobs(network, videos, read, crops):
-    """Yield (video, (row of the score, row of the score of the frame before), crop, crop before, crop's number)."""
+def _apart(network, videos, views, crops, frames, mode):
+    """Yield the scores of frames by themselves or in pairs, `frames` of them a pass."""
+    jobs = (_pairs if mode == "pair" else _frames)(videos, views)
+    while chunk := list(islice(jobs, frames)):
+        inputs = np.concatenate([job[2] for job in chunk])
+        if mode == "pair":
+            scored = network.forward_pair(inputs, np.concatenate([job[3] for job in chunk]))
+        else:
+            scored = network.forward(inputs), None
+        now, before = (part if part is None else part.reshape(len(chunk), crops, *part.shape[1:]) for part in scored)
+        for video, places in groupby(range(len(chunk)), key=lambda place: chunk[place][0]):
+            rows = []
+            for place in places:
+                rows += [before[place]] if chunk[place][1] in ("before", "both") else []
+                rows += [now[place]] if chunk[place][1] in ("now", "both") else []
+            yield video, np.stack(rows)
+
+
+def _frames(videos, views):
+    """Yield (video, which scores count, the frame's crops, None)."""
     for video, count in enumerate(videos):
-        before = None
         for index in range(count):
-            views = oversample(read(video, index), network.size, crops)
-            if not network.pair:
-                rows = (index, None)
-            elif index == 0:
-                rows = (None, 0)
+            yield video, "now", views(video, index), None
+
+
+def _pairs(videos, views):
+    """Yield (video, which of the pair's scores count, crops of frame t, crops of frame t - 1)."""
+    for video, count in enumerate(videos):
+        before = views(video, 0)
+        if count == 1:
+            yield video, "before", before, before
+        for index in range(1, count):
+            now = views(video, index)
+            yield video, "both" if index == 1 else "now", now, before
+            before = now
+
+
+def _in_order(network, videos, views, crops, streams):
+    """Yield the scores of videos fed in order, `streams` of them side by side; each takes the next when one is over."""
+    streams = min(streams, len(videos))
+    waiting = iter(range(len(videos)))
+    playing = [(next(waiting), 0) for _ in range(streams)]
+    inputs = np.zeros((streams, crops, 3, network.size, network.size), np.float32)
+    while any(place is not None for place in playing):
+        for row, place in enumerate(playing):
+            if place is not None:
+                inputs[row] = views(*place)
+        first = np.repeat([place is None or place[1] == 0 for place in playing], crops)
+        scored = network.forward(inputs.reshape(-1, *inputs.shape[2:]), first=first)
+        for row, place in enumerate(playing):
+            if place is None:
+                continue
+            video, index = place
+            yield video, scored[row * crops:(row + 1) * crops][np.newaxis]
+            if index + 1 < videos[video]:
+                playing[row] = video, index + 1
             else:
-                rows = (index, 0 if index == 1 else None)
-            if not network.pair or index or count == 1:
-                for crop in range(crops):
-                    yield video, rows, views[crop], (views if before is None else before)[crop], crop
-            before = views
+                video = next(waiting, None)
+                playing[row] = None if video is None else (video, 0)

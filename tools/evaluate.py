@@ -5,13 +5,16 @@
         --frames data/ucf101/frames_5fps.lmdb --list $lists/testlist01.txt --classes $lists/classInd.txt \\
         --crops 5 --out scores.h5
 
-A net that takes pairs scores each frame with the one before it, and a video's first frame alone (Eq. 3 at t = 1); one
-that takes single frames scores each by itself.  Scores are averaged over the crops of a frame, then fused over the
+deploy_cnn scores each frame by itself.  deploy_rcnn_r scores each with the one before it, as RCNN-r was trained, and a
+video's first frame alone (Eq. 3 at t = 1).  deploy_rcnn_s is fed a video's frames in order and keeps its state, as
+RCNN-s was trained and as either model runs online; --mode pair makes it score as deploy_rcnn_r does.  Scores are averaged over the crops of a frame, then fused over the
 frames of a video.  The file of --out (HDF5, described in rcnn/score_files.py) keeps them unfused, for every signal.
 """
 import os
 import sys
 import time
+
+import numpy as np
 
 from rcnn import crops, plots, score_files, scores
 from rcnn.command import finite, parser, positive, positive_real, progress, run
@@ -29,14 +32,15 @@ def main():
     classes = read_classes(args.classes)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     from rcnn.inference import Network
-    network = Network(args.net, existing(args.weights, "weights"))
+    network = Network(args.net, existing(args.weights, "weights"), args.gpu)
+    mode = args.mode or network.kind
     if args.signal not in network.signals:
         raise InputError(f"--signal: {args.net} has no output {args.signal}, only {', '.join(network.signals)}")
     if network.classes != len(classes):
         raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {args.net} has {network.classes}")
     with open_records(args.frames, "frames") as frames:
         videos = tested(read_list(args.list, classes), frames.manifest, args)
-        write(args, network, classes, frames, videos)
+        write(args, network, mode, classes, frames, videos)
     print_results(args, time.monotonic() - began)
 
 
@@ -51,7 +55,10 @@ def arguments():
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
     options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
-    options.add_argument("--batch", type=positive, default=10, help="crops a forward pass; it bounds the memory")
+    options.add_argument("--batch", type=positive, default=10, help="crops a forward pass, at least one frame's; it bounds the memory")
+    options.add_argument("--mode", choices=("pair", "recurrent"),
+                         help="how deploy_rcnn_s scores (default: recurrent); the other nets know one way each")
+    options.add_argument("--gpu", type=int, help="number of the GPU (default: the CPU)")
     options.add_argument("--scale", type=positive_real, default=1.0,
                          help="what the input is multiplied by after the mean is taken off, as in training")
     options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
@@ -79,13 +86,13 @@ def tested(listed, manifest, args):
     return videos
 
 
-def write(args, network, classes, frames, videos):
+def write(args, network, mode, classes, frames, videos):
     """Score the videos and write the file of scores, whole or not at all."""
     from rcnn.inference import score_videos
     attributes = {"net_sha256": sha256(args.net), "weights_sha256": sha256(args.weights),
                   "frames_manifest_sha256": sha256(frames.path / MANIFEST),
                   "fps": str(frames.manifest["recipe"]["fps"]), "crops": args.crops, "mean": args.mean,
-                  "input_scale": args.scale, "input": "pair" if network.pair else "frame"}
+                  "input_scale": args.scale, "mode": mode}
 
     def read(video, index):
         bar.update()
@@ -94,9 +101,13 @@ def write(args, network, classes, frames, videos):
     counts = [len(times) for _, times in videos]
     with score_files.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
             progress(sum(counts), "frame") as bar:
-        results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.scale)
-        for (video, times), values in zip(videos, results):
-            writer.add(video.name, video.label, times, values)
+        results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.scale, mode)
+        parts = {}
+        for index, block in results:
+            video, times = videos[index]
+            parts.setdefault(index, []).append(block)
+            if sum(map(len, parts[index])) == len(times):
+                writer.add(video.name, video.label, times, np.concatenate(parts.pop(index)))
 
 
 def print_results(args, seconds):
