@@ -1,0 +1,92 @@
+"""Frames in one by one, scores out (Sec. 2.2, 2.4): the recurrent net as it is meant to run, for videos of any length.
+
+    classifier = Classifier("prototxt/deploy_rcnn_s.prototxt", "snapshots/rcnn_r_iter_30000.caffemodel")
+    for image in images:                     # uint8, height x width x 3, BGR, at the rate the net was trained at
+        frame, so_far = classifier.push(image)
+    print(so_far[classifier.signals.index("high")].argmax())
+"""
+from typing import NamedTuple
+
+import numpy as np
+
+from rcnn import crops, video
+from rcnn.files import InputError
+from rcnn.inference import Network
+from rcnn.score_files import check_finite
+from rcnn.scores import FLOOR
+
+
+class Result(NamedTuple):
+    """What one frame gives.
+
+    frame: its probabilities, float32 signals x classes.  so_far: the log-mean of those of all frames since the stream's
+    first (Sec. 2.4, probabilities below `scores.FLOOR` raised to it), float64, each row scaled to a sum of 1.
+    """
+    frame: np.ndarray
+    so_far: np.ndarray
+
+
+class Classifier:
+    """A recurrent deploy net, its weights, and the state of one or more streams side by side.
+
+    signals: names of the rows of a Result.  classes: their length.  streams: how many.
+    """
+
+    def __init__(self, net_path, weights_path, streams=1, mean=crops.MEAN, scale=1.0, frame_size=None, gpu=None):
+        """net_path, weights_path: as of `inference.Network`, a net of kind "recurrent".
+
+        mean, scale: of the input, as in training.  frame_size: the side in pixels that frames are resized to before the
+        centre is cut out, as those of the training were; default 8/7 of the net's input (256 for 224).
+        """
+        self._network = Network(net_path, weights_path, gpu)
+        if self._network.kind != "recurrent":
+            raise InputError(f"net: {net_path} keeps no state from frame to frame; give deploy_rcnn_s.prototxt")
+        self.signals, self.classes, self.streams = self._network.signals, self._network.classes, streams
+        self.frame_size = frame_size or round(self._network.size * 8 / 7)
+        crops.positions(self.frame_size, self.frame_size, self._network.size)
+        self._mean, self._scale = mean, scale
+        self._first = np.ones(streams, bool)
+        self._logs = np.zeros((streams, len(self.signals), self.classes))
+        self._counts = np.zeros(streams, int)
+
+    def push(self, frames):
+        """Return the Result of the next frame, uint8 height x width x 3, BGR.
+
+        With more than one stream, takes a list with the next frame of each, or None where a stream has none now, and
+        returns a list of Results, None in the same places.  Raises InputError for another number of frames or an image
+        of another kind, and where the scores are not finite.
+        """
+        several = [frames] if self.streams == 1 and not isinstance(frames, list) else frames
+        if len(several) != self.streams:
+            raise InputError(f"{len(several)} frames for {self.streams} streams; give each its next frame, or None")
+        idle = [row for row, image in enumerate(several) if image is None and not self._first[row]]
+        inputs = np.zeros((self.streams, 3, self._network.size, self._network.size), np.float32)
+        for row, image in enumerate(several):
+            if image is not None:
+                inputs[row] = self._input(image)
+        held = [blob.data[idle] for blob in self._network.states()] if idle else []
+        scores = self._network.forward(inputs, first=self._first)
+        for blob, values in zip(self._network.states() if idle else [], held):
+            blob.data[idle] = values
+        results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
+        return results if several is frames else results[0]
+
+    def reset(self, stream=None):
+        """Make the next frame of a stream (its number from 0; None: of every stream) the first of a video."""
+        rows = slice(None) if stream is None else stream
+        self._first[rows], self._logs[rows], self._counts[rows] = True, 0, 0
+
+    def _input(self, image):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(f"a frame is uint8, height x width x 3, not {image.dtype}, "
+                             f"{' x '.join(map(str, image.shape))}")
+        image = video.resize(image, self.frame_size)
+        return crops.network_input(crops.oversample(image, self._network.size, 1), self._mean, self._scale)[0]
+
+    def _take(self, row, scores):
+        check_finite(scores[np.newaxis], f"of stream {row}")
+        self._first[row] = False
+        self._logs[row] += np.log(np.maximum(scores, FLOOR, dtype=np.float64))
+        self._counts[row] += 1
+        so_far = np.exp(self._logs[row] / self._counts[row])
+        return Result(scores, so_far / so_far.sum(axis=-1, keepdims=True))
