@@ -118,7 +118,8 @@ def test_a_snapshot_loads_whole(tmp_path, previous_loss):
         for name, value in values.items():
             assert (value == trained[name]).all(), name
     fresh = by_name(build(net.deploy_rcnn_r(MODEL), tmp_path, caffe.TEST))
-    assert all((fresh[name] != value).any() for name, value in trained.items())
+    for name, value in trained.items():  # weight decay moves each weight, even one of a layer that is dead by chance
+        assert name.endswith("bias") or (fresh[name] != value).any(), name
 
 
 @pytest.mark.parametrize("batch", [1, 4])

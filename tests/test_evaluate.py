@@ -131,7 +131,7 @@ def test_every_score_is_numpys(evaluate, images, capsys, name, crops, batch, mea
             correct += np.log(wanted).mean(axis=0).argmax() == VIDEOS[video][0]
         assert file.attributes["weights_sha256"] == sha256(f"{name}.caffemodel")
         assert file.attributes["frames_manifest_sha256"] == sha256("f.lmdb/manifest.json")
-        assert (file.attributes["fps"], file.attributes["crops"], file.attributes["input"]) == ("5.0", crops, name)
+        assert (file.attributes["fps"], file.attributes["crops"], file.attributes["mode"]) == ("5.0", crops, name)
     said = capsys.readouterr().out
     assert f"low signal, {crops} crops: log-mean {25 * correct:.1f} %" in said and "chance 33.3 %" in said
     assert "4 videos, 10 frames" in said and Path("c.png").stat().st_size > 1000
@@ -142,10 +142,9 @@ def test_frames_are_read_once_and_few_are_held():
     def read(*place):
         asked.append(place)
         return np.zeros((9, 9, 3), np.uint8)
-    results = score_videos(network, [3, 2, 4], read, crops=5, batch=2)
-    next(results)
-    assert asked[-1][0] < 2  # the first video is given out before the last is read
-    assert [len(result) for result in results] == [2, 4]
+    results = score_videos(network, [3, 2, 4], read, crops=5, batch=10)
+    assert next(results)[0] == 0 and asked == [(0, 0), (0, 1), (0, 2)]  # two pairs a pass, and no more read than that
+    assert [(video, len(block)) for video, block in results] == [(1, 2), (2, 2), (2, 2)]
     assert asked == [(video, frame) for video, count in enumerate((3, 2, 4)) for frame in range(count)]
 
 
