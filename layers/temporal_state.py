@@ -19,7 +19,7 @@ import weakref
 import caffe
 import numpy as np
 
-from layers.pair_augment import _spoken as spoken
+from layers.options import spoken
 from rcnn.files import InputError
 
 _numbers = itertools.count(1)

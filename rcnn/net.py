@@ -308,7 +308,7 @@ class _Tower:
             options["bias_term"] = False
         if self.learning is not None:
             options["param"] = [weight, bias] if self.model.temporal_bias else [weight]
-            if self.learning.cut_gradient:
+            if self.learning.cut_gradient or self.marked:
                 options["propagate_down"] = [False]
         return options
 

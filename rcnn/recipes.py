@@ -1,19 +1,21 @@
 """The sets of prototxt that are in the repository: the paper's on UCF-101, and the demo's."""
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import wrap
 
 from google.protobuf import text_format
 
 from rcnn import net
-from rcnn.net import TEST, TRAIN, Data, Learning, Model
+from rcnn.net import TEST, TRAIN, Data, Frames, Learning, Model
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All that decides one set of nets and solvers.
 
-    folder: where its prototxt go.  snapshots: folder of its weights; Caffe wants it to exist.  Iterations are
+    folder: where its prototxt go.  snapshots: folder of its weights; Caffe wants it to exist.  train_pairs, test_pairs:
+    LMDBs for random sampling; frames, train_list, test_list: LMDB and lists of videos for sequential sampling, with as
+    many streams as `data` has pairs a batch.  Iterations are
     updates, and a test is `test_iterations` batches.  rate falls exponentially to final_rate times itself (Sec. 3.1).
     note: what a reader should know.
     """
@@ -21,6 +23,9 @@ class Recipe:
     snapshots: str
     train_pairs: str
     test_pairs: str
+    frames: str
+    train_list: str
+    test_list: str
     model: Model = Model()
     data: Data = Data("")
     learning: Learning = Learning()
@@ -40,11 +45,14 @@ class Recipe:
 
 
 UCF101 = Recipe(folder="prototxt", snapshots="snapshots", train_pairs="data/ucf101/pairs_train01.lmdb",
-                test_pairs="data/ucf101/pairs_test01.lmdb")
+                test_pairs="data/ucf101/pairs_test01.lmdb", frames="data/ucf101/frames_5fps.lmdb",
+                train_list="data/ucf101/ucfTrainTestlist/trainlist01.txt",
+                test_list="data/ucf101/ucfTrainTestlist/testlist01.txt")
 
 DEMO = Recipe(
     folder="prototxt/demo", snapshots="demo/snapshots", train_pairs="demo/pairs_train.lmdb",
-    test_pairs="demo/pairs_test.lmdb",
+    test_pairs="demo/pairs_test.lmdb", frames="demo/frames.lmdb", train_list="demo/videos/lists/trainlist01.txt",
+    test_list="demo/videos/lists/testlist01.txt",
     model=Model(classes=12, width=0.25, size=64, combine="sum", filler="msra", temporal_filler="constant", bias=0.0),
     data=Data("", batch=16, scale=1 / 64), cnn_iterations=600, stage1_iterations=400, iterations=3200, final_rate=0.1,
     test_iterations=42, test_interval=800, snapshot=200, seed=1, clip_gradients=2.0,
@@ -61,14 +69,20 @@ def files(recipe):
 def _nets(recipe):
     model, learning = recipe.model, recipe.learning
     train, test = (_data(recipe, source) for source in (recipe.train_pairs, recipe.test_pairs))
-    stage1 = Learning(1, learning.spatial_rate, learning.previous_loss, learning.cut_gradient)
+    stage1 = replace(learning, stage=1)
     calls = {
         "cnn_train": (net.cnn, model, train, TRAIN), "cnn_test": (net.cnn, model, test, TEST),
         "rcnn_r_stage1_train": (net.rcnn_r, model, train, TRAIN, stage1),
         "rcnn_r_train": (net.rcnn_r, model, train, TRAIN, learning),
         "rcnn_r_test": (net.rcnn_r, model, test, TEST, learning),
         "deploy_cnn": (net.deploy_cnn, model), "deploy_rcnn_r": (net.deploy_rcnn_r, model),
+        "deploy_rcnn_s": (net.deploy_rcnn_s, model),
     }
+    if sequential(recipe):
+        train, test = (_frames(recipe, videos) for videos in (recipe.train_list, recipe.test_list))
+        calls.update(rcnn_s_stage1_train=(net.rcnn_s, model, train, TRAIN, stage1),
+                     rcnn_s_train=(net.rcnn_s, model, train, TRAIN, learning),
+                     rcnn_s_test=(net.rcnn_s, model, test, TEST, learning))
     return {_path(recipe, name): _text(recipe, call, *arguments) for name, (call, *arguments) in calls.items()}
 
 
@@ -76,6 +90,9 @@ def _solvers(recipe):
     runs = {"cnn": ("cnn_train", "cnn_test", recipe.cnn_iterations),
             "rcnn_r_stage1": ("rcnn_r_stage1_train", "rcnn_r_test", recipe.stage1_iterations),
             "rcnn_r": ("rcnn_r_train", "rcnn_r_test", recipe.iterations)}
+    if sequential(recipe):
+        runs.update(rcnn_s_stage1=("rcnn_s_stage1_train", "rcnn_s_test", recipe.stage1_iterations),
+                    rcnn_s=("rcnn_s_train", "rcnn_s_test", recipe.iterations))
     options = {name: getattr(recipe, name) for name in (
         "rate", "final_rate", "iter_size", "display", "test_interval", "snapshot", "seed", "clip_gradients")}
     return {_path(recipe, "solver_" + name): _text(
@@ -83,9 +100,18 @@ def _solvers(recipe):
         recipe.test_iterations, **options) for name, (train, test, iterations) in runs.items()}
 
 
+def sequential(recipe):
+    """Return whether the recipe has RCNN-s too: a frames LMDB holds pictures of three channels."""
+    return recipe.model.channels == 3
+
+
 def _data(recipe, source):
+    return replace(recipe.data, source=source, seed=recipe.seed)
+
+
+def _frames(recipe, videos):
     data = recipe.data
-    return Data(source, data.batch, data.encoding, data.mean, data.scale, recipe.seed, data.together)
+    return Frames(recipe.frames, videos, data.batch, data.mean, data.scale, recipe.seed)
 
 
 def _path(recipe, name):
@@ -93,7 +119,7 @@ def _path(recipe, name):
 
 
 def _text(recipe, call, *arguments, **options):
-    phases = {TRAIN: "TRAIN", TEST: "TEST"} if call in (net.cnn, net.rcnn_r) else {}
+    phases = {TRAIN: "TRAIN", TEST: "TEST"} if call in (net.cnn, net.rcnn_r, net.rcnn_s) else {}
     written = [phases[value] if isinstance(value, int) and value in phases else repr(value) for value in arguments]
     written += [f"{name}={value!r}" for name, value in options.items()]
     head = ["Made by tools/make_prototxt.py; do not edit. It is what this call returns:",

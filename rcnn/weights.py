@@ -39,7 +39,7 @@ def build(path, seed):
     """
     message = read_net(path)
     for layer in message.layer:
-        if layer.type in ("Data", "Python"):
+        if not layer.bottom and layer.type != "Input":
             raise InputError(f"net: {path} reads data (layer {layer.name}); give the deploy net of the same model, "
                              "which has the same parameters and fillers")
     if not 0 <= seed < 2 ** 32:

@@ -1,11 +1,13 @@
 """tools/make_prototxt.py and rcnn/recipes.py: what is committed, what each option changes, what Caffe makes of it."""
 import ast
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import frames
 import numpy as np
 import pytest
 import runs
@@ -16,28 +18,36 @@ from rcnn import net, protos, recipes
 from rcnn.files import InputError
 
 TOOL = runs.ROOT / "tools" / "make_prototxt.py"
-SOLVERS = {"solver_cnn", "solver_rcnn_r_stage1", "solver_rcnn_r"}
+STAGE1, STAGE2 = {"solver_rcnn_r_stage1", "solver_rcnn_s_stage1"}, {"solver_rcnn_r", "solver_rcnn_s"}
+SOLVERS = {"solver_cnn"} | STAGE1 | STAGE2
 TRAINED, TESTED = {"cnn_train", "rcnn_r_stage1_train", "rcnn_r_train"}, {"cnn_test", "rcnn_r_test"}
-FED = TRAINED | TESTED
-NETS = FED | {"deploy_cnn", "deploy_rcnn_r"}
+IN_ORDER = {"rcnn_s_stage1_train", "rcnn_s_train", "rcnn_s_test"}
+PAIRS = TRAINED | TESTED
+FED = PAIRS | IN_ORDER
+DEPLOY = {"deploy_cnn", "deploy_rcnn_r", "deploy_rcnn_s"}
+NETS = FED | DEPLOY
 LEARNT = {"rcnn_r_stage1_train", "rcnn_r_train", "rcnn_r_test"}
-RECURRENT = LEARNT | {"deploy_rcnn_r"}
+RECURRENT = LEARNT | IN_ORDER | {"deploy_rcnn_r", "deploy_rcnn_s"}
 SETS = {"prototxt": recipes.UCF101, "prototxt/demo": recipes.DEMO}
 
 # option, value, the files it changes, what each of them then has, and what it then lacks
 OPTIONS = [
     ("--train-pairs", "my-own/pairs.lmdb", TRAINED, 'source: "my-own/pairs.lmdb"', "pairs_train01"),
     ("--test-pairs", "my-own/pairs.lmdb", TESTED, 'source: "my-own/pairs.lmdb"', "pairs_test01"),
-    ("--encoding", "raw", FED, "crop_size: 224", "pair_augment"),
+    ("--frames", "my-own/frames.lmdb", IN_ORDER, r'\\"my-own/frames.lmdb\\"', "frames_5fps"),
+    ("--train-list", "my-own/list.txt", IN_ORDER - {"rcnn_s_test"}, r'\\"my-own/list.txt\\"', "trainlist01"),
+    ("--test-list", "my-own/list.txt", {"rcnn_s_test"}, r'\\"my-own/list.txt\\"', "testlist01"),
+    ("--encoding", "raw", PAIRS, "crop_size: 224", "pair_augment"),
     ("--snapshots", "kept", SOLVERS, 'snapshot_prefix: "kept/', '"mine/snapshots/'),
     ("--classes", "7", NETS, "num_output: 7\n", "num_output: 101\n"),
     ("--width", "0.125", NETS, "num_output: 8\n", "num_output: 64\n"),
     ("--size", "80", NETS, r'size\\": 80,|dim: 80\n', r'size\\": 224,|dim: 224\n'),
-    ("--batch", "3", FED | SOLVERS, "batch_size: 3\n|test_iter: 1280\n", "batch_size: 64|test_iter: 60"),
+    ("--batch", "3", FED | SOLVERS, r'batch_size: 3\n|\\"batch\\": 3,|test_iter: 1280\n',
+     r'batch_size: 64|\\"batch\\": 64|test_iter: 60'),
     ("--iter-size", "2", SOLVERS, "iter_size: 2\n", "iter_size: 1\n"),
     ("--cnn-iterations", "5", {"solver_cnn"}, "max_iter: 5\n", None),
-    ("--stage1-iterations", "5", {"solver_rcnn_r_stage1"}, "max_iter: 5\n", None),
-    ("--iterations", "5", {"solver_rcnn_r"}, "max_iter: 5\n", None),
+    ("--stage1-iterations", "5", STAGE1, "max_iter: 5\n", None),
+    ("--iterations", "5", STAGE2, "max_iter: 5\n", None),
     ("--rate", "0.5", SOLVERS, "base_lr: 0.5\n", None),
     ("--final-rate", "1", SOLVERS, "gamma: 1.0\n", None),
     ("--clip-gradients", "5", SOLVERS, "clip_gradients: 5.0\n", None),
@@ -53,8 +63,8 @@ OPTIONS = [
     ("--temporal-bias", "yes", RECURRENT, "/temporal", "bias_term"),
     ("--high-rnn", "no", NETS, "loss3/classifier_video", "loss3/fc"),
     ("--conv1-temporal-kernel", "9", RECURRENT, "kernel_size: 9\n", None),
-    ("--together", "no", FED, r'\\"together\\": false', r'\\"together\\": true'),
-    ("--spatial-rate", "0.25", {"rcnn_r_train", "rcnn_r_test"}, "lr_mult: 0.25\n", None),
+    ("--together", "no", PAIRS, r'\\"together\\": false', r'\\"together\\": true'),
+    ("--spatial-rate", "0.25", {"rcnn_r_train", "rcnn_r_test", "rcnn_s_train", "rcnn_s_test"}, "lr_mult: 0.25\n", None),
     ("--filler", "msra", NETS, '"msra"', None),
     ("--temporal-filler", "constant", RECURRENT, "/temporal", None),
     ("--bias", "0.75", NETS, "value: 0.75\n", r"value: 0\.2\n"),
@@ -146,7 +156,7 @@ def test_check_names_what_differs(make, monkeypatch, tool, tmp_path, capsys, har
 def test_check_ends_with_status_1_as_a_program(tmp_path):
     done = subprocess.run([sys.executable, TOOL, "--check"], cwd=tmp_path, env={"PYTHONPATH": str(runs.ROOT)},
                           capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.count("\n") == 20 and "Traceback" not in done.stderr
+    assert done.returncode == 1 and done.stderr.count("\n") == 2 * len(NETS | SOLVERS) and "Traceback" not in done.stderr
     assert not files_below(tmp_path)
 
 
@@ -165,7 +175,7 @@ def test_each_head_names_the_call_that_made_the_file(make, tmp_path):
     own = "a-folder-whose-name-is-long-and-has-hyphens-in-it/" * 2
     make("--out", f"{own}set", "--snapshots", f"{own}snapshots", "--train-pairs", f"{own}pairs.lmdb", "--seed", "7",
          "--previous-loss", "yes", "--clip-gradients", "0.1", "--size", "64", "--bias", "-0.25")
-    assert len(files_below(tmp_path)) == 30
+    assert len(files_below(tmp_path)) == 3 * len(NETS | SOLVERS)
     for path in files_below(tmp_path):
         text = path.read_text()
         head, body = text.split("\n\n", 1)
@@ -227,7 +237,10 @@ def test_frames_of_other_channels(make, tmp_path):
     make("--out", "mine", "--channels", "2", "--mean", "128", "127", "--encoding", "raw")
     data, split, *_ = protos.read_net(tmp_path / "mine" / "rcnn_r_train.prototxt").layer
     assert data.transform_param.mean_value == [128, 127, 128, 127] and split.slice_param.slice_point == [2]
-    assert "dim: 2\n" in (tmp_path / "mine" / "deploy_rcnn_r.prototxt").read_text()
+    for name in ("deploy_rcnn_r", "deploy_rcnn_s"):
+        assert "dim: 2\n" in (tmp_path / "mine" / f"{name}.prototxt").read_text()
+    assert {path.stem for path in files_below(tmp_path)} == {
+        name for name in NETS | SOLVERS if "rcnn_s" not in name} | {"deploy_rcnn_s"}
 
 
 @pytest.mark.parametrize("options", [["--channels", "2"], ["--mean", "1", "2"], ["--channels", "2", "--mean", "1", "2"],
@@ -294,11 +307,24 @@ def test_the_papers_sets_update_with_64_pairs(make, tmp_path):
     for name in SOLVERS:
         for folder in ("prototxt", "mine"):
             solver = protos.read_solver(tmp_path / folder / f"{name}.prototxt")
-            data = protos.read_net(solver.train_net).layer[0].data_param
-            assert data.batch_size * solver.iter_size == 64
-            assert data.source == "data/ucf101/pairs_train01.lmdb"
+            (train, batch), (test, _) = (source(path) for path in (solver.train_net, solver.test_net[0]))
+            assert batch * solver.iter_size == 64
             assert (solver.base_lr, solver.momentum) == (np.float32(0.01), np.float32(0.9))
-            assert protos.read_net(solver.test_net[0]).layer[0].data_param.source == "data/ucf101/pairs_test01.lmdb"
+            if "rcnn_s" in name:
+                lists = "data/ucf101/ucfTrainTestlist"
+                assert train == ("data/ucf101/frames_5fps.lmdb", f"{lists}/trainlist01.txt")
+                assert test == ("data/ucf101/frames_5fps.lmdb", f"{lists}/testlist01.txt")
+            else:
+                assert (train, test) == ("data/ucf101/pairs_train01.lmdb", "data/ucf101/pairs_test01.lmdb")
+
+
+def source(path):
+    """Return (what the first layer of a net reads, its batch)."""
+    layer = protos.read_net(path).layer[0]
+    if layer.type == "Data":
+        return layer.data_param.source, layer.data_param.batch_size
+    options = json.loads(layer.python_param.param_str)
+    return (options["source"], options["list"]), options["batch"]
 
 
 BUILD = """
@@ -324,9 +350,14 @@ def test_caffe_builds_every_file(tmp_path, folder):
         (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
         frame = np.full((1, recipe.model.size, recipe.model.size, 3), 99, np.uint8)
         write_pairs(tmp_path / source, frame, frame, [0], "jpeg")
+    (tmp_path / recipe.frames).parent.mkdir(parents=True, exist_ok=True)
+    written = frames.write(tmp_path / recipe.frames, {"v_Up_g01_c01": (0, 2)}, ["Up"], recipe.model.size)
+    for videos in (recipe.train_list, recipe.test_list):
+        (tmp_path / videos).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / videos).write_bytes(written.with_suffix(".txt").read_bytes())
     (tmp_path / recipe.snapshots).mkdir(parents=True)
-    built = [f"{folder}/{name}.prototxt" for name in sorted(SOLVERS | {"deploy_cnn", "deploy_rcnn_r"})]
-    for path in built[2:]:
+    built = [f"{folder}/{name}.prototxt" for name in sorted(SOLVERS | DEPLOY)]
+    for path in built[len(DEPLOY):]:
         solver = protos.read_solver(tmp_path / path)
         used |= {Path(solver.train_net).stem, Path(solver.test_net[0]).stem}
     assert used == FED

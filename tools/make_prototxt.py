@@ -6,7 +6,10 @@
 A set of your own, here for 24 classes on a GPU with little memory (two batches of 32 make one update):
 
     python tools/make_prototxt.py --out prototxt/mine --classes 24 --batch 32 --iter-size 2 \\
-        --train-pairs data/mine/pairs_train.lmdb --test-pairs data/mine/pairs_test.lmdb
+        --train-pairs data/mine/pairs_train.lmdb --test-pairs data/mine/pairs_test.lmdb \\
+        --frames data/mine/frames.lmdb --train-list data/mine/trainlist01.txt --test-list data/mine/testlist01.txt
+
+The pairs are for random sampling (RCNN-r, and the CNN), the frames and lists for sequential sampling (RCNN-s).
 
 Each file's head says which call made it.  Never edit one: give the option here, and make it again.
 """
@@ -117,17 +120,20 @@ def arguments():
         said = default(name[2:].replace("-", "_"))
         options.add_argument(name, help=f"{help} (default: {said})", default=argparse.SUPPRESS, **kwargs)
 
-    option("--train-pairs", help="pairs LMDB to train on")
-    option("--test-pairs", help="pairs LMDB to test on while training")
+    option("--train-pairs", help="pairs LMDB to train RCNN-r and the CNN on")
+    option("--test-pairs", help="pairs LMDB to test them on while training")
+    option("--frames", help="frames LMDB to train RCNN-s on")
+    option("--train-list", help="list of the videos to train RCNN-s on")
+    option("--test-list", help="list of the videos to test it on while training")
     option("--encoding", choices=("jpeg", "raw"), help="how the pairs are stored")
     options.add_argument("--snapshots", default=argparse.SUPPRESS,
                          help="folder that training writes its weights to (default: OUT/snapshots)")
     option("--classes", type=count, help="classes of videos")
-    option("--channels", type=count, help="of a frame; other than 3 only with raw pairs")
+    option("--channels", type=count, help="of a frame; other than 3 only with raw pairs, and without RCNN-s")
     option("--mean", type=finite, nargs="+", help="what is taken off each channel, blue first")
     option("--width", type=positive_real, help="multiplies the channels of every layer")
     option("--size", type=count, help="side of the network's input in pixels")
-    option("--batch", type=count, help="pairs a forward pass")
+    option("--batch", type=count, help="pairs, or streams of RCNN-s, a forward pass")
     option("--iter-size", type=count, help="forward passes an update")
     option("--cnn-iterations", type=count, help="updates of the single-frame net")
     option("--iterations", type=count, help="updates of stage 2")
