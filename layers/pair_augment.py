@@ -1,12 +1,10 @@
 """One crop and one mirror for both frames of a pair (Sec. 3.2)."""
-import json
-import sys
-from contextlib import contextmanager
-
 import caffe
 import cv2
 import numpy as np
 
+from layers.options import read_options
+from layers.options import spoken as _spoken
 from rcnn import crops
 from rcnn.files import InputError
 
@@ -35,7 +33,7 @@ class PairAugment(caffe.Layer):
 
     def setup(self, bottom, top):
         with _spoken():
-            options = _options(self.param_str)
+            options = read_options("PairAugment", self.param_str, DEFAULTS)
             if len(bottom) != 1 or len(top) not in (1, 2):
                 raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
         self.size = options["size"]
@@ -87,38 +85,3 @@ class PairAugment(caffe.Layer):
         if self.phase == caffe.TRAIN:
             return crops.draw(self.generator, height, width, self.size)
         return *crops.positions(height, width, self.size)[0], False
-
-
-@contextmanager
-def _spoken():
-    """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised."""
-    try:
-        yield
-    except InputError as error:
-        print(error, file=sys.stderr, flush=True)
-        raise
-
-
-def _options(text):
-    try:
-        given = json.loads(text or "{}")
-    except ValueError as error:
-        raise InputError(f"PairAugment: param_str is not JSON ({error}): {text}") from error
-    if not isinstance(given, dict) or set(given) - set(DEFAULTS):
-        raise InputError(f"PairAugment: param_str knows {', '.join(DEFAULTS)}; it says {text}")
-    options = {**DEFAULTS, **given}
-    if type(options["size"]) is not int or options["size"] < 1:
-        raise InputError(f"PairAugment: param_str needs \"size\", the side of the crop in pixels; it says {text}")
-    if not isinstance(options["mean"], list) or len(options["mean"]) != 3 or not all(map(_is_number, options["mean"])):
-        raise InputError(f"PairAugment: \"mean\" takes three numbers, blue, green, red; it says {text}")
-    if not _is_number(options["scale"]):
-        raise InputError(f"PairAugment: \"scale\" takes a number; it says {text}")
-    if options["seed"] is not None and (type(options["seed"]) is not int or options["seed"] < 0):
-        raise InputError(f"PairAugment: \"seed\" takes a whole number of at least 0, or null; it says {text}")
-    if type(options["together"]) is not bool:
-        raise InputError(f"PairAugment: \"together\" takes true or false; it says {text}")
-    return options
-
-
-def _is_number(value):
-    return type(value) in (int, float) and np.isfinite(value)

@@ -1,4 +1,7 @@
-"""The order in which frames meet the network: random pairs (Sec. 2.3 of the paper).  Seeded, no input or output."""
+"""The order in which frames meet the network: random pairs, or videos side by side (Sec. 2.3 and Table 1 of the paper).
+
+Seeded, no input or output.
+"""
 import numpy as np
 
 
@@ -71,3 +74,31 @@ def _places(videos, video):
     """Return the places, 0 to len(videos), at which `video` would touch none of its own."""
     other = np.concatenate([[True], videos != video, [True]])
     return np.flatnonzero(other[:-1] & other[1:])
+
+
+def sequences(counts, streams, seed=None):
+    """Yield time steps without end: lists of `streams` items (name, t, first), whose videos run side by side in order.
+
+    counts: {video name: number of frames, at least 1}.  Stream b is item b of every list: the frames t = 0, 1, ... of a
+    video, then of the next one; first, the mark of Sec. 2.3, is True at t = 0.
+    A stream whose video is over takes the next of a queue that all share, so that every video comes once an epoch; an
+    empty queue is filled with all videos again.
+    seed: 0 to 2**32 - 1, of each epoch's order; one seed gives one sequence, whatever the order of `counts`.  None:
+    every epoch in the order of `counts`.
+    """
+    queue = _epochs(counts, seed)
+
+    def stream():
+        for name in queue:
+            for t in range(counts[name]):
+                yield name, t, t == 0
+    return map(list, zip(*(stream() for _ in range(streams))))
+
+
+def _epochs(counts, seed):
+    """Yield video names, all of them once and then all of them again, without end where there are any."""
+    names = list(counts) if seed is None else sorted(counts)
+    random = np.random.RandomState(seed)
+    while names:
+        for place in range(len(names)) if seed is None else random.permutation(len(names)):
+            yield names[place]

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from rcnn.sampling import clashes, pair_order
+from rcnn.sampling import clashes, pair_order, sequences
 
 
 def test_every_pair_once():
@@ -87,3 +87,74 @@ def test_the_size_of_ucf_101_takes_seconds():
     order = pair_order(counts, 1)
     assert time.monotonic() - began < 20
     assert len(order) > 300_000 and clashes(order) == 0
+
+
+COUNTS = {"a": 3, "b": 1, "c": 2, "d": 7, "e": 4}
+
+
+def steps(number, *arguments):
+    return list(itertools.islice(sequences(*arguments), number))
+
+
+def started(made):
+    """Return the names of the videos in the order in which they start."""
+    return [name for step in made for name, _, first in step if first]
+
+
+def test_streams_run_side_by_side():
+    """By hand: each row goes on with the next video of the list as its own is over, whatever the others do."""
+    def told(made):
+        return [" ".join(f"{name}{t}{'*' * first}" for name, t, first in step) for step in made]
+    counts = {"b": 3, "a": 1, "c": 2}
+    assert told(steps(5, counts, 2)) == ["b0* a0*", "b1 c0*", "b2 c1", "b0* a0*", "b1 c0*"]
+    assert told(steps(4, counts, 1)) == ["b0*", "b1", "b2", "a0*"]
+    assert told(steps(3, {"a": 2, "b": 1}, 4)) == ["a0* b0* a0* b0*", "a1 a0* a1 b0*", "a0* a1 b0* a0*"]
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_each_row_runs_through_whole_videos_in_order(streams, seed):
+    made = steps(200, COUNTS, streams, seed)
+    assert all(len(step) == streams for step in made)
+    for row in range(streams):
+        rest = [step[row] for step in made]
+        while len(rest) > max(COUNTS.values()):
+            name = rest[0][0]
+            assert rest[:COUNTS[name]] == [(name, t, t == 0) for t in range(COUNTS[name])]
+            del rest[:COUNTS[name]]
+
+
+@pytest.mark.parametrize("streams", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_every_video_once_an_epoch(streams, seed):
+    names = started(steps(300, COUNTS, streams, seed))
+    epochs = [names[start:start + 5] for start in range(0, len(names) - 4, 5)]
+    assert len(epochs) > 10
+    assert all(sorted(epoch) == sorted(COUNTS) for epoch in epochs)
+    assert len(set(map(tuple, epochs))) == 1 if seed is None else len(set(map(tuple, epochs))) > 5
+
+
+def test_sequences_of_one_frame_are_all_first():
+    assert steps(3, {"a": 1, "b": 1}, 3) == [[(name, 0, True) for name in row] for row in ("aba", "bab", "aba")]
+
+
+def test_seed_of_sequences():
+    backwards = dict(reversed(COUNTS.items()))
+    assert steps(50, COUNTS, 3, 7) == steps(50, backwards, 3, 7) != steps(50, COUNTS, 3, 8)
+    assert started(steps(50, backwards, 1))[:5] == list(backwards)
+
+
+def test_sequences_are_frozen():
+    """A seed's training must not depend on the version of a library."""
+    assert "".join(started(steps(40, COUNTS, 2, 1))[:15]) == "cbeadacedbcdbea"
+
+
+def test_every_order_of_an_epoch_is_equally_likely():
+    """By chi-square (5 degrees of freedom, chance 1e-3)."""
+    names = "".join(started(steps(12000, {"a": 1, "b": 1, "c": 1}, 1, 1)))
+    orders = Counter(names[start:start + 3] for start in range(0, len(names), 3))
+    assert len(orders) == 6 and sum((count - 4000 / 6) ** 2 / (4000 / 6) for count in orders.values()) < 20.5
+
+
+def test_no_videos_no_sequences():
+    assert list(sequences({}, 2)) == list(sequences({}, 2, 1)) == []

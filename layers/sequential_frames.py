@@ -1,0 +1,84 @@
+"""Frames of several videos side by side, in order, with a mark on each video's first one (Sec. 2.3, Table 1)."""
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import caffe
+import numpy as np
+
+from layers.options import read_options, spoken
+from rcnn import crops, sequences
+from rcnn.files import InputError
+from rcnn.workers import cores
+
+DEFAULTS = {"source": None, "list": None, "batch": None, "size": None, "mean": list(crops.MEAN), "scale": 1.0,
+            "seed": None}
+
+
+class SequentialFrames(caffe.Layer):
+    """Give the next frame of each of N videos; where one is over, the next video of the list takes its row.
+
+    top[0]: N x 3 x size x size, (value - mean) * scale, BGR.
+    top[1]: N, 0-based class numbers.
+    top[2]: N, 1 where the row's frame is the first of its video, else 0.
+
+    Every video of the list comes once an epoch.  In training their order is a new one each epoch, and crop and mirror
+    are drawn once for a video; at test it is the order of the list, the centre and no mirror.  Videos that the LMDB's
+    build had to skip are left out.
+
+    param_str is JSON:
+        source    frames LMDB (tools/build_frames.py), required
+        list      the videos, as UCF-101's trainlist01.txt, required
+        batch     N, required
+        size      side of the crop in pixels, required
+        mean      three numbers, BGR; default [104, 117, 123]
+        scale     multiplies what is left after the mean; default 1
+        seed      of the videos' order and the crops; default a fresh one each run
+
+    layer {
+      name: "frame" type: "Python" top: "frame" top: "label" top: "first"
+      python_param { module: "layers.sequential_frames" layer: "SequentialFrames"
+        param_str: '{"source": "frames.lmdb", "list": "trainlist01.txt", "batch": 64, "size": 224}' }
+    }
+    """
+
+    def setup(self, bottom, top):
+        with spoken():
+            options = read_options("SequentialFrames", self.param_str, DEFAULTS)
+            if len(bottom) or len(top) != 3:
+                raise InputError("SequentialFrames takes no bottom and three tops, frame, label and first, not "
+                                 f"{len(bottom)} and {len(top)}")
+            frames = sequences.open_frames(options["source"])
+            videos, skipped = sequences.listed_videos(frames, options["list"])
+            self.side, self.size = frames.manifest["recipe"]["size"], options["size"]
+            centre = crops.positions(self.side, self.side, self.size)[0]
+        if skipped:
+            print(f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options['list']} are left out, as "
+                  f"{frames.path} has no frames of them; its manifest says why", file=sys.stderr, flush=True)
+        self.mean = np.float32(options["mean"]).reshape(3, 1, 1)
+        self.scale = np.float32(options["scale"])
+        self.generator = np.random.default_rng(options["seed"])
+        self.places = [(*centre, False)] * options["batch"]
+        order = int(self.generator.integers(2 ** 32)) if self.phase == caffe.TRAIN else None
+        self.steps = sequences.rows(frames, videos, options["batch"], order, ThreadPoolExecutor(cores()))
+
+    def reshape(self, bottom, top):
+        number = len(self.places)
+        top[0].reshape(number, 3, self.size, self.size)
+        top[1].reshape(number)
+        top[2].reshape(number)
+
+    def forward(self, bottom, top):
+        out, labels, firsts = top[0].data, top[1].data, top[2].data
+        with spoken():
+            for row, (image, label, first) in enumerate(next(self.steps)):
+                if first and self.phase == caffe.TRAIN:
+                    self.places[row] = crops.draw(self.generator, self.side, self.side, self.size)
+                top_edge, left, mirror = self.places[row]
+                crop = crops.cut(image, top_edge, left, self.size, mirror)
+                np.subtract(crop.transpose(2, 0, 1), self.mean, out=out[row])
+                labels[row], firsts[row] = label, first
+        if self.scale != 1:
+            out *= self.scale
+
+    def backward(self, top, propagate_down, bottom):
+        pass
