@@ -81,6 +81,32 @@ def film_strips(path, strips, title):
     _save(figure, path)
 
 
+def scores_over_time(path, times, curves, title="Scores over time", stride=1):
+    """Draw the scores of some classes over a video's time and write them to `path` (PNG), whole or not at all.
+
+    times: seconds, rising.  curves: {class name: (frame, so_far)}, as long as times each, scores from 0 to 1: the
+    frame's own is drawn thin, that of all frames so far thick and named.  stride: frames a point is the mean of.
+    Raises InputError where there is nothing to draw.
+    """
+    if not len(times) or not curves:
+        raise InputError(f"plot: no scores to draw in {path}")
+    figure, axes = _figure(8, 5)
+    alone = "o" if len(times) == 1 else None
+    for index, (name, (frame, so_far)) in enumerate(curves.items()):
+        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+        axes.plot(times, frame, color=colour, linewidth=0.7, alpha=0.5)
+        axes.plot(times, so_far, color=colour, linewidth=2, linestyle=dashes, label=name, marker=alone)
+    axes.set_xlabel("time (seconds)")
+    thin = "of the frame" if stride == 1 else f"mean of {stride} frames"
+    axes.set_ylabel(f"score (thin: {thin}; thick: log-mean so far)")
+    axes.set_title(title, parse_math=False)
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
+    _save(figure, path)
+
+
 def _figure(width, height, *grid, **options):
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
@@ -90,3 +116,33 @@ def _figure(width, height, *grid, **options):
 def _save(figure, path):
     with replacing(path) as part:
         figure.savefig(part, format="png")
+
+
+def feature_maps(path, frames, columns, rows, title):
+    """Draw feature maps beside the two frames that they come from, as Fig. 3; write them to `path` (PNG), whole or not.
+
+    frames: {what it is: uint8 H x W x 3 BGR}, two, drawn above each other.  columns: the heads of the maps' columns.
+    rows: {name of the map: real h x w arrays, one a column}.  Zero is white, and each row has a scale of its own, from
+    minus to plus its largest magnitude.
+    """
+    height = max(1.9 * len(rows) + 0.7, 5.4)
+    figure = Figure(figsize=(2.9 + 2.2 * len(columns), height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subfigures(1, 2, width_ratios=(2.4, 0.5 + 2.2 * len(columns)))
+    for axes, (name, frame) in zip(left.subplots(len(frames), 1), frames.items()):
+        axes.imshow(frame[..., ::-1])
+        axes.set_title(name, fontsize=8, parse_math=False)
+        axes.set_axis_off()
+    grid = right.subplots(len(rows), len(columns), squeeze=False)
+    for row, (name, maps) in zip(grid, rows.items()):
+        largest = max(np.abs(maps).max(), 1e-12)
+        for axes, values in zip(row, maps):
+            image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(name)
+        right.colorbar(image, ax=list(row), fraction=0.05, pad=0.02, shrink=min(1.0, 2.1 * len(rows) / height))
+    for axes, head in zip(grid[0], columns):
+        axes.set_title(head, fontsize=10)
+    figure.suptitle(title)
+    _save(figure, path)
