@@ -12,7 +12,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from rcnn import crops
+from rcnn import crops, sequences
 from rcnn.files import InputError, existing
 from rcnn.records import MANIFEST, read_manifest
 
@@ -120,13 +120,16 @@ def used_in(layer, phase):
 
 
 def check_data(net, phase):
-    """Raise InputError if an LMDB that a net's Data layers read in a phase is missing, broken, empty or of another net.
+    """Raise InputError if what a net's data layers read in a phase is missing, broken, empty or of another net.
 
-    The last can be told where tools/build_pairs.py or build_frames.py made the LMDB: its manifest.json is held against
-    the net's classifiers, its way of cutting pairs and the size of its crops.
+    That is the LMDBs of Data layers, and the LMDB and list of each SequentialFrames layer.  The last can be told where
+    tools/build_pairs.py or build_frames.py made the LMDB: its manifest.json is held against the net's classifiers, its
+    way of cutting pairs and the size of its crops.
     """
     layers = [layer for layer in net.layer if used_in(layer, phase)]
     for layer in layers:
+        if layer.type == "Python" and layer.python_param.layer == "SequentialFrames":
+            _check_sequences(f"layer {layer.name} of the {BOUND[phase]} net", layer, layers)
         if layer.type != "Data" or layer.data_param.backend != caffe_pb2.DataParameter.LMDB:
             continue
         where = f"layer {layer.name} of the {BOUND[phase]} net reads {layer.data_param.source}"
@@ -146,14 +149,31 @@ def check_data(net, phase):
             _check_pairs(where, layer, layers, manifest)
 
 
-def _check_classes(where, data, layers, classes):
-    """Raise InputError if a loss on the labels of a Data layer has a classifier of fewer classes.
+def _check_sequences(where, data, layers):
+    """Raise InputError if a SequentialFrames layer cannot give the videos of its list, or not to this net."""
+    options = _options(data)
+    source, path = options.get("source"), options.get("list")
+    if not (isinstance(source, str) and isinstance(path, str)):
+        return  # the layer says it
+    try:
+        frames = sequences.open_frames(source)
+        sequences.listed_videos(frames, path)
+        recipe = frames.manifest["recipe"]
+        crops.positions(recipe["size"], recipe["size"], _crop_size(data))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    _check_classes(f"{where} reads {source}", data, layers, len(recipe["classes"]))
 
-    Caffe's SoftmaxWithLoss would read past the end of its probabilities.
+
+def _check_classes(where, data, layers, classes):
+    """Raise InputError if a loss on the labels of a layer that reads data has a classifier of fewer classes.
+
+    data: the layer, whose second top is the labels.  Caffe's SoftmaxWithLoss would read past the end of its
+    probabilities.
     """
     outputs = {top: layer for layer in layers if layer.type == "InnerProduct" for top in layer.top}
     for loss in layers:
-        if loss.type != "SoftmaxWithLoss" or not set(loss.bottom) & set(data.top[1:]):
+        if loss.type != "SoftmaxWithLoss" or not set(loss.bottom) & set(data.top[1:2]):
             continue
         for classifier in (outputs[bottom] for bottom in loss.bottom if bottom in outputs):
             if classes > classifier.inner_product_param.num_output:
@@ -185,10 +205,16 @@ def _check_pairs(where, data, layers, manifest):
             raise InputError(f"{where}: {error}") from None
 
 
-def _crop_size(augment):
-    """Return the side of a PairAugment layer's crops, 0 where param_str has none, of which the layer complains."""
-    try:
-        size = json.loads(augment.python_param.param_str)["size"]
-    except (ValueError, TypeError, KeyError):
-        return 0
+def _crop_size(layer):
+    """Return the side of a Python layer's crops, 0 where param_str has none, of which the layer complains."""
+    size = _options(layer).get("size")
     return size if type(size) is int else 0
+
+
+def _options(layer):
+    """Return the param_str of a Python layer as a dict, empty where it is none, of which the layer complains."""
+    try:
+        options = json.loads(layer.python_param.param_str)
+    except ValueError:
+        return {}
+    return options if isinstance(options, dict) else {}

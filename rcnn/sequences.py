@@ -1,4 +1,4 @@
-"""Videos of a list, several side by side and frame by frame, out of a frames LMDB: RCNN-s learns from them (Sec. 2.3)."""
+"""Videos of a list, frame by frame and several side by side, out of a frames LMDB, as RCNN-s takes them (Sec. 2.3)."""
 import weakref
 from pathlib import Path
 

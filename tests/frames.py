@@ -34,5 +34,6 @@ def write(path, videos, classes, side=12, lacking=()):
                      skipped=[{"video": name, "reason": "broken"} for name in videos if name not in good],
                      videos=[{"name": name, "label": label, "frames": count, "times": [t / 5 for t in range(count)]}
                              for name, (label, count) in good.items()])
-    path.with_suffix(".txt").write_text("".join(f"{classes[label]}/{name}.avi\n" for name, (label, _) in videos.items()))
+    lines = [f"{classes[label]}/{name}.avi\n" for name, (label, _) in videos.items()]
+    path.with_suffix(".txt").write_text("".join(lines))
     return path
