@@ -1,11 +1,17 @@
-"""Frames of a video file at a frame rate, chosen by their time stamps."""
+"""Frames at a frame rate: of a video file, chosen by their time stamps, of a folder of images, or of a camera."""
 import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Iterator, NamedTuple, Optional
 
 # FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
 # file's name.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2  # noqa: E402
+import numpy as np  # noqa: E402
 
 from rcnn.files import InputError, existing  # noqa: E402
 
@@ -15,6 +21,12 @@ RATE_RULE = ("the frame on screen at each instant k / fps, k = 0, 1, 2, ..., by 
              "the first frame's, up to the last frame's; none twice; fps null: every frame")
 RESIZE_RULE = "cv2.INTER_LINEAR, or cv2.INTER_AREA where both sides shrink to half or less; aspect ratio not kept"
 DECODER = f"OpenCV {cv2.__version__}, FFMPEG"
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+
+# How a file begins and what is in its last half if it is whole.  Of one cut short OpenCV shows what is there of it, and
+# its libraries write to standard error, without the file's name.
+WHOLE = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
 
 # Time stamps are decimal or rational, instants binary: a stamp this close to an instant is on it.
 TOLERANCE = 1e-6
@@ -104,3 +116,132 @@ def _after(time, fps):
     while k / fps < time - TOLERANCE:
         k += 1
     return k
+
+
+class Source(NamedTuple):
+    """Frames to come.
+
+    frames: an iterator of (time, image), as `sample` gives them.  total: how many are expected, None where nothing says
+    so; a container may be wrong about it.  live: they come by the clock, until someone stops.
+    """
+    frames: Iterator
+    total: Optional[int]
+    live: bool
+
+
+def open_source(source, fps, warnings=None):
+    """Return the Source of a video file, a folder of images or a camera, at `fps` frames a second.
+
+    source: text; a path, or the number of a camera (from 0) where no file has that name.
+    warnings: as of `sample`.
+    Raises InputError where there is no such file, folder or camera; `frames` raises what `sample`, `folder` and
+    `camera` do.
+    """
+    if re.fullmatch("[0-9]+", source) and not Path(source).exists():
+        return Source(camera(int(source), fps), None, True)
+    if Path(source).is_dir():
+        return Source(folder(source, fps), len(images(source)), False)
+    return Source(sample(existing(source, "video"), fps, warnings), _expected(source, fps), False)
+
+
+def folder(path, fps):
+    """Yield (time, image) of the images of a folder, as `sample` does; image k (from 0) is at k / fps seconds.
+
+    They come in the order of `images` and may differ in size.  Raises InputError for one that cannot be read, and
+    where there is none.
+    """
+    for number, file in enumerate(images(path)):
+        yield number / fps, _read(file)
+
+
+def images(path):
+    """Return the images of a folder (files with a suffix of IMAGES, none hidden) as Paths in natural order.
+
+    Numbers in names count as numbers, so that frame10 follows frame9.  Raises InputError where there is none.
+    """
+    found = [file for file in existing(path, "frames", "folder").iterdir()
+             if file.suffix.lower() in IMAGES and not file.name.startswith(".")]
+    if not found:
+        raise InputError(f"frames: no image in {path}; frames are files that end in {', '.join(IMAGES)}")
+    return sorted(found, key=lambda file: ([int(part) if place % 2 else part
+                                            for place, part in enumerate(re.split("([0-9]+)", file.name))], file.name))
+
+
+def camera(index, fps):
+    """Return an iterator of (time, image) of a camera, as `sample` gives them, that ends when the camera does.
+
+    index: the camera's number, from 0.  At each instant k / fps by the clock from the first frame on comes the next
+    frame that the camera takes; instants that go by while a frame is in use have none.  time: seconds since the first.
+
+    Raises InputError where there is no such camera; the iterator raises VideoError where it gives no frame.
+    """
+    with silent():
+        try:
+            capture = cv2.VideoCapture(index)
+            opened = capture.isOpened()
+        except cv2.error:  # a number that C cannot hold
+            opened = False
+    if not opened:
+        raise InputError(f"camera {index}: it is not there, or in use, or this user may not read it; "
+                         "a video or a folder is given by its path")
+    capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+    return _live(capture, fps)
+
+
+def _live(capture, fps):
+    """Yield (time, image) of an open camera."""
+    began, instant = None, 0
+    while capture.grab():
+        now = monotonic()
+        if began is not None and now - began < instant / fps:
+            continue
+        decoded, image = capture.retrieve()
+        if not decoded:
+            break
+        began = now if began is None else began
+        yield now - began, image
+        instant = max(instant + 1, _after(monotonic() - began, fps))
+        capture.grab()  # the frame that the driver held since the last one was taken
+    capture.release()
+    if began is None:
+        raise VideoError("the camera gives no frame")
+
+
+@contextmanager
+def silent():
+    """Keep OpenCV from writing to standard error."""
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(level)
+
+
+def _read(path):
+    """Return an image file as uint8 height x width x 3, BGR; InputError where it is not one, or not whole."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"frames: cannot read {path}: {os.strerror(error.errno)}") from None
+    whole = all(data.rfind(end) >= len(data) // 2 for start, end in WHOLE.items() if data.startswith(start))
+    image = None
+    if data and whole:
+        with silent():
+            try:
+                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            except cv2.error:  # of more pixels than OpenCV reads
+                pass
+    if image is None:
+        raise InputError(f"frames: {path} is damaged or not an image; take it out of the folder, or make it again")
+    return image
+
+
+def _expected(path, fps):
+    """Return how many frames `sample` gives by what the container says, None where it says nothing usable."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    capture.release()
+    if not (rate > 0 and count > 0):
+        return None
+    return int(min(count, (count - 1) / rate * fps + 1))

@@ -46,3 +46,25 @@ def test_confusion_matrix(tmp_path, count):
 def test_a_confusion_matrix_of_other_classes(tmp_path):
     with pytest.raises(InputError, match="3 class names"):
         plots.confusion_matrix(tmp_path / "c.png", np.eye(2, dtype=int), ["a", "b", "c"])
+
+
+def test_scores_over_time(tmp_path):
+    times = np.arange(0, 60, 0.2)
+    curves = {name: (0.5 + 0.4 * np.sin(times + index), np.full(len(times), 0.2 + index / 4))
+              for index, name in enumerate(["a", "$\\b$", "c"])}
+    plots.scores_over_time(tmp_path / "out" / "s.png", times, curves, "$\\film$.avi", stride=4)
+    assert all(pixels(tmp_path / "out" / "s.png", colour) > 300 for colour in plots.COLOURS[:3])
+    assert pixels(tmp_path / "out" / "s.png", plots.COLOURS[3]) == 0
+
+
+def test_the_score_of_one_frame_is_seen(tmp_path):
+    plots.scores_over_time(tmp_path / "s.png", [0.0], {"a": ([0.5], [0.5])})
+    once = pixels(tmp_path / "s.png", plots.COLOURS[0])
+    plots.scores_over_time(tmp_path / "s.png", [0.0], {"a": ([0.5], [2.0])})  # out of sight: the legend alone
+    assert once > pixels(tmp_path / "s.png", plots.COLOURS[0]) + 10
+
+
+def test_no_scores_to_draw(tmp_path):
+    with pytest.raises(InputError, match="no scores to draw"):
+        plots.scores_over_time(tmp_path / "s.png", [], {"a": ([], [])})
+    assert not list(tmp_path.iterdir())

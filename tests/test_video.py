@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import time
 from fractions import Fraction
 
 import av
@@ -10,7 +11,7 @@ import pytest
 from videos import number_of, numbered, write_avi, write_packed, write_stamped
 
 from rcnn.files import InputError
-from rcnn.video import VideoError, resize, sample
+from rcnn.video import VideoError, images, open_source, resize, sample
 
 VARIABLE = [0, 20, 100, 110, 300, 330, 400, 700, 720, 1000, 1050, 1500, 1600]
 
@@ -162,3 +163,121 @@ def test_decoder_is_quiet(tmp_path):
             "try: list(sample(sys.argv[2], 5))\nexcept VideoError: pass")
     command = [sys.executable, "-c", code, path, tmp_path / "b.avi"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
+
+
+def write_images(folder, names, height=120, width=160):
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        assert cv2.imwrite(str(folder / name), numbered(number, height, width))
+    return folder
+
+
+def test_images_come_in_natural_order(tmp_path):
+    names = ["a9.png", "a10.PNG", "a10b.jpg", "a100.jpeg", "b1.bmp", "b02.webp", "b3.tiff"]
+    folder = write_images(tmp_path / "frames", names)
+    (folder / "notes.txt").write_text("not a frame")
+    (folder / ".hidden.png").write_bytes(b"not a frame")
+    (folder / "folder").mkdir()
+    source = open_source(str(folder), 4)
+    assert [file.name for file in images(folder)] == names and (source.total, source.live) == (7, False)
+    given = list(source.frames)
+    assert [number_of(image) for _, image in given] == list(range(7))
+    assert [time for time, _ in given] == [number / 4 for number in range(7)]
+
+
+def test_images_of_any_kind_are_colour(tmp_path):
+    folder = write_images(tmp_path / "frames", ["1.png"])
+    cv2.imwrite(str(folder / "2.png"), numbered(5)[..., 0])
+    cv2.imwrite(str(folder / "3.png"), numbered(6)[..., 0].astype(np.uint16) * 257)
+    cv2.imwrite(str(folder / "4.png"), np.dstack([numbered(7, 50, 64), np.full((50, 64), 9, np.uint8)]))
+    given = [image for _, image in open_source(str(folder), 5).frames]
+    assert [number_of(image) for image in given] == [0, 5, 6, 7]
+    assert all(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 for image in given)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
+@pytest.mark.parametrize("damage", [lambda data: data[:len(data) // 2], lambda data: b"", lambda data: b"text" * 100])
+def test_an_image_that_cannot_be_read_is_named_once(tmp_path, capfd, suffix, damage):
+    folder = write_images(tmp_path / "frames", ["1.png", f"2{suffix}"])
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    cv2.imwrite(str(folder / f"2{suffix}"), noise)
+    data = (folder / f"2{suffix}").read_bytes()
+    (folder / f"2{suffix}").write_bytes(damage(data))
+    frames = open_source(str(folder), 5).frames
+    next(frames)
+    with pytest.raises(InputError, match=f"frames/2{suffix} is damaged or not an image"):
+        next(frames)
+    assert capfd.readouterr().err == ""
+    (folder / f"2{suffix}").write_bytes(data)
+    assert len(list(open_source(str(folder), 5).frames)) == 2
+
+
+@pytest.mark.parametrize("name, said", [("gone", "video: no such file: "), ("empty", "frames: no image in "),
+                                        ("7", "camera 7: it is not there"), ("9" * 12, "camera 9+: it is not there")])
+def test_no_source(tmp_path, monkeypatch, capfd, name, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=said) as error:
+        open_source(name, 5)
+    assert "\n" not in str(error.value) and capfd.readouterr().err == ""
+
+
+def test_a_path_goes_before_a_camera(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_images(tmp_path / "0", ["1.png", "2.png"])
+    assert [number_of(image) for _, image in open_source("0", 5).frames] == [0, 1]
+
+
+@pytest.mark.parametrize("fps", [1, 5, 7, 24, 25])
+def test_what_a_container_promises(tmp_path, fps):
+    source = open_source(str(write_avi(tmp_path / "a.avi", 61)), fps)
+    assert source.total == len(list(source.frames)) and not source.live
+
+
+class Camera:
+    """A camera of 20 frames a second that show their number; its driver holds one frame until it is grabbed."""
+    frames = 40
+
+    def __init__(self, index):
+        self.began, self.last = time.monotonic(), -1
+
+    def isOpened(self):
+        return True
+
+    def set(self, *_):
+        return True
+
+    def grab(self):
+        taken = int((time.monotonic() - self.began) / 0.05)
+        self.shown = self.last + 1
+        if taken <= self.last:
+            time.sleep(max(0, self.began + 0.05 * self.shown - time.monotonic()))
+        self.last = max(self.shown, taken)
+        return self.shown < self.frames
+
+    def retrieve(self):
+        return True, numbered(self.shown)
+
+    def release(self):
+        pass
+
+
+def test_a_camera_is_sampled_by_the_clock(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    source = open_source("3", 5)
+    assert source.live and source.total is None
+    began, times = time.monotonic(), []
+    for given, image in source.frames:
+        assert number_of(image) == pytest.approx(given / 0.05, abs=2.5)  # of this moment, not the one held
+        times.append(given)
+        if len(times) == 3:
+            time.sleep(0.5)  # instants go by, and are not made up for
+    assert times[0] == 0 and time.monotonic() - began > 1.4
+    assert all(-0.01 < given - instant < 0.15 for given, instant in zip(times, [0, 0.2, 0.4, 1.0, 1.2])), times
+
+
+def test_a_camera_without_a_frame(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    monkeypatch.setattr(Camera, "frames", 0)
+    with pytest.raises(VideoError, match="gives no frame"):
+        list(open_source("0", 5).frames)
