@@ -26,14 +26,18 @@ class Tiny(net.Model):
 
 
 def fed(message, model, batch, **fields):
-    """Return the net with Input layers "previous/frame", "frame", "label" for data layers; fields: NetParameter's."""
+    """Return the net with Input layers for what its data layers give; fields: NetParameter's.
+
+    These are "previous/frame", "frame", "label" and "first", as far as the net has them.
+    """
     fed_net = caffe_pb2.NetParameter(name=message.name, **fields)
-    tops = {top for layer in message.layer for top in layer.top} & {"previous/frame", "frame", "label"}
+    tops = {top for layer in message.layer for top in layer.top} & {"previous/frame", "frame", "label", "first"}
     for top in sorted(tops):
-        shape = [batch] if top == "label" else [batch, model.channels, model.size, model.size]
+        shape = [batch] if top in ("label", "first") else [batch, model.channels, model.size, model.size]
         layer = fed_net.layer.add(name=top, type="Input", top=[top])
         layer.input_param.shape.add(dim=shape)
-    fed_net.layer.extend(layer for layer in message.layer if layer.type not in ("Data", "Python", "Slice", "Silence"))
+    fed_net.layer.extend(layer for layer in message.layer if layer.type not in ("Data", "Slice", "Silence")
+                         and layer.python_param.module not in ("layers.pair_augment", "layers.sequential_frames"))
     return fed_net
 
 
