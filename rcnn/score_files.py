@@ -1,28 +1,358 @@
-"""Files of per-frame scores of test videos, HDF5, from which accuracy is computed without the net.
+"""Files of per-frame scores of test videos, HDF5: written once, from them every fusion is computed without the net.
 
-The file is HDF5; its rows are frames, those of a video together, in order of time:
+The file's rows are frames, those of a video together, in order of time:
 
     scores   float32  frames x crops x signals x classes   softmax probabilities
     first    int64    videos + 1    video i has the rows first[i] up to first[i + 1] (that one not included)
     times    float64  frames        seconds from the start of the frame's video
     labels   int64    videos        0-based class
-    names    text     videos        names without folder and suffix
+    names    text     videos        names without folder and suffix, each once
     signals  text     signals       "low", "medium", "high" or fewer, in this order
     classes  text     classes
 
 Attributes of the file say what made it.
+
+While scores are being computed, they lie in the folder `<file>.partial`: run.json says what makes them, and each
+finished video has a file <its index>.f32 of its rows as above.  The video under way has <its index>.part.
 """
 import io
+import json
+import os
+import re
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from rcnn.files import InputError, replacing
-from rcnn.scores import average_crops, fuse
+from rcnn.files import InputError, locked, remove, replacing, write_text
+from rcnn.googlenet import SIGNALS
+from rcnn.scores import FUSIONS, average_crops, average_signals, fuse
 
-ROWS = 64  # frames a chunk of the file
+ALL = "all"  # instead of a signal: the three of them, averaged
+BLOCK = 64  # frames that are read or copied at a time
+RUN, WHOLE = "run.json", "whole.h5"
+PARTS = {"scores": (4, "f"), "first": (1, "i"), "times": (1, "f"), "labels": (1, "i"),
+         "names": (1, "O"), "signals": (1, "O"), "classes": (1, "O")}  # dataset: dimensions, kind of its dtype
+
+
+@contextmanager
+def writing(path, videos, crops, signals, classes, attributes):
+    """Yield a Writer; the file takes its place at `path` when the block ends, and not at all if the block fails.
+
+    videos: [(name, label, times)], all that the file is to have, in its order: 0-based label, seconds of each frame.
+    crops: crops a frame.  signals, classes: names.  attributes: {name: text, number or array}, what makes the scores.
+
+    If the block fails, or the program is killed, the videos that were finished stay in the folder `<path>.partial`, and
+    the same call goes on with them.  Until the end they take as much room again as the file.
+    Raises InputError where the folder is of other videos or attributes or another program is at work in it, where the
+    videos or their scores are not right, and where something cannot be written.
+    """
+    path = Path(path)
+    folder = path.with_name(path.name + ".partial")
+    run = {"crops": crops, "signals": list(signals), "classes": list(classes),
+           "attributes": {name: np.asarray(value).tolist() for name, value in attributes.items()},
+           "videos": [[str(name), int(label), np.asarray(times, np.float64).tolist()]
+                      for name, label, times in videos]}
+    _check_videos(run)
+    with _spoken(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        _claim(folder, run)
+        writer = Writer(folder, run)
+        try:
+            yield writer
+            writer.check()
+            _assemble(folder, run, attributes)
+            with _spoken(path):
+                os.replace(folder / WHOLE, path)
+        except BaseException:
+            if not writer.done:
+                _discard(folder)
+            raise
+        _discard(folder)
+
+
+class Writer:
+    """Takes the scores of videos, several of which may be under way; made by `writing`.
+
+    done: the set of the indices of the videos that are finished, some of them perhaps by an earlier run.
+    """
+
+    def __init__(self, folder, run):
+        self._folder, self._videos = folder, run["videos"]
+        self._shape = (run["crops"], len(run["signals"]), len(run["classes"]))
+        self._counts = {}
+        for file in folder.iterdir():
+            if file.name != RUN and file.suffix != ".f32":
+                remove(file)
+        self.done = {index for index, (_, _, times) in enumerate(self._videos)
+                     if _size(_rows(folder, index)) == 4 * len(times) * int(np.prod(self._shape))}
+
+    def add(self, index, scores):
+        """Take the scores of the next frames of video `index`: float32 frames x crops x signals x classes.
+
+        Raises InputError where the shape is not that, there are more frames than times, or a score is not finite.
+        """
+        name, _, times = self._videos[index]
+        scores = np.ascontiguousarray(scores, np.float32)
+        before = len(times) if index in self.done else self._counts.get(index, 0)
+        if scores.shape[1:] != self._shape or not 1 <= len(scores) <= len(times) - before:
+            raise InputError(f"scores of {name}: shape {scores.shape}; {len(times) - before} of its {len(times)} "
+                             f"frames are due, each {self._shape}")
+        check_finite(scores, name, before, len(times))
+        rows = _rows(self._folder, index)
+        part = rows.with_suffix(".part")
+        with _spoken(self._folder):
+            with open(part, "ab") as file:
+                file.write(scores)
+            self._counts[index] = before + len(scores)
+            if self._counts[index] == len(times):
+                os.replace(part, rows)
+                del self._counts[index]
+                self.done.add(index)
+
+    def check(self):
+        """Raise InputError unless every video is finished."""
+        for index, (name, _, times) in enumerate(self._videos):
+            if index not in self.done:
+                raise InputError(f"scores of {name}: {self._counts.get(index, 0)} of its {len(times)} frames came")
+
+
+class Scores:
+    """A file of scores, open for reading; a context manager.  Only what is asked for is read into memory.
+
+    names, labels (0-based, int64): of the videos.  signals, classes: names.  crops: crops a frame.  first: rows of the
+    videos, as described above.  attributes: dict of what made the scores.
+    Raises InputError where the file is not whole, or not a file of scores.
+    """
+
+    def __init__(self, path):
+        if not Path(path).is_file():
+            raise InputError(f"scores: no such file: {path}")
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise InputError(f"scores: {path} is cut short or not an HDF5 file ({_line(error)}); make it with "
+                             "tools/evaluate.py") from None
+        self.path = Path(path)
+        try:
+            self._read()
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            self._file.close()
+            raise InputError(f"scores: {path} is damaged ({_line(error)}); make it with tools/evaluate.py") from None
+        except InputError:
+            self._file.close()
+            raise
+
+    def _read(self):
+        missing = sorted(set(PARTS) - set(self._file))
+        if missing:
+            raise InputError(f"scores: {self.path} has no {', '.join(missing)}; make it with tools/evaluate.py")
+        for name, (dimensions, kind) in PARTS.items():
+            part = self._file[name]
+            if not isinstance(part, h5py.Dataset) or part.ndim != dimensions or part.dtype.kind != kind:
+                raise ValueError(f"{name} has not the form that rcnn/score_files.py describes")
+        self.first, self.labels = self._file["first"][:], self._file["labels"][:]
+        self.names, self.signals, self.classes = (self._file[name].asstr()[:].tolist()
+                                                  for name in ("names", "signals", "classes"))
+        self.attributes = dict(self._file.attrs)
+        rows, self.crops, *rest = self._file["scores"].shape
+        checks = {"scores": self.crops and rest == [len(self.signals), len(self.classes)],
+                  "times": len(self._file["times"]) == rows, "names": 0 < len(self) == len(set(self.names)),
+                  "first": len(self.first) == len(self) + 1 and (self.first[0], self.first[-1]) == (0, rows)
+                  and (np.diff(self.first) > 0).all(),
+                  "labels": len(self.labels) == len(self) and (0 <= self.labels).all()
+                  and (self.labels < len(self.classes)).all()}
+        wrong = [name for name, right in checks.items() if not right]
+        if wrong:
+            raise ValueError(f"its {wrong[0]} disagree with the rest")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+    def __len__(self):
+        return len(self.names)
+
+    def frames(self, index, signal):
+        """Return the scores of video `index` by one signal, float32, frames x crops x classes."""
+        return self._file["scores"][self.first[index]:self.first[index + 1], :, self._places(signal)[0], :]
+
+    def times(self, index):
+        """Return the frame times of video `index`, float64, in seconds."""
+        return self._file["times"][self.first[index]:self.first[index + 1]]
+
+    def averaged(self, index, signal="high", crops=None):
+        """Return the scores of video `index` averaged over crops and signals, float64, frames x classes.
+
+        signal: one signal, or "all", the three.  crops: how many, the first of the file's (None: all of them).
+        Raises InputError where the file lacks a signal or has fewer crops.
+        """
+        places = self._places(signal)
+        if crops is not None and crops > self.crops:
+            raise InputError(f"scores: {self.path} has {self.crops} crops a frame, {crops} are asked for")
+        parts = []
+        for start in range(self.first[index], self.first[index + 1], BLOCK):
+            rows = self._file["scores"][start:min(start + BLOCK, self.first[index + 1])]
+            parts.append(average_signals(average_crops(rows[:, :, places], crops)))
+        return np.concatenate(parts)
+
+    def fused(self, signal="high", fusions=FUSIONS, crops=None):
+        """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`."""
+        rows = {fusion: [] for fusion in fusions}
+        for index in range(len(self)):
+            frames = self.averaged(index, signal, crops)
+            for fusion in fusions:
+                rows[fusion].append(fuse(frames, fusion))
+        return {fusion: np.stack(videos) for fusion, videos in rows.items()}
+
+    def videos(self, signal="high", fusion="log-mean", crops=None):
+        """Return the scores of every video by one fusion, float64, videos x classes; the rest as for `averaged`."""
+        return self.fused(signal, (fusion,), crops)[fusion]
+
+    def _places(self, signal):
+        wanted = SIGNALS if signal == ALL else [signal]
+        for name in wanted:
+            if name not in self.signals:
+                raise InputError(f"scores: {self.path} has no signal {name}; it has {', '.join(self.signals)}")
+        return [self.signals.index(name) for name in wanted]
+
+
+def matched(one, two):
+    """Return for each video of the Scores `one` its index in the Scores `two`, int64; the order may differ.
+
+    Raises InputError, naming the first that differs, unless both have the same classes, and the same videos with the
+    same labels.
+    """
+    for number, names in enumerate(zip(one.classes, two.classes), 1):
+        if len(set(names)) == 2:
+            raise InputError(f"class {number} is {names[0]} in {one.path}, but {names[1]} in {two.path}")
+    if len(one.classes) != len(two.classes):
+        raise InputError(f"{one.path} has {len(one.classes)} classes, but {two.path} {len(two.classes)}")
+    places = {name: index for index, name in enumerate(two.names)}
+    for file, other in ((one, two), (two, one)):
+        known = set(other.names)
+        for name in file.names:
+            if name not in known:
+                raise InputError(f"video {name} is in {file.path}, but not in {other.path}; only scores of the same "
+                                 "videos can be fused")
+    for name, label in zip(one.names, one.labels):
+        if label != two.labels[places[name]]:
+            raise InputError(f"video {name} is of class {one.classes[label]} in {one.path}, but of "
+                             f"{two.classes[two.labels[places[name]]]} in {two.path}")
+    return np.array([places[name] for name in one.names], np.int64)
+
+
+def check_finite(scores, name, before=0, total=None):
+    """Raise InputError naming video and frame (counted from 1) if a score of frames x ... is NaN or infinite.
+
+    before: frames of the video that came before these.  total: how many it has (None: these are all).
+    """
+    bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+    if bad.any():
+        raise InputError(f"video {name}, frame {before + int(bad.argmax()) + 1} of {total or len(scores)}: the scores "
+                         "are not finite; the weights are from a training that diverged, or --scale is not the "
+                         "training's")
+
+
+def _check_videos(run):
+    names = [name for name, _, _ in run["videos"]]
+    if not names:
+        raise InputError("scores: no videos to write scores of")
+    for name, same in groupby(sorted(names)):
+        if len(list(same)) > 1:
+            raise InputError(f"scores of {name}: the video is there twice")
+    for name, label, times in run["videos"]:
+        if not 0 <= label < len(run["classes"]):
+            raise InputError(f"scores of {name}: label {label}, but there are {len(run['classes'])} classes")
+        if not times:
+            raise InputError(f"scores of {name}: the video has no frames")
+
+
+def _claim(folder, run):
+    """Write what makes the run into the folder, unless it says the same already.
+
+    Raises InputError if the folder holds another run or anything else.  What `_discard` left of a run is removed.
+    """
+    file = folder / RUN
+    if not file.exists():
+        ours = rf"\.run\..*|\.whole\..*|{WHOLE}|\d+\.(f32|part)"
+        left = list(folder.iterdir())
+        if not all(re.fullmatch(ours, entry.name) for entry in left):
+            raise InputError(f"{folder} is not an unfinished run; move it away or give another --out")
+        for entry in left:
+            remove(entry)
+        try:
+            write_text(file, json.dumps(run, ensure_ascii=False))
+        except BaseException:
+            _discard(folder)
+            raise
+        return
+    try:
+        begun = json.loads(file.read_text(encoding="utf-8"))
+        difference = _difference(begun, run)
+    except (ValueError, KeyError, TypeError):
+        difference = f"its {RUN} does not parse"
+    if difference:
+        raise InputError(f"{folder} holds the unfinished scores of another run: {difference}; remove that folder to "
+                         "start afresh, or give another --out")
+
+
+def _discard(folder):
+    """Remove the folder of a run; as that may be cut short, what tells that it can be gone on with goes first."""
+    remove(folder / RUN)
+    remove(folder)
+
+
+def _difference(begun, run):
+    """Return in words what is the first difference between two runs, "" if there is none."""
+    sizes = [{name: each[name] for name in ("crops", "signals", "classes")} for each in (begun, run)]
+    for one, two in ((begun["attributes"], run["attributes"]), sizes):
+        for name in {**one, **two}:
+            if one.get(name) != two.get(name):
+                return f"its {name} is {_brief(one.get(name))}, now it is {_brief(two.get(name))}"
+    for number, (old, new) in enumerate(zip(begun["videos"], run["videos"]), 1):
+        if old[:2] != new[:2]:
+            return f"its video {number} is {old[0]} with label {old[1]}, now it is {new[0]} with label {new[1]}"
+        if old[2] != new[2]:
+            return f"its video {number}, {old[0]}, has other frame times"
+    if len(begun["videos"]) != len(run["videos"]):
+        return f"it is of {len(begun['videos'])} videos, now there are {len(run['videos'])}"
+    return ""
+
+
+def _brief(value):
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _assemble(folder, run, attributes):
+    """Write the HDF5 file from the files of finished videos, block by block."""
+    videos = run["videos"]
+    first = np.cumsum([0] + [len(times) for _, _, times in videos], dtype=np.int64)
+    shape = (run["crops"], len(run["signals"]), len(run["classes"]))
+    with replacing(folder / WHOLE) as part, _Disk(part, "w+") as disk, h5py.File(disk, "w") as file:
+        file.attrs.update(attributes)
+        file["first"] = first
+        file["times"] = np.concatenate([np.array(times) for _, _, times in videos])
+        file["labels"] = np.array([label for _, label, _ in videos], np.int64)
+        for name, texts in (("names", [name for name, _, _ in videos]), ("signals", run["signals"]),
+                            ("classes", run["classes"])):
+            file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
+        scores = file.create_dataset("scores", (first[-1], *shape), np.float32)
+        for index, start in enumerate(first[:-1]):
+            with open(_rows(folder, index), "rb") as rows:
+                while len(block := np.fromfile(rows, np.float32, BLOCK * int(np.prod(shape)))):
+                    block = block.reshape(-1, *shape)
+                    scores[start:start + len(block)] = block
+                    start += len(block)
+            disk.check()
+        file.close()
+        disk.check()
 
 
 class _Disk(io.FileIO):
@@ -54,118 +384,22 @@ class _Disk(io.FileIO):
             raise self.error
 
 
-class Writer:
-    """Takes the scores of one video after another; see `writing`."""
-
-    def __init__(self, file, disk, crops, signals, classes):
-        text = h5py.string_dtype()
-        shape = (crops, len(signals), len(classes))
-        self._file, self._disk = file, disk
-        self._scores = file.create_dataset("scores", (0, *shape), np.float32, maxshape=(None, *shape),
-                                           chunks=(ROWS, *shape))
-        self._times = file.create_dataset("times", (0,), np.float64, maxshape=(None,))
-        file.create_dataset("signals", data=list(signals), dtype=text)
-        file.create_dataset("classes", data=list(classes), dtype=text)
-        self._first, self._labels, self._names = [0], [], []
-
-    def add(self, name, label, times, scores):
-        """Append a video: its name, 0-based label, frame times (seconds) and frames x crops x signals x classes scores.
-
-        Raises InputError where the shapes do not agree or a score is not finite.
-        """
-        scores = np.asarray(scores, np.float32)
-        if scores.shape != (len(times), *self._scores.shape[1:]) or not len(times):
-            raise InputError(f"scores of {name}: shape {scores.shape} for {len(times)} frames; "
-                             f"expected frames x {self._scores.shape[1:]}")
-        if not 0 <= label < scores.shape[-1]:
-            raise InputError(f"scores of {name}: label {label}, but there are {scores.shape[-1]} classes")
-        check_finite(scores, name)
-        start, end = self._first[-1], self._first[-1] + len(times)
-        self._scores.resize(end, axis=0)
-        self._times.resize(end, axis=0)
-        self._scores[start:end] = scores
-        self._times[start:end] = times
-        self._first.append(end)
-        self._labels.append(label)
-        self._names.append(name)
-        self._disk.check()
-
-    def close(self):
-        """Write what is known only now, and close the file."""
-        self._file.create_dataset("first", data=np.array(self._first, np.int64))
-        self._file.create_dataset("labels", data=np.array(self._labels, np.int64))
-        self._file.create_dataset("names", data=self._names, dtype=h5py.string_dtype())
-        self._file.close()
-        self._disk.check()
-
-
 @contextmanager
-def writing(path, crops, signals, classes, attributes):
-    """Yield a Writer whose file takes its place at `path` when the block ends, and not at all if the block fails.
-
-    crops: crops a frame.  signals, classes: names.  attributes: {name: text, number or array}, what made the scores.
-    Raises InputError where the file cannot be written.
-    """
-    with replacing(path) as part, _Disk(part, "w+") as disk, h5py.File(disk, "w") as file:
-        file.attrs.update(attributes)
-        writer = Writer(file, disk, crops, signals, classes)
-        yield writer
-        writer.close()
+def _spoken(path):
+    """Turn an OSError, as of a full disk, into an InputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or _line(error)}") from None
 
 
-class Scores:
-    """A file of scores, open for reading; a context manager.  Only the videos asked for are read into memory."""
-
-    def __init__(self, path):
-        if not Path(path).is_file():
-            raise InputError(f"scores: no such file: {path}")
-        try:
-            self._file = h5py.File(path, "r")
-        except OSError as error:
-            raise InputError(f"scores: {path} is not an HDF5 file ({error})") from None
-        missing = {"scores", "first", "times", "labels", "names", "signals", "classes"} - set(self._file)
-        if missing:
-            self._file.close()
-            raise InputError(f"scores: {path} has no {', '.join(sorted(missing))}; make it with tools/evaluate.py")
-        self.path = Path(path)
-        self.first = self._file["first"][:]
-        self.labels = self._file["labels"][:]
-        self.names = self._text("names")
-        self.signals = self._text("signals")
-        self.classes = self._text("classes")
-        self.attributes = dict(self._file.attrs)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._file.close()
-
-    def __len__(self):
-        return len(self.names)
-
-    def frames(self, index, signal):
-        """Return the scores of video `index` by one signal, float32, frames x crops x classes."""
-        if signal not in self.signals:
-            raise InputError(f"scores: {self.path} has no signal {signal}; it has {', '.join(self.signals)}")
-        rows = slice(self.first[index], self.first[index + 1])
-        return self._file["scores"][rows, :, self.signals.index(signal), :]
-
-    def times(self, index):
-        """Return the frame times of video `index`, float64, in seconds."""
-        return self._file["times"][self.first[index]:self.first[index + 1]]
-
-    def videos(self, signal, fusion="log-mean"):
-        """Return the fused scores of every video by one signal, float64, videos x classes."""
-        return np.stack([fuse(average_crops(self.frames(index, signal)), fusion) for index in range(len(self))])
-
-    def _text(self, name):
-        return [text.decode() for text in self._file[name][:]]
+def _rows(folder, index):
+    return folder / f"{index:06d}.f32"
 
 
-def check_finite(scores, name):
-    """Raise InputError naming video and frame (counted from 1) if a score of frames x ... is NaN or infinite."""
-    bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
-    if bad.any():
-        raise InputError(f"video {name}, frame {int(bad.argmax()) + 1} of {len(scores)}: the scores are not finite; "
-                         "the weights are from a training that diverged, or --scale is not the training's")
+def _size(path):
+    return path.stat().st_size if path.is_file() else None
+
+
+def _line(error):
+    return " ".join(str(error).split())

@@ -1,16 +1,14 @@
-"""Score files, fusion and accuracy."""
+"""Fusion and accuracy, against NumPy in float64."""
+import math
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn import score_files, scores
+from rcnn import scores
 from rcnn.files import InputError
-
-SIGNALS, CLASSES = ["medium", "high"], ["Up", "Down", "Épée"]
 
 
 def softmax(generator, *shape):
@@ -18,88 +16,22 @@ def softmax(generator, *shape):
     return values / values.sum(axis=-1, keepdims=True)
 
 
-def write(path, videos, **attributes):
-    with score_files.writing(path, 5, SIGNALS, CLASSES, attributes) as writer:
-        for name, label, values in videos:
-            writer.add(name, label, np.arange(len(values)) / 5, values)
+def test_average_crops_is_over_the_first():
+    values = softmax(np.random.default_rng(2), 4, 10, 3)
+    for crops in (1, 5, 10):
+        expected = sum(values[:, crop].astype(float) for crop in range(crops)) / crops
+        assert np.allclose(scores.average_crops(values, crops), expected, rtol=1e-14)
+    assert np.array_equal(scores.average_crops(values), scores.average_crops(values, 10))
+    assert np.allclose(scores.average_crops(values[:, ::-1]), scores.average_crops(values), rtol=1e-14)
+    for crops in (0, 11, -1):
+        with pytest.raises(InputError, match=f"{crops} crops asked for, but the scores are of 10"):
+            scores.average_crops(values, crops)
 
 
-@pytest.fixture
-def videos():
-    generator = np.random.default_rng(1)
-    return [(f"v_{index}", index % 3, softmax(generator, frames, 5, 2, 3)) for index, frames in enumerate((3, 1, 90))]
-
-
-def test_a_file_gives_back_what_was_written(tmp_path, videos):
-    write(tmp_path / "s.h5", videos, fps="5.0", crops=5, mean=[1.0, 2.0, 3.0])
-    with score_files.Scores(tmp_path / "s.h5") as file:
-        assert (file.names, file.signals, file.classes) == (["v_0", "v_1", "v_2"], SIGNALS, CLASSES)
-        assert file.first.tolist() == [0, 3, 4, 94] and file.labels.tolist() == [0, 1, 2] and len(file) == 3
-        assert file.attributes["fps"] == "5.0" and file.attributes["mean"].tolist() == [1.0, 2.0, 3.0]
-        for index, (_, _, values) in enumerate(videos):
-            assert np.array_equal(file.frames(index, "high"), values[:, :, 1])
-            assert np.array_equal(file.times(index), np.arange(len(values)) / 5)
-        expected = [np.log(values[:, :, 0].astype(float).mean(axis=1)).mean(axis=0) for _, _, values in videos]
-        assert np.allclose(file.videos("medium"), expected, atol=1e-12)
-        with pytest.raises(InputError, match="no signal low"):
-            file.frames(0, "low")
-    with h5py.File(tmp_path / "s.h5") as file:
-        assert file["scores"].shape == (94, 5, 2, 3) and file["scores"].dtype == np.float32
-        assert (file["first"].dtype, file["labels"].dtype, file["times"].dtype) == (np.int64, np.int64, np.float64)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_scores_that_are_not_finite_write_nothing(tmp_path, videos, value):
-    (tmp_path / "s.h5").write_text("old")
-    videos[2][2][41, 3, 0, 1] = value
-    with pytest.raises(InputError, match="v_2, frame 42 of 90"):
-        write(tmp_path / "s.h5", videos)
-    assert [path.name for path in tmp_path.iterdir()] == ["s.h5"] and (tmp_path / "s.h5").read_text() == "old"
-
-
-def test_wrong_shapes_and_labels(tmp_path, videos):
-    for bad in (("v", 3, videos[0][2]), ("v", 0, videos[0][2][:, :4]), ("v", 0, videos[0][2][:0])):
-        with pytest.raises(InputError, match="scores of v"):
-            write(tmp_path / "s.h5", [bad])
-
-
-FULL = """
-import resource, signal, sys
-import numpy as np
-from rcnn import command, score_files
-
-def main():
-    with score_files.writing("s.h5", 5, ["high"], ["a", "b"], {}) as writer:
-        for video in range(40):
-            writer.add(f"v{video}", 0, range(30), np.zeros((30, 5, 1, 2)))
-
-limit = int(sys.argv[1])
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # else the system ends a program that writes more
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-command.run(main)
-"""
-
-
-@pytest.mark.parametrize("limit", [100, 3000, 30000, 50000])
-def test_a_full_disk_is_one_line(tmp_path, limit):
-    done = subprocess.run([sys.executable, "-c", FULL, str(limit)], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
-                          capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "-c: cannot write s.h5: File too large\n")
-    assert not list(tmp_path.iterdir())
-
-
-def test_other_files(tmp_path):
-    (tmp_path / "text.h5").write_text("no")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["scores"] = 1
-    for name, said in (("none.h5", "no such file"), ("text.h5", "not an HDF5"), ("other.h5", "has no classes")):
-        with pytest.raises(InputError, match=said):
-            score_files.Scores(tmp_path / name)
-
-
-def test_average_crops_is_over_crops():
-    values = softmax(np.random.default_rng(2), 4, 5, 3)
-    assert np.allclose(scores.average_crops(values), sum(values[:, crop] for crop in range(5)) / 5)
+def test_average_signals():
+    values = softmax(np.random.default_rng(3), 4, 3, 5)
+    expected = (values[:, 0].astype(float) + values[:, 1] + values[:, 2]) / 3
+    assert np.allclose(scores.average_signals(values), expected, rtol=1e-14)
 
 
 def test_each_fusion_by_hand():
@@ -113,6 +45,62 @@ def test_each_fusion_by_hand():
         scores.fuse(frames, "median")
     with pytest.raises(InputError, match="at least one frame"):
         scores.fuse(frames[:0])
+
+
+def by_numpy(frames, how):
+    frames = [[float(value) for value in row] for row in frames]
+    if how == "max":
+        return [max(column) for column in zip(*frames)]
+    if how == "log-mean":
+        frames = [[math.log(value) if value > 1e-12 else math.log(1e-12) for value in row] for row in frames]
+    return [math.fsum(column) / len(frames) for column in zip(*frames)]
+
+
+@pytest.mark.parametrize("how", scores.FUSIONS)
+@pytest.mark.parametrize("frames", [1, 2, 300])
+def test_each_fusion_on_random_scores_with_zeros(how, frames):
+    generator = np.random.default_rng(frames)
+    values = softmax(generator, frames, 7) * (generator.random((frames, 7)) < 0.8)
+    values[:, 3] = 0
+    fused = scores.fuse(values, how)
+    assert np.isfinite(fused).all() and np.allclose(fused, by_numpy(values, how), rtol=1e-12, atol=0)
+    assert np.allclose(scores.fuse(generator.permutation(values), how), fused, rtol=1e-12, atol=0)
+    if frames == 1:
+        assert np.array_equal(fused, np.log(np.maximum(values[0].astype(float), 1e-12)) if how == "log-mean"
+                              else values[0].astype(float))
+
+
+@pytest.mark.parametrize("how", scores.FUSIONS)
+def test_streams_are_fused_by_logarithms(how):
+    generator = np.random.default_rng(4)
+    frames = [[softmax(generator, count, 5) for count in (3, 1, 8)] for _ in range(2)]
+    frames[0][1][0, 2] = 0
+    one, two = (np.stack([scores.fuse(video, how) for video in stream]) for stream in frames)
+    for weight in (0, 0.3, 0.5, 1):
+        fused = scores.fuse_streams(one, two, weight, how)
+        assert np.isfinite(fused).all()
+        for video in range(3):
+            for place in range(5):
+                first, second = (by_numpy(stream[video], how)[place] for stream in frames)
+                if how != "log-mean":
+                    first, second = math.log(max(first, 1e-12)), math.log(max(second, 1e-12))
+                assert fused[video, place] == pytest.approx(weight * first + (1 - weight) * second, rel=1e-12)
+    assert np.array_equal(scores.fuse_streams(one, two, fusion=how), scores.fuse_streams(two, one, fusion=how))
+    for bad, said in (((one, two[:2]), r"shape \(3, 5\)"), ((one, two, 1.5), "weight of 1.5"),
+                      ((one, two, float("nan")), "weight of nan"), ((one, two, 0.5, "sum"), "sum is none of")):
+        with pytest.raises(InputError, match=said):
+            scores.fuse_streams(*bad)
+
+
+def test_of_equal_scores_the_lowest_class_wins():
+    frames = softmax(np.random.default_rng(5), 6, 8)
+    frames[:, [1, 4, 6]] = frames[:, [2]] = 0.9
+    for how in scores.FUSIONS:
+        assert scores.predictions([scores.fuse(frames, how)]).tolist() == [1]
+    equal = np.zeros((8, 8))
+    assert scores.predictions(equal).tolist() == [0] * 8
+    assert scores.top_accuracy(equal, range(8), 5) == 5 / 8
+    assert scores.top_accuracy(equal, range(8), 1) == 1 / 8
 
 
 def test_the_fusions_may_disagree():
@@ -133,3 +121,38 @@ def test_accuracy_and_confusion():
         scores.accuracy([], [])
     with pytest.raises(InputError):
         scores.accuracy([0], [0, 1])
+
+
+def test_top_accuracy_is_a_sort():
+    generator = np.random.default_rng(6)
+    videos, labels = generator.normal(size=(40, 12)), generator.integers(12, size=40)
+    for count in (1, 3, 5, 12, 20):
+        right = sum(label in sorted(range(12), key=lambda place: -row[place])[:count]
+                    for row, label in zip(videos, labels))
+        assert scores.top_accuracy(videos, labels, count) == pytest.approx(right / 40)
+    assert scores.top_accuracy(videos, labels, 1) == scores.accuracy(scores.predictions(videos), labels)
+    for bad in ((videos, labels[:3]), (np.full((1, 2), np.nan), [0]), (videos[:0], [])):
+        with pytest.raises(InputError):
+            scores.top_accuracy(*bad)
+
+
+def test_class_accuracies():
+    labels, predicted = [0] * 3 + [1] * 1 + [3] * 4, [0, 0, 1] + [3] + [3, 3, 1, 3]
+    matrix = scores.confusion(predicted, labels, 4)
+    assert np.array_equal(scores.class_accuracy(matrix), [2 / 3, 0, np.nan, 3 / 4], equal_nan=True)
+    assert scores.mean_class_accuracy(matrix) == pytest.approx((2 / 3 + 0 + 3 / 4) / 3)
+    assert scores.accuracy(predicted, labels) == 5 / 8
+    with pytest.raises(InputError, match="no videos"):
+        scores.mean_class_accuracy(np.zeros((3, 3), int))
+
+
+def test_most_confused():
+    matrix = [[9, 1, 2], [0, 5, 2], [3, 1, 0]]
+    assert scores.most_confused(matrix) == [(2, 0, 3), (0, 2, 2), (1, 2, 2), (0, 1, 1), (2, 1, 1)]
+    assert scores.most_confused(matrix, 2) == [(2, 0, 3), (0, 2, 2)] and scores.most_confused(np.eye(3)) == []
+
+
+def test_neither_caffe_nor_hdf5_is_needed():
+    said = subprocess.run([sys.executable, "-c", "import sys; from rcnn import scores; print(*sys.modules)"], text=True,
+                          cwd=ROOT, capture_output=True, check=True).stdout.split()
+    assert "rcnn.scores" in said and "caffe" not in said and "h5py" not in said

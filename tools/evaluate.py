@@ -14,8 +14,6 @@ import os
 import sys
 import time
 
-import numpy as np
-
 from rcnn import crops, plots, score_files, scores
 from rcnn.command import finite, parser, positive, positive_real, progress, run
 from rcnn.files import InputError, check_writable, existing, sha256
@@ -87,7 +85,7 @@ def tested(listed, manifest, args):
 
 
 def write(args, network, mode, classes, frames, videos):
-    """Score the videos and write the file of scores, whole or not at all."""
+    """Score the videos and write the file of scores; what an interrupted run has finished is kept."""
     from rcnn.inference import score_videos
     attributes = {"net_sha256": sha256(args.net), "weights_sha256": sha256(args.weights),
                   "frames_manifest_sha256": sha256(frames.path / MANIFEST),
@@ -96,18 +94,17 @@ def write(args, network, mode, classes, frames, videos):
 
     def read(video, index):
         bar.update()
-        return frames.frame(videos[video][0].name, index)[0]
+        return frames.frame(videos[left[video]][0].name, index)[0]
 
+    listed = [(video.name, video.label, times) for video, times in videos]
     counts = [len(times) for _, times in videos]
-    with score_files.writing(args.out, args.crops, network.signals, classes, attributes) as writer, \
-            progress(sum(counts), "frame") as bar:
-        results = score_videos(network, counts, read, args.crops, args.batch, args.mean, args.scale, mode)
-        parts = {}
-        for index, block in results:
-            video, times = videos[index]
-            parts.setdefault(index, []).append(block)
-            if sum(map(len, parts[index])) == len(times):
-                writer.add(video.name, video.label, times, np.concatenate(parts.pop(index)))
+    with score_files.writing(args.out, listed, args.crops, network.signals, classes, attributes) as writer, \
+            progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar:
+        left = [index for index in range(len(videos)) if index not in writer.done]
+        results = score_videos(network, [counts[index] for index in left], read, args.crops, args.batch, args.mean,
+                               args.scale, mode)
+        for video, block in results:
+            writer.add(left[video], block)
 
 
 def print_results(args, seconds):
