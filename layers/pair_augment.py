@@ -3,8 +3,7 @@ import caffe
 import cv2
 import numpy as np
 
-from layers.options import read_options
-from layers.options import spoken as _spoken
+from layers.options import read_options, spoken
 from rcnn import crops
 from rcnn.files import InputError
 
@@ -32,7 +31,7 @@ class PairAugment(caffe.Layer):
     """
 
     def setup(self, bottom, top):
-        with _spoken():
+        with spoken():
             options = read_options("PairAugment", self.param_str, DEFAULTS)
             if len(bottom) != 1 or len(top) not in (1, 2):
                 raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
@@ -44,7 +43,7 @@ class PairAugment(caffe.Layer):
 
     def reshape(self, bottom, top):
         number, channels, height, width = bottom[0].shape
-        with _spoken():
+        with spoken():
             if channels != 3 or height % 2:
                 raise InputError("PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not "
                                  f"{tuple(bottom[0].shape)}; is the LMDB one of `build_pairs.py --encoding jpeg`?")

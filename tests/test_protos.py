@@ -73,7 +73,8 @@ def test_what_the_layer_cannot_give_is_told(changed, said, phase, name):
 
 @pytest.mark.parametrize("changed", [
     {}, {"outputs": 3}, {"size": 5}, {"outputs": 1, "label": "first"},
-    {"rule": "include { phase: TEST }", "list": "gone.txt"}, {"options": "{"}, {"options": "[1]"}, {"options": ""}, {"options": '{"source": "gone"}'}, {"source": 1}])
+    {"rule": "include { phase: TEST }", "list": "gone.txt"},
+    {"options": "{"}, {"options": "[1]"}, {"options": ""}, {"options": '{"source": "gone"}'}, {"source": 1}])
 def test_what_it_can_give_and_what_it_says_by_itself_is_passed(changed):
     check_data(net(**changed), caffe_pb2.TRAIN)
 
