@@ -306,6 +306,19 @@ def test_a_disk_that_fills_while_a_video_is_added(tmp_path, videos, monkeypatch)
     assert not names(tmp_path)
 
 
+def test_a_disk_that_fills_as_the_file_is_closed(tmp_path, videos, monkeypatch):
+    class Full(score_files._Disk):
+        def truncate(self, size=None):
+            self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return size
+    with monkeypatch.context() as patch, pytest.raises(InputError, match="whole.h5: No space left on device"):
+        patch.setattr(score_files, "_Disk", Full)
+        add_the_rest(tmp_path / "s.h5", videos)
+    assert names(tmp_path) == ["s.h5.partial"]
+    assert len(add_the_rest(tmp_path / "s.h5", videos)) == 3
+    check_same(tmp_path / "s.h5", videos)
+
+
 def test_memory_does_not_grow_with_a_video(tmp_path):
     frames, block = 30000, np.full((100, 10, 1, 20), 0.05, np.float32)
     tracemalloc.start()

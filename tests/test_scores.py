@@ -99,7 +99,8 @@ def test_of_equal_scores_the_lowest_class_wins():
         assert scores.predictions([scores.fuse(frames, how)]).tolist() == [1]
     equal = np.zeros((8, 8))
     assert scores.predictions(equal).tolist() == [0] * 8
-    assert scores.top_accuracy(equal, range(8), 5) == 5 / 8
+    assert scores.top_accuracy(equal, [0, 1, 2, 3, 4, 4, 0, 1], 5) == 1
+    assert scores.top_accuracy(equal, [5, 6, 7, 5, 6, 7, 5, 4], 5) == 1 / 8
     assert scores.top_accuracy(equal, range(8), 1) == 1 / 8
 
 
