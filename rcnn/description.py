@@ -1,0 +1,236 @@
+"""The description of a reproduction: which videos, splits, nets and tests; a JSON file such as data/ucf101.json.
+
+    name         what the tables call the set of videos
+    videos       folder of the class folders
+    lists        folder of trainlistNN.txt and testlistNN.txt
+    classes      class list; lists/classInd.txt if it is not given
+    make         instead of these three: options of tools/make_motion_videos.py, which makes the videos
+    splits       numbers of the splits; Table 2 is about the first, Table 3 about all
+    fps          frames a second: the first is row 1's of Table 2, the last that of all else
+    size         height and width of the stored frames, pixels
+    nets         options of tools/make_prototxt.py, without the dashes in front; those of NEEDED must be there
+    pretrained   caffemodel that every training starts from; without it the single-frame CNN learns from nothing, and
+                 the RCNNs start from that
+    unhalved     init_weights.py --unhalved
+    samplings    "random" (RCNN-r), "sequential" (RCNN-s)
+    crops        protocols of the test, of 1, 5 and 10
+    signals      of "low", "medium", "high"
+    streams      "image"
+    seed         of the made videos, the order of pairs, the fillers and the crops
+    test-batch   crops a forward pass of the test (evaluate.py --batch)
+    mean-seconds mean length of a video, for estimates of disk and time
+
+Paths are relative to the folder that the programs run in, as everywhere here.
+"""
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rcnn import crops as protocols
+from rcnn.files import InputError, existing
+from rcnn.googlenet import SIGNALS
+from rcnn.lists import check_files, read_classes, read_list
+
+NEEDED = ("batch", "size", "cnn-iterations", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
+SET = ("check", "out", "snapshots", "classes", "seed", "channels", "encoding", "train-pairs", "test-pairs", "frames",
+       "train-list", "test-list")  # options of make_prototxt.py that follow from the rest
+SAMPLINGS = ("random", "sequential")
+FRAME_RATE = 25  # of UCF-101's videos and of the made ones
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a description says; see above.  Lists are tuples, `make` and `pretrained` None where they are not given."""
+    name: str
+    nets: dict
+    fps: tuple
+    size: int
+    splits: tuple = (1, 2, 3)
+    videos: str = None
+    lists: str = None
+    classes: str = None
+    make: dict = None
+    pretrained: str = None
+    unhalved: bool = False
+    samplings: tuple = SAMPLINGS
+    crops: tuple = protocols.PROTOCOLS
+    signals: tuple = SIGNALS
+    streams: tuple = ("image",)
+    seed: int = 1
+    test_batch: int = 10
+    mean_seconds: float = 7.2
+
+
+def read(path):
+    """Return the Description in a JSON file.
+
+    Raises InputError naming file and key for what is missing, unknown or of a wrong type or value.
+    """
+    try:
+        given = json.loads(existing(path, "description").read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        raise InputError(f"description: {path} is not a text file (UTF-8)") from None
+    except ValueError as error:
+        raise InputError(f"description: {path} is not JSON: {error}") from None
+    try:
+        return parse(given)
+    except InputError as error:
+        raise InputError(f"description: {path}: {error}") from None
+
+
+def parse(given):
+    """Return the Description of what a file's JSON gave, and raise InputError where it is none."""
+    _demand(isinstance(given, dict), "it is not an object, {...}")
+    kinds = _kinds()
+    for key in given:
+        _demand(key in kinds, f"unknown key {key}; the keys are {', '.join(kinds)}")
+    for key in ("name", "nets", "fps", "size"):
+        _demand(key in given, f"{key} is missing")
+    values = {}
+    for key, value in given.items():
+        holds, expected = kinds[key]
+        if value is None and key in ("videos", "lists", "classes", "make", "pretrained"):
+            continue
+        _demand(holds(value), f"{key}: {json.dumps(value)} is not {expected}")
+        values[key.replace("-", "_")] = tuple(value) if isinstance(value, list) else value
+    description = Description(**values)
+    _check(description)
+    return description
+
+
+def _kinds():
+    """Return {key: (function that tells whether a value is right, what it should be)}."""
+    def text(value):
+        return isinstance(value, str) and value.strip() != "" and "\n" not in value
+
+    def seed(value):
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2 ** 32
+
+    def some(holds, most=None):
+        return lambda value: (isinstance(value, list) and 0 < len(value) <= (most or len(value))
+                              and all(map(holds, value)) and len(set(value)) == len(value))
+
+    def some_of(choices):
+        expected = f"a list of some of {', '.join(map(str, choices))}, each once"
+        return some(lambda value: not isinstance(value, bool) and value in choices), expected
+
+    table, path = lambda value: isinstance(value, dict), (text, "a path")
+    return {
+        "name": (text, "one line of text"), "videos": path, "lists": path, "classes": path, "pretrained": path,
+        "make": (table, "an object of options of tools/make_motion_videos.py"),
+        "nets": (table, "an object of options of tools/make_prototxt.py"),
+        "splits": (some(lambda value: _whole(value) and value < 100), "a list of different numbers of 1 to 99"),
+        "fps": (some(_number, 2), "a list of one or two different numbers above 0"),
+        "size": (_whole, "a whole number of pixels"),
+        "unhalved": (lambda value: isinstance(value, bool), "true or false"),
+        "samplings": some_of(SAMPLINGS), "crops": some_of(protocols.PROTOCOLS), "signals": some_of(SIGNALS),
+        "streams": some_of(["image"]), "seed": (seed, "a whole number of 0 to 4294967295"),
+        "test-batch": (_whole, "a whole number of at least 1"), "mean-seconds": (_number, "a number above 0"),
+    }
+
+
+def _number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def _whole(value):
+    return _number(value) and isinstance(value, int)
+
+
+def _check(description):
+    """Raise InputError for values that do not go together."""
+    nets = description.nets
+    for key in NEEDED:
+        _demand(_whole(nets.get(key)), f"nets: {key} is missing, or no whole number above 0")
+    for key in ("width", "iter-size", "conv1-temporal-kernel"):
+        _demand(_number(nets.get(key, 1)), f"nets: {key}: {json.dumps(nets.get(key))} is not a number above 0")
+    for key in SET:
+        _demand(key not in nets, f"nets: {key} follows from the rest; leave it out")
+    for part, options in (("nets", nets), ("make", description.make or {})):
+        for key, value in options.items():
+            _demand(isinstance(value, (str, int, float, list)), f"{part}: {key}: {json.dumps(value)} is no option's")
+    _demand(description.size >= nets["size"], f"size: frames of {description.size} pixels are smaller than the nets' "
+                                              f"input of {nets['size']}")
+    if description.make is None:
+        for key in ("videos", "lists"):
+            _demand(getattr(description, key), f"{key} is missing (or make, where videos are to be made)")
+        return
+    for key in ("videos", "lists", "classes"):
+        _demand(not getattr(description, key), f"{key} and make do not go together")
+    for key in ("out", "seed", "splits", "workers"):
+        _demand(key not in description.make, f"make: {key} follows from the rest; leave it out")
+    for key in ("appearances", "movements"):
+        names = description.make.get(key)
+        _demand(isinstance(names, list) and names and all(isinstance(name, str) for name in names),
+                f"make: {key} is missing, or no list of names")
+    for key, holds in (("seconds", _number), ("groups", _whole), ("clips", _whole)):
+        _demand(holds(description.make.get(key)), f"make: {key} is missing, or no such number")
+
+
+def _demand(holds, message):
+    if not holds:
+        raise InputError(message)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Where the videos and lists of a description are."""
+    videos: Path
+    folder: Path
+    classes: Path
+
+    def train(self, split):
+        return self.folder / f"trainlist{split:02d}.txt"
+
+    def test(self, split):
+        return self.folder / f"testlist{split:02d}.txt"
+
+
+def lists(description, out):
+    """Return the Lists of a description; made videos go under the folder `out`."""
+    if description.make is not None:
+        videos = Path(out) / "videos"
+        return Lists(videos, videos / "lists", videos / "lists" / "classInd.txt")
+    folder = Path(description.lists)
+    return Lists(Path(description.videos), folder, Path(description.classes or folder / "classInd.txt"))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much there is, for estimates: classes, videos in all, and {split: (videos to train on, to test on)}."""
+    classes: int
+    videos: int
+    splits: dict
+    seconds: float  # mean length of a video
+
+
+def check(description, out):
+    """Return the Counts of a description whose files are there; made videos need not be.
+
+    Raises InputError for a missing file, a list that names a missing video or is otherwise wrong (rcnn/lists.py), and
+    a split whose two lists share a video.
+    """
+    if description.pretrained:
+        existing(description.pretrained, "pretrained")
+    if description.make is not None:
+        return _made(description)
+    where, union, splits = lists(description, out), {}, {}
+    classes = read_classes(where.classes)
+    for split in description.splits:
+        train, test = (read_list(path, classes) for path in (where.train(split), where.test(split)))
+        both = {video.name for video in train} & {video.name for video in test}
+        _demand(not both, f"split {split}: {len(both)} videos are in {where.train(split)} and in {where.test(split)}, "
+                          f"one is {min(both, default='')}")
+        union.update((video.name, video) for video in train + test)
+        splits[split] = len(train), len(test)
+    check_files(list(union.values()), where.videos)
+    return Counts(len(classes), len(union), splits, description.mean_seconds)
+
+
+def _made(description):
+    make = description.make
+    classes = len(set(make["appearances"])) * len(set(make["movements"]))
+    a_group = classes * make["clips"]
+    tested = max(1, make["groups"] // 4) * a_group  # tools/make_motion_videos.py holds out a quarter
+    videos = make["groups"] * a_group
+    return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), make["seconds"])

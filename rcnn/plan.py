@@ -1,0 +1,241 @@
+"""The plan of a reproduction, as data: every step with its command, what it needs, what it makes, and what it costs.
+
+A step is one program of tools/.  It depends on another one where that makes what it needs.  Under the folder OUT:
+
+    videos/                        made videos, if the description has them made
+    frames_5fps.lmdb               frames of all videos, one LMDB a frame rate
+    split01_5fps/                  one folder a split and frame rate:
+        pairs_train.lmdb, pairs_test.lmdb, prototxt/, snapshots/, scores_cnn.h5, scores_rcnn_r.h5, scores_rcnn_s.h5
+
+The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.
+"""
+from dataclasses import dataclass
+from pathlib import Path
+
+from rcnn.description import lists
+from rcnn.estimates import STARTING, Costs
+from rcnn.records import MANIFEST
+
+NET_OF = {"random": "rcnn_r", "sequential": "rcnn_s"}  # a sampling's net
+TEST_PAIRS = 1  # pairs of each test video, to watch a training by
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program to run.
+
+    command: the program's name in tools/ and its arguments, all that decides the result.  settings: arguments that
+    decide how it is done only (--gpu, --workers).  inputs, outputs: paths.  leftovers: (folder, glob pattern) of what
+    else it leaves, which must go before it begins anew.  seconds, bytes: estimates.
+    """
+    name: str
+    command: tuple
+    inputs: tuple
+    outputs: tuple
+    leftovers: tuple = ()
+    settings: tuple = ()
+    seconds: float = STARTING
+    bytes: float = 0.0
+
+
+def lmdb(path):
+    """Return the files of an LMDB: the manifest, which says what is in it, and the records."""
+    return path / MANIFEST, path / "data.mdb"
+
+
+def steps(description, counts, out, gpu=None, workers=None):
+    """Return the steps of a description.Description as a list, each after those whose outputs it needs.
+
+    counts: description.Counts.  out: folder of all that is made.  gpu: number of the GPU, None for the CPU.  workers:
+    processes of those programs that have some, None for what they choose.
+    """
+    return _Plan(description, counts, Path(out), gpu, workers).steps
+
+
+def folder_of(out, split, fps):
+    """Return the folder of a split at a frame rate."""
+    return Path(out) / f"split{split:02d}_{fps:g}fps"
+
+
+def score_files(description, out):
+    """Return {(net, split, fps): Path} of the score files of Table 2 and 3; net is "cnn", "rcnn_r" or "rcnn_s"."""
+    nets = ["cnn", *(NET_OF[sampling] for sampling in description.samplings)]
+    keys = [(net, split, description.fps[-1]) for split in description.splits for net in nets]
+    if len(description.fps) == 2 and "rcnn_r" in nets:
+        keys.append(("rcnn_r", description.splits[0], description.fps[0]))
+    return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
+
+
+def report(description, out, scores):
+    """Return the step that makes OUT/report.html about the first split, or None where there are no scores for it.
+
+    scores: {(net, split, fps): Path} of the score files that are there, of those of `score_files`.
+    """
+    out, split, fps = Path(out), description.splits[0], description.fps[-1]
+    nets = [net for net in ("rcnn_r", "rcnn_s", "cnn") if (net, split, fps) in scores]
+    if not nets:
+        return None
+    shown, folder = [scores[net, split, fps] for net in dict.fromkeys((nets[0], nets[-1]))], folder_of(out, split, fps)
+    logs = [folder / "snapshots" / f"{net}{stage}.jsonl" for net in nets
+            for stage in (("_stage1", "") if net != "cnn" else ("",))]
+    frames, tables = out / f"frames_{fps:g}fps.lmdb", [out / "table2.md", out / "table3.md"]
+    words = [word for option, path in zip(("--scores", "--scores2"), shown) for word in (option, path)]
+    command = ("report.py", *words, "--crops", min(5, max(description.crops)), "--logs", *logs, "--frames", frames,
+               "--tables", *tables, "--title", f"GoogLeNet-RCNN: {description.name}, split {split}",
+               "--out", out / "report.html")
+    return Step("report", tuple(map(str, command)), (*shown, *logs, *tables, lmdb(frames)[0]), (out / "report.html",))
+
+
+class _Plan:
+    """Adds steps to `steps`, run by run; a run is a split at a frame rate."""
+
+    def __init__(self, description, counts, out, gpu, workers):
+        self.given, self.counts, self.out = description, counts, out
+        self.gpu = () if gpu is None else ("--gpu", str(gpu))
+        self.workers = () if workers is None else ("--workers", str(workers))
+        self.where = lists(description, out)
+        self.costs = Costs(description.nets, counts, description.size, gpu is not None)
+        self.steps = []
+        if description.make is not None:
+            self.videos()
+        runs = {}
+        for net, split, fps in score_files(description, out):
+            runs.setdefault((split, fps), []).append(net)
+        for fps in sorted({fps for _, fps in runs}, key=description.fps.index, reverse=True):
+            self.frames(fps)
+        for (split, fps), nets in runs.items():
+            _Run(self, split, fps, nets)
+
+    def add(self, name, program, arguments, inputs, outputs, cost=(STARTING, 0.0), **more):
+        command = tuple(str(word) for word in (program, *arguments))
+        self.steps.append(Step(name, command, tuple(inputs), tuple(outputs), seconds=cost[0], bytes=cost[1], **more))
+
+    def videos(self):
+        make, where = self.given.make, self.where
+        written = [path for split in self.given.splits for path in (where.train(split), where.test(split))]
+        self.add("videos", "make_motion_videos.py",
+                 ["--out", where.videos, *options(make), "--splits", max(self.given.splits), "--seed", self.given.seed],
+                 [], [where.videos, where.classes, *written], self.costs.videos(), settings=self.workers)
+
+    def frames(self, fps):
+        given = self.given
+        chosen = [path for split in given.splits for path in (self.where.train(split), self.where.test(split))]
+        lmdb_path = self.frames_of(fps)
+        self.add(f"frames_{fps:g}fps", "build_frames.py",
+                 ["--videos", self.where.videos, "--list", *chosen, "--classes", self.where.classes, "--fps", fps,
+                  "--size", given.size, "--out", lmdb_path],
+                 [self.where.videos, self.where.classes, *chosen], lmdb(lmdb_path), self.costs.frames(fps),
+                 leftovers=built(lmdb_path), settings=self.workers)
+
+    def frames_of(self, fps):
+        return self.out / f"frames_{fps:g}fps.lmdb"
+
+
+class _Run:
+    """The steps of a split at a frame rate."""
+
+    def __init__(self, plan, split, fps, nets):
+        self.plan, self.given, self.split, self.fps = plan, plan.given, split, fps
+        self.folder = folder_of(plan.out, split, fps)
+        self.prototxt, self.snapshots = self.folder / "prototxt", self.folder / "snapshots"
+        self.train, self.test = self.folder / "pairs_train.lmdb", self.folder / "pairs_test.lmdb"
+        self.start = folder_of(plan.out, split, self.given.fps[-1]) / "snapshots" / "start.caffemodel"
+        main = split == self.given.splits[0] and fps == self.given.fps[-1]  # Table 2's, with all protocols
+        self.pairs(self.train, plan.where.train(split), None)
+        self.pairs(self.test, plan.where.test(split), TEST_PAIRS)
+        self.nets()
+        for net in nets:
+            if net == "cnn":
+                self.single_frames()
+            else:
+                first, second = (self.weights(run) for run in (f"{net}_stage1", net))
+                self.training(f"{net}_stage1", self.start)
+                self.training(net, first)
+            most = max(self.given.crops) if main and net == "rcnn_r" else min(5, max(self.given.crops))
+            self.scores(net, most)
+
+    def add(self, name, program, arguments, inputs, outputs, cost=(STARTING, 0.0), **more):
+        self.plan.add(f"{self.folder.name}.{name}", program, arguments, inputs, outputs, cost, **more)
+
+    def pairs(self, path, list_, each):
+        videos = self.plan.counts.splits[self.split][path == self.test]
+        frames, classes = self.plan.frames_of(self.fps), self.plan.where.classes
+        arguments = ["--frames", frames, "--list", list_, "--classes", classes, "--out", path, "--seed",
+                     self.given.seed]
+        self.add(path.stem, "build_pairs.py", [*arguments, *(["--pairs-per-video", each] if each else [])],
+                 [lmdb(frames)[0], list_, classes], lmdb(path), self.plan.costs.pairs(self.fps, videos, each),
+                 leftovers=built(path), settings=self.plan.workers)
+
+    def nets(self):
+        plan, where = self.plan, self.plan.where
+        runs = ("cnn", *(run for net in NET_OF.values() for run in (f"{net}_stage1", net)))
+        made = [f"solver_{run}" for run in runs] + [f"{run}_train" for run in runs]
+        made += [f"{net}_test" for net in ("cnn", *NET_OF.values())]
+        made += [f"deploy_{net}" for net in ("cnn", *NET_OF.values())]
+        self.add("nets", "make_prototxt.py",
+                 ["--out", self.prototxt, "--snapshots", self.snapshots, "--train-pairs", self.train, "--test-pairs",
+                  self.test, "--frames", plan.frames_of(self.fps), "--train-list", where.train(self.split),
+                  "--test-list", where.test(self.split), "--classes", plan.counts.classes, "--seed", self.given.seed,
+                  *options(self.given.nets)], [], [self.net(name) for name in made])
+
+    def net(self, name):
+        return self.prototxt / f"{name}.prototxt"
+
+    def weights(self, run):
+        option = {"cnn": "cnn-iterations"}.get(run, "stage1-iterations" if run.endswith("stage1") else "iterations")
+        return self.snapshots / f"{run}_iter_{self.given.nets[option]}.caffemodel"
+
+    def single_frames(self):
+        """The CNN and what the RCNNs of this split start from."""
+        pretrained = self.given.pretrained
+        if pretrained:
+            began = self.snapshots / "start_cnn.caffemodel"
+            self.starting("start_cnn", "deploy_cnn", pretrained, began)
+        self.training("cnn", began if pretrained else None)
+        self.starting("start", "deploy_rcnn_r", pretrained or self.weights("cnn"), self.start)
+
+    def starting(self, name, net, weights, path):
+        unhalved = ["--unhalved"] if self.given.unhalved and net != "deploy_cnn" else []
+        self.add(name, "init_weights.py",
+                 ["--net", self.net(net), "--weights", weights, "--out", path, *unhalved, "--seed", self.given.seed],
+                 [self.net(net), Path(weights)], [path], self.plan.costs.weights(net != "deploy_cnn"))
+
+    def training(self, run, weights):
+        solver, kind = self.net(f"solver_{run}"), run.replace("_stage1", "")
+        if kind == "rcnn_s":
+            split, where = self.split, self.plan.where
+            data = [lmdb(self.plan.frames_of(self.fps))[0], where.train(split), where.test(split)]
+        else:
+            data = [lmdb(self.train)[0], lmdb(self.test)[0]]
+        result = self.weights(run)
+        self.add(run, "train.py", ["--solver", solver, *(["--weights", weights] if weights else [])],
+                 [solver, self.net(f"{run}_train"), self.net(f"{kind}_test"), *data, *([weights] if weights else [])],
+                 [result], self.plan.costs.training(run, int(result.stem.rsplit("_", 1)[1])),
+                 leftovers=((self.snapshots, f"{run}_iter_*"), (self.snapshots, f"{run}.jsonl"),
+                            (self.snapshots, f"{run}.caffe.log")), settings=self.plan.gpu)
+
+    def scores(self, net, crops):
+        plan, nets, deploy = self.plan, self.given.nets, self.net(f"deploy_{net}")
+        frames, test, path = plan.frames_of(self.fps), plan.where.test(self.split), self.folder / f"scores_{net}.h5"
+        as_trained = [word for name in ("scale", "mean") if name in nets for word in options({name: nets[name]})]
+        self.add(path.stem, "evaluate.py",
+                 ["--net", deploy, "--weights", self.weights(net), "--frames", frames, "--list", test, "--classes",
+                  plan.where.classes, "--crops", crops, *as_trained, "--out", path],
+                 [deploy, self.weights(net), lmdb(frames)[0], test, plan.where.classes], [path],
+                 plan.costs.test(net, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
+                 settings=("--batch", str(self.given.test_batch), *plan.gpu))
+
+
+def built(path):
+    """Return the leftovers of a program that works in `path`.partial until `path` is whole."""
+    return (path.parent, path.name), (path.parent, f"{path.name}.partial")
+
+
+def options(given):
+    """Return {"test-interval": 8, "scale": 0.5, "mean": [1, 2, 3]} as a command's words."""
+    words = []
+    for name, value in given.items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return words

@@ -1,0 +1,173 @@
+"""Tables 2 and 3 from score files, the paper's figures beside ours, as Markdown and as a page of HTML."""
+from dataclasses import dataclass
+from importlib.resources import files
+
+import jinja2
+
+from rcnn import scores
+from rcnn.plan import NET_OF
+from rcnn.score_files import ALL, Scores
+
+DASH = "–"
+FUSIONS = ("mean", "max", "log-mean")  # in Table 2's order
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of Table 2.  fps: which of the description's, 0 (row 1) or -1.  paper: per cent, ordered as FUSIONS."""
+    number: int
+    fps: int
+    crops: int
+    signal: str
+    sampling: str
+    paper: tuple
+
+
+TABLE_2 = (
+    Setting(1, 0, 5, "high", "random", (79.5, 79.6, 79.7)),
+    Setting(2, -1, 1, "high", "random", (79.4, 79.1, 79.6)),
+    Setting(3, -1, 5, "high", "random", (79.8, 79.0, 80.0)),
+    Setting(4, -1, 10, "high", "random", (79.7, 78.7, 79.6)),
+    Setting(5, -1, 5, "medium", "random", (78.0, 78.1, 78.1)),
+    Setting(6, -1, 5, "low", "random", (74.0, 73.6, 73.4)),
+    Setting(7, -1, 5, ALL, "random", (78.8, 78.6, 78.2)),
+    Setting(8, -1, 5, "high", "sequential", (71.6, 73.4, 72.9)),
+)
+STREAMS = ("image", "optical flow", "two-stream")
+TABLE_3 = (("cnn", "single-frame CNN", (73.0, 83.7, 88.0)), ("rcnn_s", "RCNN-s", (74.1, None, None)),
+           ("rcnn_r", "RCNN-r", (81.0, 76.4, 86.3)))  # net, name, the paper's per cent in the order of STREAMS
+CNN_NOTE = ("The paper's single-frame CNN is the CNN + SVM of its reference [12], another network than the GoogLeNet "
+            "here; its training set was enlarged with HMDB.")
+ORDER_NOTE = ("In the text at hand it is not certain which of the paper's figures of rows 7 and 8 belongs to which "
+              "fusion.")
+ALL_NOTE = ("Fusion of three: the mean of the three signals' probabilities, frame by frame; the paper does not say how "
+            "it fuses them.")
+
+
+def accuracies(path, wanted):
+    """Return {(crops, signal): {fusion: accuracy}} of a score file, 0 to 1, for pairs (crops, signal) of `wanted`.
+
+    signal: one of googlenet.SIGNALS or score_files.ALL.  Pairs with more crops than the file has, or a signal that it
+    lacks, are left out.  Raises InputError where the file is not one of scores.
+    """
+    found = {}
+    with Scores(path) as file:
+        for crops, signal in wanted:
+            if crops <= file.crops and (signal == ALL or signal in file.signals):
+                fused = file.fused(signal, FUSIONS, crops)
+                found[crops, signal] = {fusion: scores.accuracy(scores.predictions(fused[fusion]), file.labels)
+                                        for fusion in FUSIONS}
+    return found
+
+
+def wanted(net, description):
+    """Return the (crops, signal) of a net that the tables of a description show."""
+    pairs = {(standard_crops(description), "high")}
+    for row in TABLE_2:
+        if NET_OF[row.sampling] == net and row.crops in description.crops and (
+                row.signal == ALL or row.signal in description.signals):
+            pairs.add((row.crops, row.signal))
+    return sorted(pairs)
+
+
+def standard_crops(description):
+    """Return the crops of Table 3 and of most of Table 2: the paper's 5, or fewer where the description has no more."""
+    return min(5, max(description.crops))
+
+
+def table_2(description, figures):
+    """Return the rows of Table 2 as dicts; a figure that is missing is None, the others are per cent.
+
+    figures: {(net, split, fps): what `accuracies` returns}.
+    """
+    rows = []
+    for setting in TABLE_2:
+        fps = description.fps[setting.fps] if setting.fps or len(description.fps) == 2 else None
+        known = figures.get((NET_OF[setting.sampling], description.splits[0], fps), {})
+        if setting.signal != ALL and setting.signal not in description.signals:
+            known = {}
+        ours = known.get((setting.crops, setting.signal), {})
+        rows.append({"row": setting.number, "fps": fps, "patches": setting.crops, "signal": setting.signal,
+                     "sampling": setting.sampling, "ours": {fusion: percent(ours.get(fusion)) for fusion in FUSIONS},
+                     "paper": dict(zip(FUSIONS, setting.paper))})
+    return rows
+
+
+def table_3(description, figures):
+    """Return the rows of Table 3 as dicts: log-mean of the high signal, per cent; `figures` as `table_2` takes them.
+
+    splits: {split: accuracy of the image stream}.  image: their mean, None unless every split is there.
+    """
+    rows, crops = [], standard_crops(description)
+    for net, name, paper in TABLE_3:
+        splits = {split: percent(figures.get((net, split, description.fps[-1]), {}).get((crops, "high"), {})
+                                 .get("log-mean")) for split in description.splits}
+        values = list(splits.values())
+        mean = sum(values) / len(values) if None not in values else None
+        rows.append({"net": net, "name": name, "ours": dict(zip(STREAMS, (mean, None, None))), "splits": splits,
+                     "paper": dict(zip(STREAMS, paper))})
+    return rows
+
+
+def percent(share):
+    return None if share is None else 100 * share
+
+
+def cell(value):
+    """Return a figure as the tables show it."""
+    return DASH if value is None else f"{value:.1f}"
+
+
+def grids(description, rows_2, rows_3):
+    """Return both tables as dicts of title, lead, head, rows and notes, all text; figures are per cent."""
+    signals = {ALL: "fusion of three"}
+    head = ["no.", "fps", "patches", "signal", "sampling"]
+    for fusion in FUSIONS:
+        head += [fusion, "paper"]
+    body = []
+    for row in rows_2:
+        figures = [cell(row[who][fusion]) for fusion in FUSIONS for who in ("ours", "paper")]
+        mark = " [a]" if row["row"] in (7, 8) else ""
+        fps = DASH if row["fps"] is None else f"{row['fps']:g}"
+        body.append([f"{row['row']}{mark}", fps, str(row["patches"]), signals.get(row["signal"], row["signal"]),
+                     row["sampling"], *figures])
+    lead = f"Video accuracy in per cent: ours on {description.name}, the paper's on UCF-101"
+    first = {"title": "Table 2: settings", "head": head, "rows": body, "texts": 5,
+             "lead": f"{lead}; split {description.splits[0]}, seed {description.seed}.",
+             "notes": [f"[a] {ORDER_NOTE}", ALL_NOTE]}
+    splits = description.splits
+    head = ["net"]
+    for stream in STREAMS:
+        head += [stream, "paper"]
+    body = [[row["name"] + (" [b]" if row["net"] == "cnn" else ""),
+             *(cell(row[who][stream]) for stream in STREAMS for who in ("ours", "paper")),
+             *(cell(row["splits"][split]) for split in splits)] for row in rows_3]
+    second = {"title": "Table 3: all splits", "head": [*head, *(f"split {split}" for split in splits)], "rows": body,
+              "texts": 1, "notes": [f"[b] {CNN_NOTE}", f"{DASH}: not there."],
+              "lead": f"{lead}; image: mean over the splits, then each split's; high signal, "
+                      f"{standard_crops(description)} crops, log-mean, {description.fps[-1]:g} fps, seed "
+                      f"{description.seed}."}
+    return first, second
+
+
+def markdown(grid):
+    """Return one of `grids` as Markdown."""
+    lines = [f"## {grid['title']}", "", grid["lead"], "", _line(grid["head"]),
+             _line(["---" if index < grid["texts"] else "---:" for index in range(len(grid["head"]))]),
+             *map(_line, grid["rows"]), "", *(f"{note}  " for note in grid["notes"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells):
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def html(name, both, failures=()):
+    """Return a page with the tables that stands alone.
+
+    name: the description's; both: what `grids` returns; failures: lines that say what is missing and why.
+    """
+    text = files("rcnn").joinpath("templates/tables.html").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                                  undefined=jinja2.StrictUndefined).from_string(text)
+    return template.render(name=name, tables=both, failures=failures) + "\n"
