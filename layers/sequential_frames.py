@@ -21,9 +21,9 @@ class SequentialFrames(caffe.Layer):
     top[1]: N, 0-based class numbers.
     top[2]: N, 1 where the row's frame is the first of its video, else 0.
 
-    Every video of the list comes once an epoch.  In training their order is a new one each epoch, and crop and mirror
-    are drawn once for a video; at test it is the order of the list, the centre and no mirror.  Videos that the LMDB's
-    build had to skip are left out.
+    Every video of the list comes once an epoch, in an order that is drawn anew for each: the lists go class by class, so
+    that the streams would show a few classes at a time.  In training, crop and mirror are drawn once for a video; at
+    test it is the centre and no mirror.  Videos that the LMDB's build had to skip are left out.
 
     param_str is JSON:
         source    frames LMDB (tools/build_frames.py), required
@@ -32,7 +32,7 @@ class SequentialFrames(caffe.Layer):
         size      side of the crop in pixels, required
         mean      three numbers, BGR; default [104, 117, 123]
         scale     multiplies what is left after the mean; default 1
-        seed      of the videos' order and the crops; default a fresh one each run
+        seed      of the videos' order and the crops; default a fresh one each run, and 0 at test
 
     layer {
       name: "frame" type: "Python" top: "frame" top: "label" top: "first"
@@ -56,9 +56,10 @@ class SequentialFrames(caffe.Layer):
                   f"{frames.path} has no frames of them; its manifest says why", file=sys.stderr, flush=True)
         self.mean = np.float32(options["mean"]).reshape(3, 1, 1)
         self.scale = np.float32(options["scale"])
-        self.generator = np.random.default_rng(options["seed"])
+        seed = 0 if options["seed"] is None and self.phase == caffe.TEST else options["seed"]
+        self.generator = np.random.default_rng(seed)
         self.places = [(*centre, False)] * options["batch"]
-        order = int(self.generator.integers(2 ** 32)) if self.phase == caffe.TRAIN else None
+        order = int(self.generator.integers(2 ** 32))
         self.steps = sequences.rows(frames, videos, options["batch"], order, ThreadPoolExecutor(cores()))
 
     def reshape(self, bottom, top):

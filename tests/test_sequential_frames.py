@@ -102,13 +102,11 @@ def test_shapes():
     assert made.blobs["frame"].data.shape == (3, 3, SIZE, SIZE)
 
 
-def test_at_test_the_list_in_order_the_centre_and_no_mirror():
-    found = steps(net(caffe.TEST, batch=2), 9)
+def test_at_test_one_order_the_centre_and_no_mirror():
+    found = steps(net(caffe.TEST, batch=2), 60)
     assert {place for step in found for _, _, place in step} == {(1, 1, False)}
-    assert [[row[:2] for row in step] for step in found] == [
-        [(0, 0), (1, 0)], [(0, 1), (2, 0)], [(0, 2), (2, 1)], [(0, 3), (2, 2)], [(0, 4), (3, 0)], [(0, 0), (3, 1)],
-        [(0, 1), (3, 2)], [(0, 2), (3, 3)], [(0, 3), (1, 0)]]
-    assert found == steps(net(caffe.TEST, batch=2, seed=5), 9)
+    assert found == steps(net(caffe.TEST, batch=2), 60) == steps(net(caffe.TEST, batch=2, seed=0), 60)
+    assert found != steps(net(caffe.TEST, batch=2, seed=5), 60)
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7])
@@ -138,7 +136,7 @@ def test_every_video_once_an_epoch(phase):
     names = [video for step in found for video, t, _ in step if t == 0]
     epochs = [tuple(names[start:start + 4]) for start in range(0, len(names) - 3, 4)]
     assert len(epochs) > 20 and all(sorted(epoch) == [0, 1, 2, 3] for epoch in epochs)
-    assert len(set(epochs)) == 1 if phase == caffe.TEST else len(set(epochs)) > 10
+    assert len(set(epochs)) > 10
 
 
 def test_one_seed_gives_one_sequence_and_no_seed_a_fresh_one():
@@ -207,8 +205,8 @@ def test_a_crop_of_the_whole_frame():
 
 def test_videos_without_frames_are_left_out_and_counted(capfd):
     frames.write(Path("g.lmdb"), {**VIDEOS, "v_Left_g02_c01": (0, 0), "v_Left_g03_c01": (0, 0)}, CLASSES, SIDE)
-    found = steps(net(caffe.TEST, source="g.lmdb", list="g.txt", batch=1), 14)
-    assert [row[0][0] for row in found] == 5 * [0] + [1] + 3 * [2] + 4 * [3] + [0]
+    found = steps(net(caffe.TEST, source="g.lmdb", list="g.txt", batch=1), sum(COUNTS))
+    assert sorted(row[0][0] for row in found) == [video for video, count in enumerate(COUNTS) for _ in range(count)]
     assert "2 of the 6 videos of g.txt are left out, as g.lmdb has no frames of them" in capfd.readouterr().err
 
 
