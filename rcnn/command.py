@@ -48,9 +48,12 @@ def finite(text):
     return number
 
 
-def progress(total, unit, done=0):
-    """Return a tqdm bar of `total` units, `done` of them there before; into a file it writes twice a minute."""
-    return tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True,
+def progress(total, unit, done=0, name=None):
+    """Return a tqdm bar of `total` units, `done` of them there before; into a file it writes twice a minute.
+
+    name: stands before it.
+    """
+    return tqdm(total=total, initial=done, unit=unit, desc=name, dynamic_ncols=True,
                 mininterval=0.1 if sys.stderr.isatty() else 30)
 
 

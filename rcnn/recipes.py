@@ -56,8 +56,8 @@ DEMO = Recipe(
     model=Model(classes=12, width=0.25, size=64, combine="sum", filler="msra", temporal_filler="constant", bias=0.0),
     data=Data("", batch=16, scale=1 / 64), cnn_iterations=600, stage1_iterations=400, iterations=3200, final_rate=0.1,
     test_iterations=42, test_interval=800, snapshot=200, seed=1, clip_gradients=2.0,
-    note="The demo learns from nothing in minutes, and differs from the paper for that: a quarter of the width, 64 x 64 "
-         "input of scale 1/64, msra filling, biases from 0, temporal weights from 0 added to unhalved spatial ones, "
+    note="The demo learns from nothing in minutes, and differs from the paper for that: a quarter of the width, 64 x "
+         "64 input of scale 1/64, msra filling, biases from 0, temporal weights from 0 added to unhalved spatial ones, "
          "gradients clipped.")
 
 

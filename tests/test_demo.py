@@ -18,9 +18,12 @@ from rcnn.files import InputError
 from rcnn.records import read_manifest
 
 TOOL = ROOT / "tools" / "demo.py"
-RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80}  # updates
-STEPS = ["videos", "frames", "pairs train", "pairs test", "CNN, single frames", "starting weights", "RCNN-r, stage 1",
-         "RCNN-r, stage 2", "test of cnn", "test of rcnn_r"]
+RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80, "rcnn_s_stage1": 40, "rcnn_s": 80}  # updates
+ALONE = ["videos", "frames", "pairs train", "pairs test", "CNN, single frames", "starting weights"]
+RUN_OF = {"RCNN-r, stage 1": "rcnn_r_stage1", "RCNN-r, stage 2": "rcnn_r",
+          "RCNN-s, stage 1": "rcnn_s_stage1", "RCNN-s, stage 2": "rcnn_s"}
+SIDE_BY_SIDE = list(RUN_OF)
+STEPS = ALONE + SIDE_BY_SIDE + ["test of cnn", "test of rcnn_s", "test of rcnn_r"]
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +78,9 @@ def runs(tmp_path_factory):
     end(process, signal.SIGKILL)
     seen["killed at"] = reached(made, "cnn")
     process = start(folder)
-    wait_until(lambda: reached(made, "rcnn_r"), process)
+    wait_until(lambda: reached(made, "rcnn_r_stage1") or reached(made, "rcnn_s_stage1"), process)
     seen["stopped"] = end(process, signal.SIGINT)
-    seen["stopped at"] = reached(made, "rcnn_r")
+    seen["stopped at"] = {name: reached(made, RUN_OF[name]) for name in SIDE_BY_SIDE}
     seen["stopped after"] = json.loads((made / "seconds.json").read_text())
     seen["finished"] = end(start(folder))
     seen["stamps"], seen["seconds"] = stamps(made), (made / "seconds.json").read_bytes()
@@ -89,29 +92,34 @@ def test_ctrl_c_snapshots_and_says_so(runs):
     _, seen = runs
     status, out, error = seen["stopped"]
     assert seen["killed at"] < RUNS["cnn"]
-    assert status == 130 and "stopped; run the same command to go on" in out
+    unfinished = seen["stopped after"]["unfinished"]
+    assert status == 130 and out.count("stopped; run the same command to go on") == len(unfinished) > 0
     assert error.splitlines()[-1] == "demo.py: interrupted; run the same command again to go on"
-    assert "== RCNN-r, stage 2" in out and "== test of" not in out
-    # caffe had the time to end its update and snapshot: this is none of the snapshots at every 20
-    assert 20 < seen["stopped at"] < RUNS["rcnn_r"]
-    assert list(seen["stopped after"]["finished"]) == STEPS[:7]
-    assert list(seen["stopped after"]["unfinished"]) == ["RCNN-r, stage 2"]
+    assert "== RCNN-r, stage 1" in out and "== RCNN-s, stage 1" in out and "== test of" not in out
+    assert set(ALONE) <= set(seen["stopped after"]["finished"]) and set(unfinished) <= set(SIDE_BY_SIDE)
+    # each had the time to end its update and snapshot, wherever it was
+    assert all(0 < seen["stopped at"][name] < RUNS[RUN_OF[name]] for name in unfinished)
 
 
 def test_it_goes_on_to_the_end(runs):
     made, seen = runs
     status, out, error = seen["finished"]
     assert status == 0, error
-    assert f"going on from work/quick/snapshots/rcnn_r_iter_{seen['stopped at']}.solverstate" in out
-    assert [line[3:] for line in out.splitlines() if line.startswith("== ")] == STEPS
+    for name in seen["stopped after"]["unfinished"]:
+        assert f"going on from work/quick/snapshots/{RUN_OF[name]}_iter_{seen['stopped at'][name]}.solverstate" in out
+    begun = [line[3:] for line in out.splitlines() if line.startswith("== ")]
+    assert sorted(begun) == sorted(STEPS)
+    assert begun[:len(ALONE)] == ALONE and begun[-3:] == STEPS[-3:]
+    for name in ("RCNN-r", "RCNN-s"):
+        assert begun.index(f"{name}, stage 1") < begun.index(f"{name}, stage 2")
     assert "8 videos of 2 classes" in out and "80 frames of 8 videos; 0 videos skipped" in out
     assert "54 pairs of 6 videos" in out and "18 pairs of 2 videos" in out
     assert "the numbers above mean nothing" in out
     finished = json.loads(seen["seconds"])
     assert sorted(finished["finished"]) == sorted(STEPS) and not finished["unfinished"]
     # the time before Ctrl-C counts too
-    before = seen["stopped after"]["unfinished"]["RCNN-r, stage 2"]
-    assert finished["finished"]["RCNN-r, stage 2"] > before > 0
+    for name, before in seen["stopped after"]["unfinished"].items():
+        assert finished["finished"][name] > before > 0
 
 
 def test_all_is_there_and_finite(runs):
@@ -126,9 +134,9 @@ def test_all_is_there_and_finite(runs):
         tested = [record["iteration"] for record in records if record["phase"] == "test"]
         assert tested == list(range(40, updates + 1, 40))
         assert not any(training.not_finite(record) for record in records)
-    for name, kind in (("cnn", "frame"), ("rcnn_r", "pair")):
+    for name, mode in (("cnn", "frame"), ("rcnn_s", "recurrent"), ("rcnn_r", "pair")):
         with score_files.Scores(made / f"scores_{name}.h5") as file:
-            assert file.attributes["input"] == kind and file.signals == ["low", "medium", "high"]
+            assert file.attributes["mode"] == mode and file.signals == ["low", "medium", "high"]
             assert file.names == ["v_FlowersDown_g04_c01", "v_FlowersUp_g04_c01"] and list(file.labels) == [0, 1]
             for index in range(2):
                 values = np.stack([file.frames(index, signal) for signal in file.signals])
@@ -136,10 +144,10 @@ def test_all_is_there_and_finite(runs):
             right = scores.accuracy(scores.predictions(file.videos("high")), file.labels)
         results = json.loads((made / "results.json").read_text())
         assert results["accuracy"][name] == right and results["videos"] == 2
-        title = {"cnn": "single-frame CNN", "rcnn_r": "RCNN-r"}[name]
+        title = {"cnn": "single-frame CNN", "rcnn_s": "RCNN-s", "rcnn_r": "RCNN-r"}[name]
         assert f"| {title} | {100 * right:.1f} % |" in seen["finished"][1]
     assert (results["chance"], results["appearance alone"], results["seed"]) == (0.5, 0.5, 1)
-    for name in ("films", "loss", "confusion_cnn", "confusion_rcnn_r"):
+    for name in ("films", "loss", "confusion_cnn", "confusion_rcnn_s", "confusion_rcnn_r"):
         assert (made / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for name, videos in (("frames", 8), ("pairs_train", 6), ("pairs_test", 2)):
         assert read_manifest(made / f"{name}.lmdb")["counts"]["videos"] == videos
@@ -153,19 +161,20 @@ def test_each_stage_starts_from_the_one_before(runs):
         return {layer.name: protos.blob_values(layer.blobs[0]) for layer in layers if layer.blobs}
 
     cnn, began = values("cnn_iter_40.caffemodel"), values("start.caffemodel")
-    stage1, stage2 = values("rcnn_r_stage1_iter_40.caffemodel"), values("rcnn_r_iter_80.caffemodel")
     name = "inception_3a/3x3"
     assert np.array_equal(cnn[name], began[name]) and not began[name + "/temporal"].any()
-    assert np.array_equal(cnn[name], stage1[name]) and stage1[name + "/temporal"].any()
-    assert not np.array_equal(stage1[name], stage2[name])
-    assert not np.array_equal(stage1[name + "/temporal"], stage2[name + "/temporal"])
+    for kind in ("rcnn_r", "rcnn_s"):
+        stage1, stage2 = values(f"{kind}_stage1_iter_40.caffemodel"), values(f"{kind}_iter_80.caffemodel")
+        assert np.array_equal(cnn[name], stage1[name]) and stage1[name + "/temporal"].any()
+        assert not np.array_equal(stage1[name], stage2[name])
+        assert not np.array_equal(stage1[name + "/temporal"], stage2[name + "/temporal"])
 
 
 def test_run_again_it_makes_nothing_anew(runs):
     made, seen = runs
     status, out, error = seen["again"]
     assert status == 0, error
-    assert out.count("finished already") == 3 and out.count("is there already") == 3 and "starting from" not in out
+    assert out.count("finished already") == 5 and out.count("is there already") == 3 and "starting from" not in out
     assert seen["seconds"] == (made / "seconds.json").read_bytes()
     after = stamps(made)
     assert set(after) == set(seen["stamps"])
@@ -194,8 +203,9 @@ def test_the_demo_is_that_of_the_committed_prototxt(tool, monkeypatch, tmp_path)
     assert tool.FRAME_SIZE > recipes.DEMO.model.size
     other = tool.Demo(Path("demo2"), 2)
     assert (other.recipe.seed, other.recipe.folder) == (2, "demo2/prototxt")
-    assert replace(other.recipe, seed=1, folder="", snapshots="", train_pairs="", test_pairs="") == replace(
-        recipes.DEMO, folder="", snapshots="", train_pairs="", test_pairs="")
+    places = dict.fromkeys(
+        ("folder", "snapshots", "train_pairs", "test_pairs", "frames", "train_list", "test_list"), "")
+    assert replace(other.recipe, seed=1, **places) == replace(recipes.DEMO, **places)
     assert len(tool.QUICK_VIDEOS.appearances) * len(tool.QUICK_VIDEOS.movements) == tool.QUICK.model.classes
 
 
@@ -260,8 +270,9 @@ def test_seconds_add_up_until_a_step_is_finished(tool, monkeypatch, tmp_path):
 
 
 def test_the_table(tool):
-    seconds = dict(zip(STEPS, (10, 20, 3, 4, 100, 5, 60, 300.9, 30, 59.6)))
-    results = {"seed": 3, "videos": 144, "accuracy": {"cnn": 1 / 6, "rcnn_r": 0.875}, "seconds": seconds,
+    seconds = dict(zip(STEPS, (10, 20, 3, 4, 100, 5, 60, 300.9, 50, 200, 30, 40, 59.6)))
+    accuracy = {"cnn": 1 / 6, "rcnn_s": 0.5, "rcnn_r": 0.875}
+    results = {"seed": 3, "videos": 144, "accuracy": accuracy, "seconds": seconds,
                "appearance alone": 1 / 6, "chance": 1 / 12}
     results["verdicts"] = tool.verdicts(results)
     assert tool.table(results).splitlines() == [
@@ -269,10 +280,11 @@ def test_the_table(tool):
         "| net | video accuracy | training | test |",
         "|---|---:|---:|---:|",
         "| single-frame CNN | 16.7 % | 1:40 min | 0:30 min |",
-        "| RCNN-r | 87.5 % | 6:05 min | 0:59 min |",
+        "| RCNN-s | 50.0 % | 4:10 min | 0:40 min |",
+        "| RCNN-r | 87.5 % | 6:00 min | 0:59 min |",
         "| what appearance alone allows | 16.7 % | | |",
         "| chance | 8.3 % | | |",
-        "", "all steps together: 9:52 min", "",
+        "", "all steps together: 10:32 min", "",
         "yes  RCNN-r is right on at least 75% of the videos", "yes  RCNN-r is at least 30 points above the CNN",
         "yes  the CNN is within 10 points of what appearance alone allows"]
 

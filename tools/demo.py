@@ -5,18 +5,23 @@
     python tools/demo.py --quick                  # under a minute: that every step works; its numbers mean nothing
 
 It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts
-the RCNN from it, trains stage 1 and stage 2, tests both nets on held-out groups, and prints one table.  Every step is a
-program of tools/ with the command shown, so that each can be run alone.  Interrupted or killed, the same command goes
+the RCNN from it, trains it in two stages by random and, at the same time, by sequential sampling (RCNN-r and RCNN-s),
+tests all three on held-out groups, and prints one table.  Every step is a program of tools/ with the command shown, so
+that each can be run alone.  Interrupted or killed, the same command goes
 on where it stopped; finished, it tests again and shows the results.
 """
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from rcnn import plots, recipes, score_files, scores, training
 from rcnn.command import parser, run
@@ -28,6 +33,9 @@ APPEARANCES = ("Flowers", "Crates")
 MOVEMENTS = ("Up", "Down", "Sideways", "In", "Spin", "Still")
 SECONDS, GROUPS, CLIPS = 3, 12, 8
 FPS, FRAME_SIZE = 5, 72
+NETS = {"cnn": "single-frame CNN", "rcnn_s": "RCNN-s", "rcnn_r": "RCNN-r"}
+TRAINED = {"cnn": ("CNN, single frames",), "rcnn_s": ("RCNN-s, stage 1", "RCNN-s, stage 2"),
+           "rcnn_r": ("RCNN-r, stage 1", "RCNN-r, stage 2")}
 RCNN_AIM, LEAD_AIM, APPEARANCE_AIM = 0.75, 0.3, 0.1
 TOOLS = Path(__file__).resolve().parent
 
@@ -70,12 +78,13 @@ class Demo:
 
     def __init__(self, out, seed, recipe=recipes.DEMO, videos=Videos()):
         """out: folder, made.  Raises InputError where it holds a demo of another seed, recipe or set of videos."""
-        self.out, self.seed, self.set = out, seed, videos
+        self.out, self.seed, self.set, self.lists = out, seed, videos, out / "videos" / "lists"
         self.recipe = replace(recipe, seed=seed, snapshots=str(out / "snapshots"),
-                              train_pairs=str(out / "pairs_train.lmdb"), test_pairs=str(out / "pairs_test.lmdb"))
+                              train_pairs=str(out / "pairs_train.lmdb"), test_pairs=str(out / "pairs_test.lmdb"),
+                              frames=str(out / "frames.lmdb"), train_list=str(self.lists / "trainlist01.txt"),
+                              test_list=str(self.lists / "testlist01.txt"))
         if self.recipe != recipes.DEMO:
             self.recipe = replace(self.recipe, folder=str(out / "prototxt"))
-        self.lists = out / "videos" / "lists"
         try:
             (out / "snapshots").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -91,12 +100,16 @@ class Demo:
             raise InputError(f"{self.out} holds a demo of other settings; remove it or give another --out")
         write_text(path, text)
 
-    def step(self, name, program, *arguments):
-        """Run a program of tools/ and note how long it took; a step that fails ends the demo with its status."""
+    def step(self, name, program, *arguments, line=0):
+        """Run a program of tools/ and note how long it took; a step that fails ends the demo with its status.
+
+        line: of the terminal that its progress bar is on, below others'.
+        """
         words = [str(word) for word in arguments]
         print(f"\n== {name}\n$ python tools/{program} {' '.join(words)}", flush=True)
         with self.seconds.of(name):
-            if status := finish(subprocess.Popen([sys.executable, TOOLS / program, *words])):
+            environment = {**os.environ, "TQDM_POSITION": str(line)}
+            if status := finish(subprocess.Popen([sys.executable, TOOLS / program, *words], env=environment)):
                 raise InputError(f"{name}: tools/{program} ended with status {status}; see what it says above")
 
     def videos(self):
@@ -106,52 +119,58 @@ class Demo:
                   "--seed", self.seed)
 
     def records(self):
-        lists = [self.lists / "trainlist01.txt", self.lists / "testlist01.txt"]
-        classes, frames = ["--classes", self.lists / "classInd.txt"], self.out / "frames.lmdb"
-        self.step("frames", "build_frames.py", "--videos", self.out / "videos", "--list", *lists, *classes,
-                  "--fps", FPS, "--size", FRAME_SIZE, "--out", frames)
-        for list_, pairs in zip(lists, (self.recipe.train_pairs, self.recipe.test_pairs)):
-            self.step(Path(pairs).stem.replace("_", " "), "build_pairs.py", "--frames", frames, "--list", list_,
+        recipe, classes = self.recipe, ["--classes", self.lists / "classInd.txt"]
+        self.step("frames", "build_frames.py", "--videos", self.out / "videos", "--list", recipe.train_list,
+                  recipe.test_list, *classes, "--fps", FPS, "--size", FRAME_SIZE, "--out", recipe.frames)
+        for videos, pairs in ((recipe.train_list, recipe.train_pairs), (recipe.test_list, recipe.test_pairs)):
+            self.step(Path(pairs).stem.replace("_", " "), "build_pairs.py", "--frames", recipe.frames, "--list", videos,
                       *classes, "--out", pairs, "--seed", self.seed)
 
     def train(self):
         if self.recipe != recipes.DEMO:
             for path, text in recipes.files(self.recipe).items():
                 write_text(path, text)
-        folder, snapshots = Path(self.recipe.folder), Path(self.recipe.snapshots)
-        start = snapshots / "start.caffemodel"
-        self.step("CNN, single frames", "train.py", "--solver", folder / "solver_cnn.prototxt")
+        folder, start = Path(self.recipe.folder), Path(self.recipe.snapshots) / "start.caffemodel"
+        self.step(*TRAINED["cnn"], "train.py", "--solver", folder / "solver_cnn.prototxt")
         self.step("starting weights", "init_weights.py", "--net", folder / "deploy_rcnn_r.prototxt", "--weights",
                   self.weights("cnn"), "--out", start, "--unhalved", "--seed", self.seed)
-        self.step("RCNN-r, stage 1", "train.py", "--solver", folder / "solver_rcnn_r_stage1.prototxt", "--weights",
-                  start)
-        self.step("RCNN-r, stage 2", "train.py", "--solver", folder / "solver_rcnn_r.prototxt", "--weights",
-                  self.weights("rcnn_r_stage1"))
+
+        def stages(name, line):
+            for step, run_name, weights in zip(TRAINED[name], (f"{name}_stage1", name),
+                                               (start, self.weights(f"{name}_stage1"))):
+                self.step(step, "train.py", "--solver", folder / f"solver_{run_name}.prototxt", "--weights", weights,
+                          line=line)
+
+        # One of these nets keeps one core busy, so two take hardly longer than one.
+        with ThreadPoolExecutor() as both:
+            for ended in [both.submit(stages, name, line) for line, name in enumerate(("rcnn_r", "rcnn_s"))]:
+                ended.result()
 
     def weights(self, run_name):
-        iterations = {"cnn": self.recipe.cnn_iterations, "rcnn_r_stage1": self.recipe.stage1_iterations,
-                      "rcnn_r": self.recipe.iterations}[run_name]
-        return Path(self.recipe.snapshots) / f"{run_name}_iter_{iterations}.caffemodel"
+        recipe = self.recipe
+        iterations = recipe.cnn_iterations if run_name == "cnn" else (
+            recipe.stage1_iterations if run_name.endswith("stage1") else recipe.iterations)
+        return Path(recipe.snapshots) / f"{run_name}_iter_{iterations}.caffemodel"
 
     def evaluate(self):
-        for name in ("cnn", "rcnn_r"):
+        for name in NETS:
             self.step(f"test of {name}", "evaluate.py", "--net", Path(self.recipe.folder) / f"deploy_{name}.prototxt",
-                      "--weights", self.weights(name), "--frames", self.out / "frames.lmdb",
-                      "--list", self.lists / "testlist01.txt", "--classes", self.lists / "classInd.txt",
+                      "--weights", self.weights(name), "--frames", self.recipe.frames,
+                      "--list", self.recipe.test_list, "--classes", self.lists / "classInd.txt",
                       "--crops", 5, "--batch", 40, "--scale", self.recipe.data.scale,
                       "--out", self.out / f"scores_{name}.h5", "--confusion", self.out / f"confusion_{name}.png")
 
     def show(self):
         """Draw the loss curves, print the table and keep it as results.json."""
-        runs = {"CNN": "cnn", "RCNN-r, stage 1": "rcnn_r_stage1", "RCNN-r, stage 2": "rcnn_r"}
         plots.loss_curves(self.out / "loss.png", {
-            name: training.loss_curve(training.read_log(Path(self.recipe.snapshots) / f"{run_name}.jsonl"))
-            for name, run_name in runs.items()})
+            "single-frame CNN": self.loss("cnn"), "RCNN-s (sequential sampling)": self.loss("rcnn_s_stage1", "rcnn_s"),
+            "RCNN-r (random sampling)": self.loss("rcnn_r_stage1", "rcnn_r")},
+            title=f"Training loss; stage 1 until {self.recipe.stage1_iterations}")
         self.draw_films()
         results = {"seed": self.seed, "chance": 1 / self.recipe.model.classes,
                    "appearance alone": 1 / len(self.set.movements), "seconds": self.seconds.finished,
                    "accuracy": {}, "videos": 0}
-        for name in ("cnn", "rcnn_r"):
+        for name in NETS:
             with score_files.Scores(self.out / f"scores_{name}.h5") as file:
                 predicted = scores.predictions(file.videos("high"))
                 results["accuracy"][name] = float(scores.accuracy(predicted, file.labels))
@@ -162,14 +181,24 @@ class Demo:
         if self.set == QUICK_VIDEOS:
             print("\nThis was a quick run: each step works, and the numbers above mean nothing.")
         pictures = ", ".join(f"{self.out}/{name}.png"
-                             for name in ("films", "loss", "confusion_cnn", "confusion_rcnn_r"))
+                             for name in ("films", "loss", *(f"confusion_{name}" for name in NETS)))
         print(f"\npictures: {pictures}; figures: {self.out}/results.json")
+
+    def loss(self, *runs):
+        """Return the loss curve (Fig. 2) of trainings, each from where the one before ended."""
+        parts, begin = [], 0
+        for run_name in runs:
+            iterations, *losses = training.loss_curve(
+                training.read_log(Path(self.recipe.snapshots) / f"{run_name}.jsonl"))
+            parts.append((iterations + begin, *losses))
+            begin += iterations[-1]
+        return tuple(map(np.concatenate, zip(*parts)))
 
     def draw_films(self, length=6):
         """Draw a few frames of one held-out video of each class."""
         classes = read_classes(self.lists / "classInd.txt")
-        held_out = {video.label: video for video in read_list(self.lists / "testlist01.txt", classes)}
-        with open_records(self.out / "frames.lmdb", "frames") as frames:
+        held_out = {video.label: video for video in read_list(self.recipe.test_list, classes)}
+        with open_records(self.recipe.frames, "frames") as frames:
             plots.film_strips(self.out / "films.png", {
                 classes[label]: [frames.frame(video.name, index)[0] for index in range(length)]
                 for label, video in sorted(held_out.items())}, f"one video a class, {FPS} frames a second")
@@ -187,24 +216,23 @@ def finish(process):
 def table(results):
     """Return the results as a Markdown table."""
     seconds = results["seconds"]
-    training_time = {"cnn": seconds["CNN, single frames"],
-                     "rcnn_r": sum(seconds[name] for name in (
-                         "starting weights", "RCNN-r, stage 1", "RCNN-r, stage 2"))}
+    training_time = {name: sum(seconds[step] for step in steps) for name, steps in TRAINED.items()}
+    at_once = min(training_time["rcnn_s"], training_time["rcnn_r"])  # these two ran side by side
     lines = [f"\n{results['videos']} held-out videos, log-mean of the frames' scores, 5 crops, seed {results['seed']}",
              "", "| net | video accuracy | training | test |", "|---|---:|---:|---:|"]
-    for name, title in (("cnn", "single-frame CNN"), ("rcnn_r", "RCNN-r")):
+    for name, title in NETS.items():
         lines.append(f"| {title} | {100 * results['accuracy'][name]:.1f} % | {clock(training_time[name])} "
                      f"| {clock(seconds['test of ' + name])} |")
     lines += [f"| what appearance alone allows | {100 * results['appearance alone']:.1f} % | | |",
               f"| chance | {100 * results['chance']:.1f} % | | |", "",
-              f"all steps together: {clock(sum(seconds.values()))}", "",
+              f"all steps together: {clock(sum(seconds.values()) - at_once)}", "",
               *(f"{'yes' if held else 'NO '}  {what}" for what, held in results["verdicts"].items())]
     return "\n".join(lines)
 
 
 def verdicts(results):
     """Return {what the demo is to show: whether it did}."""
-    cnn, rcnn_r, appearance = (*results["accuracy"].values(), results["appearance alone"])
+    cnn, rcnn_r, appearance = (*(results["accuracy"][name] for name in ("cnn", "rcnn_r")), results["appearance alone"])
     return {f"RCNN-r is right on at least {RCNN_AIM:.0%} of the videos": rcnn_r >= RCNN_AIM,
             f"RCNN-r is at least {100 * LEAD_AIM:.0f} points above the CNN": rcnn_r - cnn >= LEAD_AIM,
             f"the CNN is within {100 * APPEARANCE_AIM:.0f} points of what appearance alone allows":
@@ -222,6 +250,7 @@ class Seconds:
     def __init__(self, path):
         known = json.loads(path.read_text()) if path.is_file() else {}
         self.path, self.finished, self.unfinished = path, known.get("finished", {}), known.get("unfinished", {})
+        self.lock = threading.Lock()
 
     @contextmanager
     def of(self, name):
@@ -231,10 +260,14 @@ class Seconds:
             yield
             known = self.finished
         finally:
-            if name not in self.finished:
-                known[name] = self.unfinished.pop(name, 0.0) + time.monotonic() - began
-                text = json.dumps({"finished": self.finished, "unfinished": self.unfinished}, indent=1) + "\n"
-                write_text(self.path, text)
+            with self.lock:
+                self.note(name, known, time.monotonic() - began)
+
+    def note(self, name, known, seconds):
+        if name not in self.finished:
+            known[name] = self.unfinished.pop(name, 0.0) + seconds
+            text = json.dumps({"finished": self.finished, "unfinished": self.unfinished}, indent=1) + "\n"
+            write_text(self.path, text)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def train(command, solver, start, log, caffe_log):
     tail = deque(maxlen=300)
     began = time.monotonic()
     with child(command, caffe_log) as (process, stopped), open(log, "a", buffering=1, encoding="utf-8") as file, \
-            progress(solver.max_iter, "it", start) as bar:
+            progress(solver.max_iter, "it", start, Path(solver.snapshot_prefix).name) as bar:
         for line in process.stdout:
             caffe_log.write(line)
             tail.append(line)
@@ -193,7 +193,7 @@ def take(record, process, file, bar, seconds):
     else:
         values = ", ".join(f"{name} {value:.4g}" for name, value in record["outputs"].items()
                            if not isinstance(value, list))
-        bar.write(f"iteration {record['iteration']}, test net {record['net']}: {values}", file=sys.stderr)
+        bar.write(f"{bar.desc}, iteration {record['iteration']}, test net {record['net']}: {values}", file=sys.stderr)
     bar.update(record["iteration"] - bar.n)
 
 
