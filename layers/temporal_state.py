@@ -5,7 +5,8 @@ is.  A number that runs from the one to the other ties them together, so that ne
 
 layer {
   name: "state/recall" type: "Python" bottom: "first" top: "previous/conv1" top: "previous/fc" top: "state"
-  python_param { module: "layers.temporal_state" layer: "RecallState" param_str: '{"shapes": [[64, 112, 112], [1024]]}' }
+  python_param { module: "layers.temporal_state" layer: "RecallState"
+    param_str: '{"shapes": [[64, 112, 112], [1024]]}' }
 }
 layer {
   name: "state/keep" type: "Python" bottom: "conv1" bottom: "fc" bottom: "state"
@@ -51,8 +52,8 @@ class RecallState(caffe.Layer):
         with spoken():
             shapes = _shapes(self.param_str)
             if len(bottom) != 1 or len(top) != len(shapes) + 1:
-                raise InputError(f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and one "
-                                 f"for KeepState; it has {len(bottom)} and {len(top)}")
+                raise InputError(f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and "
+                                 f"one for KeepState; it has {len(bottom)} and {len(top)}")
         self.state = _State(shapes)
         number = next(_numbers)
         _states[number] = self.state

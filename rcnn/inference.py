@@ -140,7 +140,7 @@ def score_videos(network, videos, read, crops, batch, mean=MEAN, scale=1.0, mode
     """
     mode = mode or network.kind
     if mode not in MODES[network.kind]:
-        raise InputError(f"--mode {mode}: the net is one of kind {network.kind}, for {' and '.join(MODES[network.kind])}")
+        raise InputError(f"--mode {mode}: the net is of kind {network.kind}, for {' and '.join(MODES[network.kind])}")
     frames = max(1, batch // crops)
 
     def views(video, index):

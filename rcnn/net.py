@@ -213,7 +213,7 @@ class _Tower:
     """The layers of one frame; `previous`, which has v^{t-1} by layer name, makes them those of Eq. 3 at t > 1.
 
     learning: None in a net that only runs forward.  share: name the spatial parameters, so that towers with the same
-    names share.  marked: rows may be at t = 1, where v^{t-1} is 0; "first/whole" and "first/none" of the net tell which.
+    names share.  marked: rows may be at t = 1, where v^{t-1} is 0; the net's "first/whole" and "first/none" tell which.
     """
 
     def __init__(self, net, model, learning, prefix="", previous=None, share=False, classify=True, marked=False):

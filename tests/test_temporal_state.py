@@ -76,7 +76,7 @@ def changed_batch(net):
     ('{"shapes": [[3]]}', "", "RecallState: param_str is JSON with the shape of each state"),
     ('{"shapes": [[3]]}', '{"shapes": []}', "RecallState: param_str is JSON"),
     ('{"shapes": [[3]]}', '{"shapes": [[0]]}', "RecallState: param_str is JSON"),
-    ('{"shapes": [[3]]}', '{"shapes": [[3], [3]]}', "a top for each of its 2 shapes and one for KeepState; it has 1 and 2"),
+    ('{"shapes": [[3]]}', '{"shapes": [[3], [3]]}', "its 2 shapes and one for KeepState; it has 1 and 2"),
     ('bottom: "sum" bottom: "state"', 'bottom: "state"', "KeepState takes a bottom for each shape"),
     ('bottom: "sum" bottom: "state"', 'bottom: "sum" bottom: "first"', "KeepState takes a bottom for each shape"),
     ('{"shapes": [[3]]}', '{"shapes": [[1]]}', "KeepState: bottom 0 is (3,) in each row, but RecallState gives (1,)")])
