@@ -177,7 +177,7 @@ def nothing():
     (lambda: write_avi(Path("none.avi"), 0), {"source": "none.avi"}, "none.avi: it has no frame that can be decoded"),
     (lambda: Path("empty.avi").touch(), {"source": "empty.avi"}, "empty.avi: the file is empty"),
     (a_folder, {"source": "frames"}, "frames: no image in frames"),
-    (lambda: a_folder("1.png", "2bad.png", "3.png"), {"source": "frames"}, "frames/2bad.png is damaged or not an image"),
+    (lambda: a_folder("1.png", "2bad.png"), {"source": "frames"}, "frames/2bad.png is damaged or not an image"),
     (nothing, {"source": "97"}, "camera 97: it is not there"),
     (lambda: make_net("cnn", net.deploy_cnn(MODEL)), {"weights": "cnn.caffemodel"},
      "weights: cnn.caffemodel lacks 3 of the net's layers, the first is one/5x5/temporal"),

@@ -68,8 +68,8 @@ def arguments():
     options.add_argument("--seconds", type=positive_real, help="end there; a file's end, or Ctrl-C, if not given")
     options.add_argument("--annotated", help=f"video to write ({', '.join(display.CODECS)}), --fps frames a second")
     options.add_argument("--plot", help="PNG to draw the scores of the five best classes over time to")
-    options.add_argument("--size", type=positive, help="side in pixels that frames are resized to before the net's input "
-                         "is cut out of the centre, as of the training's frames; 8/7 of the input's if not given")
+    options.add_argument("--size", type=positive, help="side in pixels that frames are resized to before the centre is "
+                         "cut out for the net, as of the training's frames; 8/7 of the net's input if not given")
     options.add_argument("--scale", type=positive_real, default=1.0,
                          help="what the input is multiplied by after the mean is taken off, as in training")
     options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
