@@ -93,8 +93,8 @@ def print_time(args, batch):
         rounds.append({name: forward_ms(made) for name, made in nets.items()})
         if args.gpu is None:
             layers.append(layer_ms(nets["online net"], online))
-    print(f"batch {batch}, width {args.width:g}, {args.size} x {args.size}, ms a frame (median of {args.rounds} rounds, "
-          "least, most):")
+    print(f"batch {batch}, width {args.width:g}, {args.size} x {args.size}, ms a frame (median of {args.rounds} "
+          "rounds, least, most):")
     for name in nets:
         values = [found[name] for found in rounds]
         ratio = statistics.median(found["online net"] / found[name] for found in rounds)
@@ -152,8 +152,8 @@ def print_memory(args):
         (path / "classes.txt").write_text("".join(f"{number} Class{number}\n" for number in range(1, 13)))
         make_video(path / "video.avi", args.seconds)
         found = measured_memory([path / "video.avi", "--net", path / "net.prototxt",
-                                 "--weights", path / "net.caffemodel", "--classes", path / "classes.txt", "--fps", str(FPS),
-                                 "--annotated", path / "annotated.mp4", "--plot", path / "plot.png"])
+                                 "--weights", path / "net.caffemodel", "--classes", path / "classes.txt",
+                                 "--fps", str(FPS), "--annotated", path / "annotated.mp4", "--plot", path / "plot.png"])
     after = [memory for at, memory in found if at >= SETTLED]
     print(f"classify_video.py, {args.seconds:g} s of video, {len(found)} frames: {after[0]:.1f} MB resident after "
           f"{SETTLED:g} s, {after[-1]:.1f} MB at the end, at most {max(after) - after[0]:.1f} MB more and "

@@ -24,10 +24,6 @@ DECODER = f"OpenCV {cv2.__version__}, FFMPEG"
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
-# How a file begins and what is in its last half if it is whole.  Of one cut short OpenCV shows what is there of it, and
-# its libraries write to standard error, without the file's name.
-WHOLE = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND"}
-
 # Time stamps are decimal or rational, instants binary: a stamp this close to an instant is on it.
 TOLERANCE = 1e-6
 
@@ -201,7 +197,6 @@ def _live(capture, fps):
         began = now if began is None else began
         yield now - began, image
         instant = max(instant + 1, _after(monotonic() - began, fps))
-        capture.grab()  # the frame that the driver held since the last one was taken
     capture.release()
     if began is None:
         raise VideoError("the camera gives no frame")
@@ -209,13 +204,15 @@ def _live(capture, fps):
 
 @contextmanager
 def silent():
-    """Keep OpenCV from writing to standard error."""
-    level = cv2.getLogLevel()
-    cv2.setLogLevel(0)
+    """Keep OpenCV, and the libraries under it, from writing to standard error: they name neither file nor remedy."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        cv2.setLogLevel(level)
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _read(path):
@@ -224,11 +221,10 @@ def _read(path):
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"frames: cannot read {path}: {os.strerror(error.errno)}") from None
-    whole = all(data.rfind(end) >= len(data) // 2 for start, end in WHOLE.items() if data.startswith(start))
     image = None
-    if data and whole:
+    if data:
         with silent():
-            try:
+            try:  # imdecode refuses a file cut short; imread would fill up what is missing
                 image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             except cv2.error:  # of more pixels than OpenCV reads
                 pass

@@ -133,7 +133,9 @@ def test_fewer_than_five_classes(classify):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi"])
-def test_annotated_video_and_plot(classify, suffix):
+def test_annotated_video_and_plot(classify, monkeypatch, suffix):
+    drawn, draw = [], plots.scores_over_time
+    monkeypatch.setattr(plots, "scores_over_time", lambda *given: drawn.append(given) or draw(*given))
     status, lines, _ = classify(annotated=f"outputs/a.{suffix}", plot="outputs/p.png")
     assert status == 0 and lines[-2:] == [f"annotated video: outputs/a.{suffix}", "scores over time: outputs/p.png"]
     assert sorted(os.listdir("outputs")) == [f"a.{suffix}", "p.png"]
@@ -143,6 +145,12 @@ def test_annotated_video_and_plot(classify, suffix):
     for image, frame in zip(shown, frames):  # the frame on the left, twice as large
         assert np.abs(image[:, :320].astype(int) - cv2.resize(frame, (320, 240))).mean() < 6
     assert np.abs(shown[0].astype(int) - shown[-1])[:, 320:].max() > 100  # the panel changes
+    _, times, curves, title, stride = drawn[0]
+    expected = by_hand(sample("video.avi", 5))
+    assert list(curves) == [name for name, _ in five(expected[-1][2])] and (title, stride) == ("video.avi", 1)
+    assert np.allclose(times, [time for time, *_ in expected])
+    for name, curve in curves.items():
+        assert np.allclose(curve.T, [[part[CLASSES.index(name)] for part in row[1:]] for row in expected], atol=1e-6)
     picture = cv2.imread("outputs/p.png")
     for colour in plots.COLOURS[:5]:
         assert (np.abs(picture - [int(colour[place:place + 2], 16) for place in (5, 3, 1)]).max(axis=2) < 3).sum() > 50
@@ -294,7 +302,9 @@ def test_a_second_control_c_ends_at_once(camera):
 
 
 def test_seconds_end_a_camera(camera, capsys):
+    handler = signal.getsignal(signal.SIGINT)
     camera(seconds=0.7)
+    assert signal.getsignal(signal.SIGINT) is handler
     times = [float(line.split(" s ")[0]) for line in capsys.readouterr().out.splitlines()[:-1]]
     assert len(times) == 4 and times == pytest.approx([0, 0.2, 0.4, 0.6], abs=0.15)
 

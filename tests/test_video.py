@@ -196,7 +196,8 @@ def test_images_of_any_kind_are_colour(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
-@pytest.mark.parametrize("damage", [lambda data: data[:len(data) // 2], lambda data: b"", lambda data: b"text" * 100])
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:len(data) // 2], lambda data: b"",
+                                    lambda data: b"text" * 100])
 def test_an_image_that_cannot_be_read_is_named_once(tmp_path, capfd, suffix, damage):
     folder = write_images(tmp_path / "frames", ["1.png", f"2{suffix}"])
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
