@@ -15,6 +15,7 @@ Attributes of the file say what made it.
 While scores are being computed, they lie in the folder `<file>.partial`: run.json says what makes them, and each
 finished video has a file <its index>.f32 of its rows as above.  The video under way has <its index>.part.
 """
+import hashlib
 import io
 import json
 import os
@@ -33,6 +34,7 @@ from rcnn.scores import FUSIONS, average_crops, average_signals, fuse
 ALL = "all"  # instead of a signal: the three of them, averaged
 BLOCK = 64  # frames that are read or copied at a time
 RUN, WHOLE = "run.json", "whole.h5"
+RUN_DIGEST = "run_sha256"  # attribute: of what makes the scores
 PARTS = {"scores": (4, "f"), "first": (1, "i"), "times": (1, "f"), "labels": (1, "i"),
          "names": (1, "O"), "signals": (1, "O"), "classes": (1, "O")}  # dataset: dimensions, kind of its dtype
 
@@ -51,11 +53,9 @@ def writing(path, videos, crops, signals, classes, attributes):
     """
     path = Path(path)
     folder = path.with_name(path.name + ".partial")
-    run = {"crops": crops, "signals": list(signals), "classes": list(classes),
-           "attributes": {name: np.asarray(value).tolist() for name, value in attributes.items()},
-           "videos": [[str(name), int(label), np.asarray(times, np.float64).tolist()]
-                      for name, label, times in videos]}
+    run = _run(videos, crops, signals, classes, attributes)
     _check_videos(run)
+    attributes = {**attributes, RUN_DIGEST: _digest(run)}
     with _spoken(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -72,6 +72,35 @@ def writing(path, videos, crops, signals, classes, attributes):
                 _discard(folder)
             raise
         _discard(folder)
+
+
+def finished(path, videos, crops, signals, classes, attributes):
+    """Return whether the file of scores that `writing` would make with the same arguments is there already.
+
+    Raises InputError where a file is there that is of other videos or attributes, or damaged.
+    """
+    if not Path(path).exists():
+        return False
+    try:
+        with Scores(path) as file:
+            known = file.attributes.get(RUN_DIGEST)
+    except InputError as error:
+        raise InputError(f"{error}, with --force to replace it") from None
+    if known != _digest(_run(videos, crops, signals, classes, attributes)):
+        raise InputError(f"{path} has scores of other videos or settings; give another --out, or --force to replace it")
+    return True
+
+
+def _run(videos, crops, signals, classes, attributes):
+    """Return all that makes a file of scores, fit for JSON."""
+    return {"crops": crops, "signals": list(signals), "classes": list(classes),
+            "attributes": {name: np.asarray(value).tolist() for name, value in attributes.items()},
+            "videos": [[str(name), int(label), np.asarray(times, np.float64).tolist()]
+                       for name, label, times in videos]}
+
+
+def _digest(run):
+    return hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
 
 
 class Writer:

@@ -155,7 +155,7 @@ def test_the_generated_nets(evaluate, images):
     for name, make in (("deploy_cnn", net.deploy_cnn), ("deploy_rcnn_r", net.deploy_rcnn_r)):
         Path(f"{name}.prototxt").write_text(str(make(model)))
         caffe.Net(f"{name}.prototxt", caffe.TEST).save(f"{name}.caffemodel")
-        evaluate(name, frames="large.lmdb", crops=1)
+        evaluate(name, frames="large.lmdb", crops=1, force="")
         with score_files.Scores("s.h5") as file:
             assert file.signals == ["low", "medium", "high"] and np.allclose(file.frames(0, "high").sum(axis=2), 1)
             assert len({file.frames(index, "medium").tobytes() for index in range(4)}) == 4

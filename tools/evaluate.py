@@ -7,8 +7,11 @@
 
 deploy_cnn scores each frame by itself.  deploy_rcnn_r scores each with the one before it, as RCNN-r was trained, and a
 video's first frame alone (Eq. 3 at t = 1).  deploy_rcnn_s is fed a video's frames in order and keeps its state, as
-RCNN-s was trained and as either model runs online; --mode pair makes it score as deploy_rcnn_r does.  Scores are averaged over the crops of a frame, then fused over the
-frames of a video.  The file of --out (HDF5, described in rcnn/score_files.py) keeps them unfused, for every signal.
+RCNN-s was trained and as either model runs online; --mode pair makes it score as deploy_rcnn_r does.
+
+The file of --out (HDF5, described in rcnn/score_files.py) has the score of every frame and crop by every signal;
+tools/fuse.py fuses it by any rule without the net.  Interrupted, the same command goes on with the videos that are
+left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
 """
 import os
 import sys
@@ -20,6 +23,7 @@ from rcnn.files import InputError, check_writable, existing, sha256
 from rcnn.googlenet import SIGNALS
 from rcnn.lists import read_classes, read_list
 from rcnn.records import MANIFEST, open_records
+from rcnn.sequences import videos_with_frames
 
 
 def main():
@@ -37,7 +41,9 @@ def main():
     if network.classes != len(classes):
         raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {args.net} has {network.classes}")
     with open_records(args.frames, "frames") as frames:
-        videos = tested(read_list(args.list, classes), frames.manifest, args)
+        videos, skipped = videos_with_frames(read_list(args.list, classes), frames, args.list)
+        for video, reason in skipped:
+            print(f"not tested, as it has no frames: {video.name} ({reason})", file=sys.stderr)
         write(args, network, mode, classes, frames, videos)
     print_results(args, time.monotonic() - began)
 
@@ -53,10 +59,12 @@ def arguments():
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
     options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
-    options.add_argument("--batch", type=positive, default=10, help="crops a forward pass, at least one frame's; it bounds the memory")
+    options.add_argument("--batch", type=positive, default=10, 
+                         help="crops a forward pass, at least one frame's; it bounds the memory")
     options.add_argument("--mode", choices=("pair", "recurrent"),
                          help="how deploy_rcnn_s scores (default: recurrent); the other nets know one way each")
     options.add_argument("--gpu", type=int, help="number of the GPU (default: the CPU)")
+    options.add_argument("--force", action="store_true", help="replace an OUT of other videos or settings")
     options.add_argument("--scale", type=positive_real, default=1.0,
                          help="what the input is multiplied by after the mean is taken off, as in training")
     options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
@@ -64,28 +72,8 @@ def arguments():
     return options.parse_args()
 
 
-def tested(listed, manifest, args):
-    """Return [(Video, frame times)] of the listed videos; those that the frames' build had to skip are reported."""
-    built = {video["name"]: video for video in manifest["videos"] if video["times"]}
-    skipped = {video["video"]: video["reason"] for video in manifest["skipped"]}
-    absent = [video.name for video in listed if video.name not in built and video.name not in skipped]
-    if absent:
-        raise InputError(f"--frames: {args.frames} lacks {len(absent)} of the {len(listed)} videos of {args.list}, the "
-                         f"first is {absent[0]}; build the frames of this list")
-    for video in listed:
-        if video.name in skipped:
-            print(f"not tested, as it has no frames: {video.name} ({skipped[video.name]})", file=sys.stderr)
-        elif built[video.name]["label"] != video.label:
-            raise InputError(f"--frames: {video.name} has label {built[video.name]['label']} in {args.frames}, but "
-                             f"{video.label} by {args.classes}; use the class list that the frames were built with")
-    videos = [(video, built[video.name]["times"]) for video in listed if video.name in built]
-    if not videos:
-        raise InputError(f"--list: {args.list} has no video with frames in {args.frames}")
-    return videos
-
-
 def write(args, network, mode, classes, frames, videos):
-    """Score the videos and write the file of scores; what an interrupted run has finished is kept."""
+    """Score the videos and write the file of scores, unless it is there; what an interrupted run finished is kept."""
     from rcnn.inference import score_videos
     attributes = {"net_sha256": sha256(args.net), "weights_sha256": sha256(args.weights),
                   "frames_manifest_sha256": sha256(frames.path / MANIFEST),
@@ -98,7 +86,11 @@ def write(args, network, mode, classes, frames, videos):
 
     listed = [(video.name, video.label, times) for video, times in videos]
     counts = [len(times) for _, times in videos]
-    with score_files.writing(args.out, listed, args.crops, network.signals, classes, attributes) as writer, \
+    run = args.out, listed, args.crops, network.signals, classes, attributes
+    if not args.force and score_files.finished(*run):
+        print(f"{args.out} is there already, made with these settings")
+        return
+    with score_files.writing(*run) as writer, \
             progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar:
         left = [index for index in range(len(videos)) if index not in writer.done]
         results = score_videos(network, [counts[index] for index in left], read, args.crops, args.batch, args.mean,
@@ -110,7 +102,7 @@ def write(args, network, mode, classes, frames, videos):
 def print_results(args, seconds):
     """Print the accuracy by each fusion and draw the confusion matrix."""
     with score_files.Scores(args.out) as file:
-        predicted = {how: scores.predictions(file.videos(args.signal, how)) for how in scores.FUSIONS}
+        predicted = {how: scores.predictions(videos) for how, videos in file.fused(args.signal).items()}
         shares = [f"{how} {100 * scores.accuracy(predicted[how], file.labels):.1f} %" for how in scores.FUSIONS]
         print(f"video accuracy, {args.signal} signal, {args.crops} crops: {', '.join(shares)}; "
               f"chance {100 / len(file.classes):.1f} %")
