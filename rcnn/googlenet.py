@@ -10,6 +10,7 @@ from rcnn.files import InputError
 SIGNALS = ("low", "medium", "high")  # Sec. 3.2: the heads after 4a, after 4d, and at the top
 LOSS_WEIGHT = {"low": 0.3, "medium": 0.3, "high": 1.0}
 RNN_WIDTH = 1024
+PREVIOUS = "previous/"  # stands before the name of what belongs to frame t-1
 
 # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, projection of the pool
 INCEPTIONS = {
@@ -163,6 +164,36 @@ def googlenet(width=1.0, size=224, high_rnn=True, conv1_temporal_kernel=3):
         top = add(FullyConnected("loss3/fc", top, channels(RNN_WIDTH), pretrained=False))
     add(Classifier("loss3/classifier_video", top, "high"))
     return layers
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the network is; the defaults are the paper's, DESIGN decisions where it is silent.
+
+    combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the
+    weights of the pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
+    temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.  filler: of every
+    spatial weight that is not copied; temporal_filler: of What; bias: the constant every spatial bias starts at.
+    """
+    classes: int = 101
+    width: float = 1.0
+    size: int = 224
+    channels: int = 3
+    high_rnn: bool = True
+    conv1_temporal_kernel: int = 3
+    combine: str = "average"
+    temporal_bias: bool = False
+    filler: str = "xavier"
+    temporal_filler: str = "xavier"
+    bias: float = 0.2
+
+    def __post_init__(self):
+        if self.combine not in ("average", "sum"):
+            raise InputError(f"combine is average or sum, not {self.combine}")
+
+    def layers(self):
+        """Return the layers of this model, as `googlenet` does."""
+        return googlenet(self.width, self.size, self.high_rnn, self.conv1_temporal_kernel)
 
 
 def without_classifiers(layers):

@@ -21,39 +21,10 @@ from caffe.proto import caffe_pb2
 
 from rcnn import crops, googlenet
 from rcnn.files import InputError
+from rcnn.googlenet import PREVIOUS
 
+Model = googlenet.Model
 TRAIN, TEST = caffe.TRAIN, caffe.TEST
-PREVIOUS = "previous/"
-
-
-@dataclass(frozen=True)
-class Model:
-    """What the network is; the defaults are the paper's, DESIGN decisions where it is silent.
-
-    combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the
-    weights of the pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
-    temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.  filler: of every
-    spatial weight that is not copied; temporal_filler: of What; bias: the constant every spatial bias starts at.
-    """
-    classes: int = 101
-    width: float = 1.0
-    size: int = 224
-    channels: int = 3
-    high_rnn: bool = True
-    conv1_temporal_kernel: int = 3
-    combine: str = "average"
-    temporal_bias: bool = False
-    filler: str = "xavier"
-    temporal_filler: str = "xavier"
-    bias: float = 0.2
-
-    def __post_init__(self):
-        if self.combine not in ("average", "sum"):
-            raise InputError(f"combine is average or sum, not {self.combine}")
-
-    def layers(self):
-        """Return the layers of `rcnn.googlenet` for this model."""
-        return googlenet.googlenet(self.width, self.size, self.high_rnn, self.conv1_temporal_kernel)
 
 
 @dataclass(frozen=True)
