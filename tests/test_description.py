@@ -1,0 +1,151 @@
+"""rcnn/description.py: what a description may say, and the one line that answers what it may not."""
+import copy
+import json
+
+import pytest
+from runs import ROOT
+
+from rcnn import description, recipes
+from rcnn.files import InputError
+
+GIVEN = {"name": "two", "videos": "videos", "lists": "lists", "fps": [25, 5], "size": 72, "splits": [1],
+         "nets": {"batch": 4, "size": 64, "cnn-iterations": 2, "stage1-iterations": 3, "iterations": 4, "snapshot": 2}}
+MAKE = {"appearances": ["Flowers"], "movements": ["Up", "Down"], "seconds": 1, "groups": 8, "clips": 3}
+
+
+def changed(**values):
+    """Return GIVEN with values set; None takes a key away."""
+    given = copy.deepcopy(GIVEN)
+    for key, value in values.items():
+        given[key.replace("_", "-")] = value
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def nets(**values):
+    return changed(nets={key: value for key, value in {**GIVEN["nets"], **values}.items() if value is not None})
+
+
+def made(**values):
+    return {**changed(videos=None, lists=None), "make": {**MAKE, **values}}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    """Two classes with a video each in training and test of split 1."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("lists", "videos/A", "videos/B"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("A/v_A_g01_c01.avi", "B/v_B_g01_c01.avi", "A/v_A_g02_c01.avi"):
+        (tmp_path / "videos" / name).touch()
+    (tmp_path / "lists/classInd.txt").write_text("1 A\n2 B\n")
+    (tmp_path / "lists/trainlist01.txt").write_text("A/v_A_g01_c01.avi 1\nB/v_B_g01_c01.avi 2\n")
+    (tmp_path / "lists/testlist01.txt").write_text("A/v_A_g02_c01.avi\n")
+
+
+def test_what_is_given_and_what_is_not():
+    read = description.parse(GIVEN)
+    assert (read.name, read.fps, read.size, read.splits, read.nets["batch"]) == ("two", (25, 5), 72, (1,), 4)
+    assert (read.crops, read.signals, read.samplings) == ((1, 5, 10), ("low", "medium", "high"),
+                                                          ("random", "sequential"))
+    assert read.pretrained is None and read.seed == 1 and not read.unhalved
+    assert description.parse({**GIVEN, "pretrained": None, "make": None}) == read
+
+
+def test_counts_of_files():
+    counts = description.check(description.parse(changed(mean_seconds=3)), "out")
+    assert counts == description.Counts(2, 3, {1: (2, 1)}, 3)
+
+
+def test_counts_of_made_videos():
+    read = description.parse(made() | {"splits": [1, 3]})
+    assert description.check(read, "out") == description.Counts(2, 48, {1: (36, 12), 3: (36, 12)}, 1)
+    where = description.lists(read, "out")
+    assert str(where.train(3)) == "out/videos/lists/trainlist03.txt" and str(where.videos) == "out/videos"
+
+
+def test_the_two_in_the_repository():
+    motion, ucf101 = (description.read(ROOT / "data" / f"{name}.json") for name in ("motion", "ucf101"))
+    assert description.check(motion, "out").splits == {split: (864, 288) for split in (1, 2, 3)}
+    demo = recipes.DEMO
+    expected = {"width": demo.model.width, "size": demo.model.size, "batch": demo.data.batch, "scale": demo.data.scale,
+                "combine": demo.model.combine, "filler": demo.model.filler, "bias": demo.model.bias,
+                "temporal-filler": demo.model.temporal_filler, "cnn-iterations": demo.cnn_iterations,
+                "stage1-iterations": demo.stage1_iterations, "final-rate": demo.final_rate,
+                "clip-gradients": demo.clip_gradients}
+    assert {key: motion.nets[key] for key in expected} == expected
+    paper = recipes.UCF101
+    assert (ucf101.nets["batch"], ucf101.nets["iterations"]) == (paper.data.batch, paper.iterations)
+    assert ucf101.lists in paper.train_list and ucf101.size == 256
+    with pytest.raises(InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel$"):
+        description.check(ucf101, "out")
+
+
+@pytest.mark.parametrize("given, message", [
+    ([], "it is not an object"),
+    (changed(colour="red"), "unknown key colour; the keys are name"),
+    (changed(fps=None), "fps is missing"),
+    (changed(name=""), 'name: "" is not one line of text'),
+    (changed(name="a\nb"), "is not one line of text"),
+    (changed(fps=[25, 5, 1]), "fps: .* is not a list of one or two different numbers above 0"),
+    (changed(fps=[5, 5]), "fps: "),
+    (changed(fps=[0]), "fps: "),
+    (changed(size="72"), 'size: "72" is not a whole number of pixels'),
+    (changed(size=True), "size: true is not"),
+    (changed(size=48), "size: frames of 48 pixels are smaller than the nets' input of 64"),
+    (changed(splits=[]), "splits: "),
+    (changed(splits=[1, 1]), "splits: "),
+    (changed(splits=[100]), "splits: "),
+    (changed(crops=[2]), "crops: .* some of 1, 5, 10, each once"),
+    (changed(crops=[True]), "crops: "),
+    (changed(crops=[[1]]), "crops: "),
+    (changed(signals=["top"]), "signals: "),
+    (changed(samplings=["none"]), "samplings: "),
+    (changed(streams=["image", "flow"]), "streams: .* some of image"),
+    (changed(seed=-1), "seed: -1 is not a whole number of 0 to 4294967295"),
+    (changed(unhalved=1), "unhalved: 1 is not true or false"),
+    (changed(nets=[]), "nets: "),
+    (nets(batch=None), "nets: batch is missing"),
+    (nets(iterations=2.5), "nets: iterations is missing, or no whole number"),
+    (nets(width="wide"), "nets: width: \"wide\" is not a number above 0"),
+    (nets(classes=3), "nets: classes follows from the rest; leave it out"),
+    (nets(mean={}), "nets: mean: {} is no option's"),
+    (changed(videos=None), "videos is missing"),
+    (changed(lists=None), "lists is missing"),
+    ({**GIVEN, "make": MAKE}, "videos and make do not go together"),
+    (made(seed=3), "make: seed follows from the rest"),
+    (made(movements="Up"), "make: movements is missing, or no list of names"),
+    (made(clips=0), "make: clips is missing"),
+    (made(seconds=float("inf")), "make: seconds is missing"),
+])
+def test_what_is_no_description(given, message):
+    with pytest.raises(InputError, match=message) as raised:
+        description.parse(given)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_none(tmp_path):
+    path = tmp_path / "given.json"
+    for data, message in ((b"{", "is not JSON"), (b"\xff\xfe{}", "is not a text file"), (b"{}", "name is missing"),
+                          (json.dumps(changed(size=0)).encode(), "given.json: size: 0 is not")):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=f"^description: .*{message}") as raised:
+            description.read(path)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(InputError, match="^description: no such file: .*absent.json$"):
+        description.read(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("file, text, message", [
+    ("lists/testlist01.txt", "A/v_A_g07_c01.avi\n", "videos lacks 1 of the 3 listed videos, the first is A/v_A_g07"),
+    ("lists/testlist01.txt", "A/v_A_g01_c01.avi\n", "split 1: 1 videos are in .*trainlist01.txt and in .*testlist01"),
+    ("lists/testlist01.txt", "C/v_C_g01_c01.avi\n", "class C is not in the class list"),
+    ("lists/testlist01.txt", None, "video list: no such file: lists/testlist01.txt"),
+    ("lists/classInd.txt", "", "class list: .* is empty"),
+])
+def test_lists_that_do_not_hold(tmp_path, file, text, message):
+    if text is None:
+        (tmp_path / file).unlink()
+    else:
+        (tmp_path / file).write_text(text)
+    with pytest.raises(InputError, match=message):
+        description.check(description.parse(GIVEN), "out")

@@ -1,0 +1,192 @@
+"""rcnn/plan.py and rcnn/estimates.py: the steps of a description, what they hang on, and what they cost."""
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nets import build
+from runs import ROOT
+from test_description import GIVEN, made
+
+from rcnn import description, net, plan
+from rcnn.estimates import Costs
+
+OUT = Path("out")
+MOTION = description.read(ROOT / "data" / "motion.json")
+
+
+def planned(given, **options):
+    """Return {name: Step} of a Description."""
+    counts = description.Counts(12, 40, {split: (30, 10) for split in given.splits}, 3.0)
+    steps = plan.steps(given, counts, OUT, **options)
+    assert len({step.name for step in steps}) == len(steps)
+    return {step.name: step for step in steps}
+
+
+def needs(steps, name):
+    """Return the names of the steps that make what a step needs, theirs included."""
+    found = set()
+    for other in steps.values():
+        if set(other.outputs) & set(steps[name].inputs):
+            found |= {other.name} | needs(steps, other.name)
+    return found
+
+
+def words(step, option):
+    """Return the words that follow an option of a step's command."""
+    start = step.command.index(option) + 1
+    end = next((index for index in range(start, len(step.command)) if step.command[index].startswith("--")), None)
+    return step.command[start:end]
+
+
+def test_all_steps_of_three_splits():
+    steps = planned(MOTION)
+    run = {"pairs_train", "pairs_test", "nets", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"}
+    whole = run | {"cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"}
+    expected = {"videos", "frames_5fps", "frames_25fps", *(f"split01_25fps.{name}" for name in run),
+                *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole)}
+    assert set(steps) == expected
+
+
+def test_each_step_comes_after_what_it_needs():
+    for given in (MOTION, description.parse(GIVEN), description.parse({**GIVEN, "pretrained": "bvlc.caffemodel"})):
+        there = {Path(name) for name in ("videos", "lists/classInd.txt", "lists/trainlist01.txt",
+                                         "lists/testlist01.txt", "bvlc.caffemodel") if given.make is None}
+        for step in planned(given).values():
+            assert set(step.inputs) <= there, step.name
+            assert not set(step.outputs) & there, f"{step.name} makes what another one makes"
+            there.update(step.outputs)
+
+
+def test_a_command_names_all_its_files():
+    for step in planned(MOTION).values():
+        for path in step.inputs:
+            # a solver names its nets, and these their data
+            named = str(path) if path.suffix != ".json" else str(path.parent)
+            assert named in step.command or step.command[0] == "train.py", (step.name, path)
+        assert step.command[0].endswith(".py") and (ROOT / "tools" / step.command[0]).is_file()
+
+
+def test_what_hangs_on_what():
+    steps = planned(MOTION)
+    assert needs(steps, "split02_5fps.rcnn_r") == {"videos", "frames_5fps", *(f"split02_5fps.{name}" for name in (
+        "pairs_train", "pairs_test", "nets", "cnn", "start", "rcnn_r_stage1"))}
+    sequential = needs(steps, "split02_5fps.rcnn_s")
+    assert "split02_5fps.rcnn_s_stage1" in sequential and "split02_5fps.rcnn_r_stage1" not in sequential
+    # row 1 of Table 2 starts from the CNN of the other frame rate, and from nothing else of it
+    row_1 = needs(steps, "split01_25fps.scores_rcnn_r")
+    assert {"frames_25fps", "split01_25fps.pairs_train", "split01_5fps.cnn", "split01_5fps.start"} <= row_1
+    assert not {"split01_5fps.rcnn_r", "split02_5fps.cnn"} & row_1
+    assert words(steps["split01_25fps.rcnn_r_stage1"], "--weights") == words(steps["split01_5fps.start"], "--out")
+
+
+def test_pretrained_weights_start_every_training():
+    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel"}))
+    assert words(steps["split01_5fps.start"], "--weights") == ("bvlc.caffemodel",)
+    assert words(steps["split01_5fps.start_cnn"], "--weights") == ("bvlc.caffemodel",)
+    assert words(steps["split01_5fps.cnn"], "--weights") == words(steps["split01_5fps.start_cnn"], "--out")
+    assert "split01_5fps.cnn" not in needs(steps, "split01_5fps.rcnn_r")
+    assert "--weights" not in planned(MOTION)["split01_5fps.cnn"].command
+
+
+def test_only_the_main_net_is_tested_with_ten_crops():
+    crops = {name: words(step, "--crops") for name, step in planned(MOTION).items()
+             if step.command[0] == "evaluate.py"}
+    assert crops.pop("split01_5fps.scores_rcnn_r") == ("10",)
+    assert len(crops) == 9 and set(crops.values()) == {("5",)}
+    one = planned(description.parse({**GIVEN, "crops": [1]}))
+    assert {words(step, "--crops") for step in one.values() if step.command[0] == "evaluate.py"} == {("1",)}
+
+
+def test_rcnn_s_is_tested_with_the_recurrent_net():
+    steps = planned(MOTION)
+    assert words(steps["split01_5fps.scores_rcnn_s"], "--net") == ("out/split01_5fps/prototxt/deploy_rcnn_s.prototxt",)
+    assert words(steps["split01_5fps.scores_rcnn_r"], "--net") == ("out/split01_5fps/prototxt/deploy_rcnn_r.prototxt",)
+    assert words(steps["split01_5fps.scores_rcnn_s"], "--weights") == (
+        "out/split01_5fps/snapshots/rcnn_s_iter_2000.caffemodel",)
+    assert words(steps["split01_5fps.scores_rcnn_s"], "--scale") == ("0.015625",)
+
+
+def test_samplings_and_frame_rates_that_are_not_wanted():
+    random = planned(description.parse({**GIVEN, "samplings": ["random"], "fps": [5]}))
+    assert not any("rcnn_s" in name or "25fps" in name for name in random)
+    sequential = planned(description.parse({**GIVEN, "samplings": ["sequential"]}))
+    assert not any("rcnn_r" in name or "25fps" in name for name in sequential)
+
+
+def test_how_is_not_what():
+    """A GPU and the number of processes are not part of what decides a result."""
+    for name, step in planned(MOTION, gpu=2, workers=3).items():
+        assert not {"--gpu", "--workers", "--batch"} & set(step.command) or step.command[0] == "make_prototxt.py"
+        if step.command[0] in ("train.py", "evaluate.py"):
+            assert step.settings[-2:] == ("--gpu", "2")
+        elif step.command[0] in ("build_frames.py", "build_pairs.py", "make_motion_videos.py"):
+            assert step.settings == ("--workers", "3")
+        assert step.command == planned(MOTION)[name].command
+
+
+def test_options():
+    given = {"scale": 0.5, "mean": [1, 2], "cut-gradient": False, "high-rnn": "yes", "batch": 4}
+    assert plan.options(given) == ["--scale", "0.5", "--mean", "1", "2", "--cut-gradient", "no", "--high-rnn", "yes",
+                                   "--batch", "4"]
+
+
+def test_the_page_is_about_the_best_net_that_is_there():
+    files = plan.score_files(MOTION, OUT)
+    step = plan.report(MOTION, OUT, files)
+    assert words(step, "--scores") == ("out/split01_5fps/scores_rcnn_r.h5",)
+    assert words(step, "--scores2") == ("out/split01_5fps/scores_cnn.h5",) and len(words(step, "--logs")) == 5
+    assert words(step, "--crops") == ("5",) and step.outputs == (OUT / "report.html",)
+    alone = plan.report(MOTION, OUT, {("cnn", 1, 5): files["cnn", 1, 5]})
+    assert "--scores2" not in alone.command and words(alone, "--logs") == ("out/split01_5fps/snapshots/cnn.jsonl",)
+    assert plan.report(MOTION, OUT, {("cnn", 2, 5): files["cnn", 2, 5], ("rcnn_r", 1, 25): OUT}) is None
+
+
+@pytest.mark.parametrize("options, model", [
+    ({"size": 64, "width": 0.25}, net.Model(classes=3, width=0.25, size=64)),
+    ({"size": 64, "width": 0.25, "high-rnn": False, "conv1-temporal-kernel": 7},
+     net.Model(classes=3, width=0.25, size=64, high_rnn=False, conv1_temporal_kernel=7))])
+def test_multiply_adds_and_parameters_are_the_nets(tmp_path, options, model):
+    """Against the blobs of Caffe's own net; the estimates leave out biases and classifiers."""
+    message = net.deploy_rcnn_r(model)
+    net_ = build(message, tmp_path)
+    work, weights = np.zeros(2), np.zeros(2)
+    for layer in message.layer:
+        if layer.type in ("Convolution", "InnerProduct") and not layer.name.startswith(net.PREVIOUS) \
+                and "classifier" not in layer.name:
+            shape = net_.blobs[layer.top[0]].data.shape
+            number = net_.params[layer.name][0].data.size
+            temporal = int(layer.name.endswith("/temporal"))
+            weights[temporal] += number
+            work[temporal] += number * (np.prod(shape[2:]) if layer.type == "Convolution" else 1)
+    costs = Costs(options, description.Counts(3, 1, {}, 1), 72)
+    assert [costs.spatial, costs.temporal] == list(work) and list(costs.parameters) == list(weights)
+
+
+def test_costs_by_hand():
+    nets = {"size": 224, "batch": 64, "iter-size": 2, "snapshot": 400}
+    counts = description.Counts(101, 13320, {1: (9537, 3783)}, 7.2)
+    costs = Costs(nets, counts, 256)
+    spatial, temporal = costs.spatial, costs.temporal
+    assert spatial == pytest.approx(1.582e9, rel=0.02) and temporal == pytest.approx(3.11e9, rel=0.02)
+    # data/README.md: 10 GB of frames, 17 GB of pairs
+    assert costs.frames(5)[1] == pytest.approx(10e9, rel=0.05)
+    assert costs.pairs(5, 9537)[1] == pytest.approx(17e9, rel=0.05)
+    assert costs.pairs(5, 3783, 1)[1] == 3783 * 48900
+    passes = 1000 * 64 * 2
+    assert costs.training("rcnn_r", 1000)[0] == pytest.approx(2 + passes * (4 * spatial + 2 * temporal) / 8.5e9)
+    assert costs.training("rcnn_s_stage1", 1000)[0] == pytest.approx(2 + passes * (2 * spatial + 2 * temporal) / 8.5e9)
+    assert costs.training("cnn", 1000)[1] == 3 * 2 * 4 * costs.parameters[0]
+    assert costs.training("rcnn_r", 1000)[1] == 3 * 2 * 4 * sum(costs.parameters)
+    seconds, number = costs.test("rcnn_r", 5, 3783, 10)
+    assert number == pytest.approx(3783 * 36 * 10 * 3 * 101 * 4)
+    assert seconds == pytest.approx(2 + 3783 * 36 * 10 * (2 * spatial + temporal) / 8.5e9)
+    gpu = Costs(nets, counts, 256, gpu=True)
+    assert gpu.test("rcnn_s", 5, 3783, 1)[0] == pytest.approx(
+        2 + 3783 * 36 * (spatial + temporal) / 4.7e9 * 0.0125)  # Sec. 3.4: 12.5 ms a frame
+
+
+def test_made_videos_are_asked_for_by_the_description():
+    step = planned(description.parse(made(groups=6) | {"splits": [1, 3], "seed": 7}))["videos"]
+    assert words(step, "--splits") == ("3",) and words(step, "--seed") == ("7",)
+    assert words(step, "--movements") == ("Up", "Down") and words(step, "--groups") == ("6",)
+    assert "videos" not in planned(description.parse(GIVEN))

@@ -1,0 +1,195 @@
+"""rcnn/tables.py: the figures against NumPy, and how the tables show them."""
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from test_description import GIVEN
+
+from rcnn import description, tables
+from rcnn.googlenet import SIGNALS
+from rcnn.score_files import ALL, writing
+
+CLASSES = ["A", "B", "C", "D"]
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Return (path of a score file, [(label, scores of one video)]): 40 videos of 1 to 7 frames, 10 crops."""
+    generator = np.random.default_rng(7)
+    path, videos = tmp_path_factory.mktemp("scores") / "scores.h5", []
+    for _ in range(40):
+        values = np.exp(generator.normal(0, 1.5, (generator.integers(1, 8), 10, 3, 4)))
+        videos.append((int(generator.integers(4)), (values / values.sum(-1, keepdims=True)).astype(np.float32)))
+    listed = [(f"v{index}", label, np.arange(len(values)) / 5) for index, (label, values) in enumerate(videos)]
+    with writing(path, listed, 10, SIGNALS, CLASSES, {}) as writer:
+        for index, (_, values) in enumerate(videos):
+            writer.add(index, values)
+    return path, videos
+
+
+def expected(videos, crops, signal, fusion):
+    """Return the accuracy by NumPy alone, in float64."""
+    right = 0
+    for label, values in videos:
+        frames = values.astype(np.float64)[:, :crops].mean(axis=1)
+        frames = frames.mean(axis=1) if signal == ALL else frames[:, SIGNALS.index(signal)]
+        fused = {"mean": frames.mean(0), "max": frames.max(0), "log-mean": np.log(frames).mean(0)}[fusion]
+        right += int(np.argmax(fused) == label)
+    return right / len(videos)
+
+
+def test_accuracies_are_numpys(scored):
+    path, videos = scored
+    wanted = [(crops, signal) for crops in (1, 5, 10) for signal in (*SIGNALS, ALL)]
+    found = tables.accuracies(path, wanted)
+    assert set(found) == set(wanted)
+    for (crops, signal), fusions in found.items():
+        assert fusions == {fusion: expected(videos, crops, signal, fusion) for fusion in ("mean", "max", "log-mean")}
+    assert len({tuple(fusions.values()) for fusions in found.values()}) > 8  # they differ, so mixing them up would show
+
+
+def test_what_a_file_does_not_have_is_left_out(tmp_path):
+    with writing(tmp_path / "scores.h5", [("v", 1, [0.0])], 5, ["high"], CLASSES, {}) as writer:
+        writer.add(0, np.full((1, 5, 1, 4), 0.25, np.float32))
+    found = tables.accuracies(tmp_path / "scores.h5", [(5, "high"), (10, "high"), (5, "low")])
+    assert found == {(5, "high"): {"mean": 0.0, "max": 0.0, "log-mean": 0.0}}
+
+
+def given(**values):
+    return description.parse({**GIVEN, "name": "toys | <b>", "splits": [1, 2], "seed": 3, **values})
+
+
+def figures(which):
+    """Return {(net, split, fps): figures}, each figure another one."""
+    known, share = {}, 0.0
+    for net, split, fps in which:
+        for crops, signal in tables.wanted(net, given()):
+            for fusion in tables.FUSIONS:
+                share += 0.001
+                known.setdefault((net, split, fps), {}).setdefault((crops, signal), {})[fusion] = share
+    return known
+
+
+KEYS = [("cnn", 1, 5), ("rcnn_r", 1, 5), ("rcnn_s", 1, 5), ("cnn", 2, 5), ("rcnn_r", 2, 5), ("rcnn_s", 2, 5),
+        ("rcnn_r", 1, 25)]
+
+
+def test_all_cells_of_table_2_come_from_their_files():
+    known = figures(KEYS)
+    rows = tables.table_2(given(), known)
+    source = {1: ("rcnn_r", 1, 25), 8: ("rcnn_s", 1, 5)}
+    cells = {1: (5, "high"), 2: (1, "high"), 3: (5, "high"), 4: (10, "high"), 5: (5, "medium"), 6: (5, "low"),
+             7: (5, ALL), 8: (5, "high")}
+    assert [row["row"] for row in rows] == list(cells)
+    for row in rows:
+        fusions = known[source.get(row["row"], ("rcnn_r", 1, 5))][cells[row["row"]]]
+        assert row["ours"] == {fusion: 100 * share for fusion, share in fusions.items()}
+        assert row["fps"] == (25 if row["row"] == 1 else 5)
+        assert (row["patches"], row["signal"]) == cells[row["row"]]
+        assert row["sampling"] == ("sequential" if row["row"] == 8 else "random")
+
+
+def test_the_papers_figures():
+    """As printed in Table 2 and 3."""
+    rows = {row["row"]: list(row["paper"].values()) for row in tables.table_2(given(), {})}
+    assert rows == {1: [79.5, 79.6, 79.7], 2: [79.4, 79.1, 79.6], 3: [79.8, 79.0, 80.0], 4: [79.7, 78.7, 79.6],
+                    5: [78.0, 78.1, 78.1], 6: [74.0, 73.6, 73.4], 7: [78.8, 78.6, 78.2], 8: [71.6, 73.4, 72.9]}
+    rows = {row["net"]: list(row["paper"].values()) for row in tables.table_3(given(), {})}
+    assert rows == {"cnn": [73.0, 83.7, 88.0], "rcnn_s": [74.1, None, None], "rcnn_r": [81.0, 76.4, 86.3]}
+
+
+def test_table_3_is_the_mean_over_the_splits():
+    known = figures(KEYS)
+    for row in tables.table_3(given(), known):
+        shares = [100 * known[row["net"], split, 5][5, "high"]["log-mean"] for split in (1, 2)]
+        assert list(row["splits"].values()) == shares
+        assert row["ours"] == {"image": sum(shares) / 2, "optical flow": None, "two-stream": None}
+
+
+def test_what_is_missing_is_none_and_nothing_else():
+    known = figures(KEYS)
+    del known["rcnn_r", 2, 5], known["rcnn_s", 1, 5], known["rcnn_r", 1, 25]
+    rows = tables.table_2(given(), known)
+    assert [row["row"] for row in rows if None in row["ours"].values()] == [1, 8]
+    third = {row["net"]: row for row in tables.table_3(given(), known)}
+    there = {net: [row["ours"]["image"] is not None, *(value is not None for value in row["splits"].values())]
+             for net, row in third.items()}
+    assert there == {"cnn": [True, True, True], "rcnn_r": [False, True, False], "rcnn_s": [False, False, True]}
+
+
+@pytest.mark.parametrize("values, missing", [
+    ({"crops": [1, 5]}, [4]), ({"crops": [1]}, [1, 3, 4, 5, 6, 7, 8]), ({"signals": ["high"]}, [5, 6]),
+    ({"samplings": ["sequential"]}, [1, 2, 3, 4, 5, 6, 7]), ({"fps": [5]}, [1])])
+def test_rows_that_were_not_asked_for_are_dashes(values, missing):
+    asked = given(**values)
+    nets = [tables.NET_OF[sampling] for sampling in asked.samplings]
+    known = {(net, split, fps): dict.fromkeys(tables.wanted(net, asked), dict.fromkeys(tables.FUSIONS, 0.5))
+             for net, split, fps in KEYS if net in ("cnn", *nets) and fps in asked.fps}
+    rows = tables.table_2(asked, known)
+    assert [row["row"] for row in rows if None in row["ours"].values()] == missing
+    assert tables.table_3(asked, known)[0]["ours"]["image"] == 50
+
+
+def cells(line):
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_markdown():
+    known = figures(KEYS)
+    del known["rcnn_r", 1, 25]
+    asked = given()
+    first, second = tables.grids(asked, tables.table_2(asked, known), tables.table_3(asked, known))
+    lines = tables.markdown(first).splitlines()
+    assert lines[0] == "## Table 2: settings" and "ours on toys | <b>, the paper's on UCF-101" in lines[2]
+    grid = [cells(line) for line in lines if line.startswith("|")]
+    assert {len(row) for row in grid} == {11} and len(grid) == 10
+    assert grid[0] == ["no.", "fps", "patches", "signal", "sampling", "mean", "paper", "max", "paper", "log-mean",
+                       "paper"]
+    assert grid[2] == ["1", "25", "5", "high", "random", "–", "79.5", "–", "79.6", "–", "79.7"]
+    ours = 100 * known["rcnn_r", 1, 5][5, "high"]["log-mean"]
+    assert grid[4][-2:] == [f"{ours:.1f}", "80.0"] and grid[9][0] == "8 [a]" and grid[8][3] == "fusion of three"
+    assert "[a] In the text at hand it is not certain which" in lines[-2]
+    lines = tables.markdown(second).splitlines()
+    grid = [cells(line) for line in lines if line.startswith("|")]
+    assert grid[0][-2:] == ["split 1", "split 2"] and grid[2][0] == "single-frame CNN [b]"
+    image = [100 * known["rcnn_s", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
+    assert grid[3] == ["RCNN-s", f"{sum(image) / 2:.1f}", "74.1", "–", "–", "–", "–", *(f"{x:.1f}" for x in image)]
+    assert any("CNN + SVM of its reference [12], another network" in line for line in lines)
+
+
+class Page(HTMLParser):
+    """Collects the cells of each table row, and what the page asks the network for."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.asked, self.open = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.asked += [value for name, value in attributes if name in ("src", "href")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in ("meta",):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def test_html_has_the_same_cells_and_stands_alone():
+    asked, known = given(), figures(KEYS)
+    both = tables.grids(asked, tables.table_2(asked, known), tables.table_3(asked, known))
+    text = tables.html(asked.name, both, ["split01.cnn: it fails <here>"])
+    page = Page(text)
+    assert not page.open and not page.asked and "http" not in text
+    assert page.rows == [row for grid in both for row in (grid["head"], *grid["rows"])]
+    assert "toys | &lt;b&gt;" in text and "<b>" not in text
+    assert "it fails &lt;here&gt;" in text and "Not everything" not in tables.html(asked.name, both)
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
