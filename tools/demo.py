@@ -7,9 +7,9 @@
 It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts
 the RCNN from it, trains it in two stages by random and, at the same time, by sequential sampling (RCNN-r and RCNN-s),
 tests all three on held-out groups, and prints one table.  Every step is a program of tools/ with the command shown, so
-that each can be run alone.  Interrupted or killed, the same command goes
 that each can be run alone.  Interrupted or killed, the same command goes on where it stopped; finished, it shows the
 results again.
+"""
 import json
 import os
 import subprocess
