@@ -114,6 +114,7 @@ def test_the_maps_with_the_most_energy(draw):
     _, seen, _, rows, _ = draw(frames="frames.lmdb", video="v_A_g01_c01", frame=3, number=2)
     assert list(seen) == ["frame t-1\nv_A_g01_c01, 2", "frame t\nv_A_g01_c01, 3"]
     previous, frame = seen.values()
+    assert np.array_equal(previous, centre(frames.image(0, 2, SIDE)))
     assert np.array_equal(frame, centre(frames.image(0, 3, SIDE)))
     energy = (eq3("sum", "one/5x5", previous, frame)[1][0] ** 2).sum(axis=(1, 2))
     assert list(rows) == [f"map {number}" for number in np.argsort(energy)[::-1][:2]]
