@@ -82,3 +82,13 @@ def test_network_input_takes_off_the_mean_then_scales_channels_first():
     for channel in range(3):
         np.testing.assert_array_equal(found[:, channel], (image[..., channel].astype(float) - channel - 1) / 2)
     np.testing.assert_array_equal(crops.network_input(image), crops.network_input(image, (104, 117, 123), 1.0))
+
+
+@pytest.mark.parametrize("height, width", [(11, 9), (10, 12), (6, 6)])
+def test_ten_crops_are_those_of_pycaffe(height, width):
+    """caffe.io.oversample gives the corners, the centre, and then their mirrors."""
+    caffe_io = pytest.importorskip("caffe").io
+    image = np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)
+    theirs = caffe_io.oversample([image], (6, 6))
+    centre_first = [4, 0, 1, 2, 3]
+    np.testing.assert_array_equal(crops.oversample(image, 6, 10), theirs[centre_first + [5 + n for n in centre_first]])
