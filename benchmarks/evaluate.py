@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rcnn import builds, command, crops, motion, records, score_files, video
+from rcnn import builds, command, crops, motion, records, score_writing, video
 
 AIM = 0.85
 SIDE, FRAMES, VIDEOS = 256, 4, 2
@@ -72,7 +72,7 @@ def measure(make, folder, args):
     def score():
         listed = [(f"v{index}", index, np.arange(FRAMES) / 5) for index in range(VIDEOS)]
         classes = [str(number) for number in range(network.classes)]
-        with records.open_records(folder / "frames.lmdb", "frames") as frames, score_files.writing(
+        with records.open_records(folder / "frames.lmdb", "frames") as frames, score_writing.writing(
                 folder / "scores.h5", listed, args.crops, network.signals, classes, {}) as writer:
             for index, block in score_videos(network, counts, lambda index, t: frames.frame(f"v{index}", t)[0],
                                              args.crops, args.batch):

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn import score_files
+from rcnn import score_writing
 from rcnn.files import InputError, locked, remove
 from rcnn.googlenet import SIGNALS
-from rcnn.score_files import Scores, matched, writing
+from rcnn.score_files import Scores, matched
+from rcnn.score_writing import writing
 
 CLASSES = ["Up", "Down", "Épée"]
 
@@ -263,11 +264,11 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, videos):
 FULL = """
 import resource, signal, sys
 import numpy as np
-from rcnn import command, score_files
+from rcnn import command, score_writing
 
 def main():
     videos = [(f"v{video}", 0, range(30)) for video in range(40)]
-    with score_files.writing("s.h5", videos, 5, ["high"], ["a", "b"], {}) as writer:
+    with score_writing.writing("s.h5", videos, 5, ["high"], ["a", "b"], {}) as writer:
         for video in sorted(set(range(40)) - writer.done):
             writer.add(video, np.zeros((30, 5, 1, 2)))
 
@@ -299,7 +300,7 @@ def test_a_disk_that_fills_while_a_video_is_added(tmp_path, videos, monkeypatch)
     class Full(io.FileIO):
         def write(self, data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(score_files, "open", lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode),
+    monkeypatch.setattr(score_writing, "open", lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode),
                         raising=False)
     with pytest.raises(InputError, match="cannot write .*s.h5.partial: No space left on device"):
         write(tmp_path / "s.h5", videos)
@@ -307,12 +308,12 @@ def test_a_disk_that_fills_while_a_video_is_added(tmp_path, videos, monkeypatch)
 
 
 def test_a_disk_that_fills_as_the_file_is_closed(tmp_path, videos, monkeypatch):
-    class Full(score_files._Disk):
+    class Full(score_writing._Disk):
         def truncate(self, size=None):
             self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return size
     with monkeypatch.context() as patch, pytest.raises(InputError, match="whole.h5: No space left on device"):
-        patch.setattr(score_files, "_Disk", Full)
+        patch.setattr(score_writing, "_Disk", Full)
         add_the_rest(tmp_path / "s.h5", videos)
     assert names(tmp_path) == ["s.h5.partial"]
     assert len(add_the_rest(tmp_path / "s.h5", videos)) == 3

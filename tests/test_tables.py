@@ -8,7 +8,8 @@ from test_description import GIVEN
 
 from rcnn import description, tables
 from rcnn.googlenet import SIGNALS
-from rcnn.score_files import ALL, writing
+from rcnn.score_files import ALL
+from rcnn.score_writing import writing
 
 CLASSES = ["A", "B", "C", "D"]
 
@@ -64,7 +65,7 @@ def figures(which):
     """Return {(net, split, fps): figures}, each figure another one."""
     known, share = {}, 0.0
     for net, split, fps in which:
-        for crops, signal in tables.wanted(net, given()):
+        for crops, signal in tables.wanted((net, split, fps), given()):
             for fusion in tables.FUSIONS:
                 share += 0.001
                 known.setdefault((net, split, fps), {}).setdefault((crops, signal), {})[fusion] = share
@@ -124,8 +125,8 @@ def test_what_is_missing_is_none_and_nothing_else():
 def test_rows_that_were_not_asked_for_are_dashes(values, missing):
     asked = given(**values)
     nets = [tables.NET_OF[sampling] for sampling in asked.samplings]
-    known = {(net, split, fps): dict.fromkeys(tables.wanted(net, asked), dict.fromkeys(tables.FUSIONS, 0.5))
-             for net, split, fps in KEYS if net in ("cnn", *nets) and fps in asked.fps}
+    known = {key: dict.fromkeys(tables.wanted(key, asked), dict.fromkeys(tables.FUSIONS, 0.5))
+             for key in KEYS if key[0] in ("cnn", *nets) and key[2] in asked.fps}
     rows = tables.table_2(asked, known)
     assert [row["row"] for row in rows if None in row["ours"].values()] == missing
     assert tables.table_3(asked, known)[0]["ours"]["image"] == 50

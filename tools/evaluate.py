@@ -17,7 +17,7 @@ import os
 import sys
 import time
 
-from rcnn import crops, plots, score_files, scores
+from rcnn import crops, plots, score_files, score_writing, scores
 from rcnn.command import finite, parser, positive, positive_real, progress, run
 from rcnn.files import InputError, check_writable, existing, sha256
 from rcnn.googlenet import SIGNALS
@@ -87,10 +87,10 @@ def write(args, network, mode, classes, frames, videos):
     listed = [(video.name, video.label, times) for video, times in videos]
     counts = [len(times) for _, times in videos]
     run = args.out, listed, args.crops, network.signals, classes, attributes
-    if not args.force and score_files.finished(*run):
+    if not args.force and score_writing.finished(*run):
         print(f"{args.out} is there already, made with these settings")
         return
-    with score_files.writing(*run) as writer, \
+    with score_writing.writing(*run) as writer, \
             progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar:
         left = [index for index in range(len(videos)) if index not in writer.done]
         results = score_videos(network, [counts[index] for index in left], read, args.crops, args.batch, args.mean,
