@@ -60,14 +60,20 @@ def accuracies(path, wanted):
     return found
 
 
-def wanted(net, description):
-    """Return the (crops, signal) of a net that the tables of a description show."""
-    pairs = {(standard_crops(description), "high")}
+def wanted(key, description):
+    """Return the (crops, signal) that the tables of a description show of a key of `plan.score_files`."""
+    pairs = {(standard_crops(description), "high")} if key[2] == description.fps[-1] else set()
     for row in TABLE_2:
-        if NET_OF[row.sampling] == net and row.crops in description.crops and (
+        if _source(row, description) == key and row.crops in description.crops and (
                 row.signal == ALL or row.signal in description.signals):
             pairs.add((row.crops, row.signal))
     return sorted(pairs)
+
+
+def _source(row, description):
+    """Return the (net, split, fps) whose scores a row of Table 2 shows; fps is None where the description has none."""
+    fps = description.fps[row.fps] if row.fps or len(description.fps) == 2 else None
+    return NET_OF[row.sampling], description.splits[0], fps
 
 
 def standard_crops(description):
@@ -82,12 +88,9 @@ def table_2(description, figures):
     """
     rows = []
     for setting in TABLE_2:
-        fps = description.fps[setting.fps] if setting.fps or len(description.fps) == 2 else None
-        known = figures.get((NET_OF[setting.sampling], description.splits[0], fps), {})
-        if setting.signal != ALL and setting.signal not in description.signals:
-            known = {}
-        ours = known.get((setting.crops, setting.signal), {})
-        rows.append({"row": setting.number, "fps": fps, "patches": setting.crops, "signal": setting.signal,
+        source = _source(setting, description)
+        ours = figures.get(source, {}).get((setting.crops, setting.signal), {})
+        rows.append({"row": setting.number, "fps": source[2], "patches": setting.crops, "signal": setting.signal,
                      "sampling": setting.sampling, "ours": {fusion: percent(ours.get(fusion)) for fusion in FUSIONS},
                      "paper": dict(zip(FUSIONS, setting.paper))})
     return rows

@@ -94,9 +94,9 @@ def run(runner, steps, states):
     nets = [step for step in steps if step.command[0] == "make_prototxt.py" and states[step.name] != "done"]
     if nets:
         runner.run(nets)
-    if runner.failed:
-        name, why = next(iter(runner.failed.items()))
-        raise InputError(f"{name}: {why}")
+    for step in nets:
+        if step.name in runner.failed:
+            raise InputError(f"{step.name}: {runner.failed[step.name]}")
     runner.run(steps)
 
 
@@ -174,7 +174,7 @@ def summarize(description, out, steps, runner):
     before = read_json(out / "results.json")
     if all(path.is_file() for path in written) and before.get("made_from") == made_from:
         return before
-    figures = {key: tables.accuracies(path, tables.wanted(key[0], description)) for key, path in files.items()}
+    figures = {key: tables.accuracies(path, tables.wanted(key, description)) for key, path in files.items()}
     rows = tables.table_2(description, figures), tables.table_3(description, figures)
     records = Records(out)
     states = records.states(steps)
