@@ -110,7 +110,8 @@ def read_tables(path):
 
 def _add_row(rows, line, where):
     """Append the cells of a table's line; the second, of dashes, too."""
-    cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", re.sub(r"(?<!\\)\|$", "", line[1:]))]
+    inner = re.sub(r"(?<!\\)\|$", "", line[1:])
+    cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner)]
     if rows and len(cells) != len(rows[0]):
         raise InputError(f"{where} has {len(cells)} cells, its table's head {len(rows[0])}")
     if len(rows) == 1 and not all(re.fullmatch(r":?-+:?", cell) for cell in cells):

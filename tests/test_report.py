@@ -1,0 +1,390 @@
+"""The report page: well-formed, whole in itself, and the numbers in it are NumPy's."""
+import base64
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import frames
+import numpy as np
+import pytest
+import runs
+
+from rcnn import command, report, training
+from rcnn.files import InputError
+from rcnn.score_writing import writing
+
+CLASSES = ["<b>&\"'", "_$a$", "Café \x07"]
+SHOWN = ["<b>&\"'", "_$a$", "Café \N{REPLACEMENT CHARACTER}"]
+VIDEOS = {"v_A_g01_c01": (0, 3), "v_A_g01_c02": (0, 2), "v_B_g01_c01": (1, 4), "v_B_g01_c02": (1, 1),
+          "v_C_g01_c01": (2, 12), "v_C_g01_c02": (2, 2)}
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """HTML as a tree; a tag that is not closed where it should be, or an attribute given twice, fails the test."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.builder, self.open = ElementTree.TreeBuilder(), []
+        self.feed(text)
+        self.close()
+        assert not self.open
+        self.root = self.builder.close()
+
+    def handle_starttag(self, tag, attributes):
+        assert len(dict(attributes)) == len(attributes)
+        self.builder.start(tag, {name: value or "" for name, value in attributes})
+        self.open.append(tag)
+        if tag in VOID:
+            self.handle_endtag(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        assert {"svg", "span"} & set(self.open) or tag in VOID
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        self.builder.end(tag)
+
+    def handle_data(self, data):
+        if self.open:
+            self.builder.data(data)
+
+    def section(self, heading):
+        """Return the part of the page with a heading."""
+        return next(part for part in self.root.iter("section") if part.find("h2").text == heading)
+
+
+def text_of(element):
+    return " ".join("".join(element.itertext()).split())
+
+
+def tables(part):
+    """Return every table of a part as lists of cells' text."""
+    return [[[text_of(cell) for cell in row] for row in table.iter("tr")] for table in part.iter("table")]
+
+
+def scored(path, seed=0, order=None, classes=CLASSES, videos=VIDEOS, signals=("low", "medium", "high"), crops=5):
+    """Write a score file of random scores; return them, {name: float32 frames x crops x signals x classes}."""
+    generator = np.random.default_rng(seed)
+    values = {name: generator.dirichlet(np.ones(len(classes)), (count, crops, len(signals))).astype(np.float32)
+              for name, (_, count) in videos.items()}
+    listed = [(name, videos[name][0], np.arange(videos[name][1]) / 5) for name in order or videos]
+    with writing(path, listed, crops, list(signals), classes, {"made <by>": "x", "mean": [1.5, 2.0]}) as writer:
+        for index, (name, _, _) in enumerate(listed):
+            writer.add(index, values[name])
+    return values
+
+
+def predicted(values, signal=2, crops=5, fusion="log-mean"):
+    """Return {name: class} by NumPy, in float64; signal: its place, or a slice of them."""
+    how = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
+    return {name: int(how[fusion](frame_scores(scores, signal, crops)).argmax()) for name, scores in values.items()}
+
+
+def frame_scores(scores, signal=2, crops=5):
+    scores = scores.astype(float)[:, :crops].mean(axis=1)[:, signal]
+    return scores if scores.ndim == 2 else scores.mean(axis=1)
+
+
+def percent(share):
+    return f"{100 * share:.1f} %"
+
+
+def right(values, **options):
+    return percent(np.mean([guess == VIDEOS[name][0] for name, guess in predicted(values, **options).items()]))
+
+
+def logged(path, count=30, step=4, test=True):
+    """Write a training log; return the losses, one a record."""
+    losses = 5 - 3 * np.arange(count) / count + np.sin(np.arange(count)) / 9
+    records = [{"phase": "train", "iteration": step * place, "loss": loss, "average_loss": 1, "raw": loss,
+                "outputs": {}, "learning_rate": 0.1, "seconds": 130.0 * place} for place, loss in enumerate(losses)]
+    if test:
+        records.append({"phase": "test", "iteration": step * count, "net": 0, "seconds": 7261.0,
+                        "outputs": {"high/accuracy": 0.75, "high/loss": 1.0}})
+    Path(path).write_text("".join(map(training.line, records)))
+    return losses
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def all_of_it(tmp_path_factory):
+    """Two score files, a log and frames; (their folder, page of all of them, scores of both nets, losses)."""
+    folder = tmp_path_factory.mktemp("report")
+    one, two = scored(folder / "one.h5", 4), scored(folder / "two.h5", 2, order=list(reversed(VIDEOS)))
+    losses = logged(folder / "log.jsonl")
+    frames.write(folder / "f.lmdb", VIDEOS, CLASSES)
+    page = report.page("A & <B>", [("T<1>", [["k", "n"], ["<i>x</i>", "1.5"]])], {"stage <2>": folder / "log.jsonl"},
+                       {"RCNN-r": folder / "one.h5", "<CNN>": folder / "two.h5"}, folder / "f.lmdb")
+    return folder, page, one, two, losses
+
+
+@pytest.fixture
+def made(all_of_it, monkeypatch):
+    """What `all_of_it` made, but its folder, which is the current one."""
+    monkeypatch.chdir(all_of_it[0])
+    return all_of_it[1:]
+
+
+def test_it_is_whole_in_itself(made):
+    page = Page(made[0])
+    assert not re.search("https?:|@import|<script|<link|<i>|<b>|<cnn>", made[0], re.IGNORECASE)
+    ids = [element.get("id") for element in page.root.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    for element in page.root.iter():
+        assert not {"srcset", "onload", "onclick", "action", "poster", "data"} & set(element.attrib)
+        for place in re.findall(r"url\(([^)]*)\)", " ".join(element.attrib.values())):
+            assert place[0] == "#" and place[1:] in ids
+        if "href" in element.attrib:
+            assert element.get("href")[0] == "#" and element.get("href")[1:] in ids
+        if "src" in element.attrib:
+            assert element.get("src").startswith("data:image/jpeg;base64,") and element.get("alt")
+    policy = [meta.get("content") for meta in page.root.iter("meta") if "http-equiv" in meta.attrib]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+def test_it_can_be_read_by_all(made):
+    """Landmarks, one heading of the first rank, heads of tables, names of pictures, both themes and a phone's width."""
+    page = Page(made[0])
+    assert page.root.get("lang") == "en" and text_of(page.root.find("head/title")) == "A & <B>"
+    assert [sum(1 for _ in page.root.iter(tag)) for tag in ("header", "nav", "main", "h1")] == [1, 1, 1, 1]
+    assert all(head.get("scope") in ("col", "row") for head in page.root.iter("th"))
+    assert all(next(row.iter("th")) is not None for table in page.root.iter("table") for row in table.iter("tr"))
+    pictures = [svg for svg in page.root.iter("svg") if svg.get("aria-hidden") != "true"]
+    assert len(pictures) == 8 and all(svg.get("role") == "img" and len(svg.get("aria-label")) > 20 for svg in pictures)
+    assert "prefers-color-scheme: dark" in made[0] and "width=device-width" in made[0]
+    links = [text_of(link) for link in page.root.find("body/nav").iter("a")]
+    assert links == [text_of(part.find("h2")) for part in page.root.iter("section")]
+
+
+def test_accuracy_is_numpys(made):
+    page, (_, *nets, _) = Page(made[0]), made
+    assert f"RCNN-r classifies {right(nets[0])} rightly" in text_of(page.root.find("body/header"))
+    best, by_signal = tables(page.section("Accuracy"))
+    assert [row[:2] for row in best[1:]] == [["RCNN-r", right(nets[0])], ["<CNN>", right(nets[1])]]
+    assert best[0][3] == "in the top 3" and [row[3] for row in best[1:]] == ["100.0 %"] * 2
+    wanted = [[name, kind, *(right(values, signal=place, fusion=how) for how in ("log-mean", "mean", "max"))]
+              for name, values in zip(("RCNN-r", "<CNN>"), nets)
+              for kind, place in (("low", 0), ("medium", 1), ("high", 2), ("all three", slice(None)))]
+    assert by_signal[1:] == wanted and len({row[2] for row in wanted}) > 2
+
+
+@pytest.mark.parametrize("signal, place, crops, fusion", [("high", 2, None, "log-mean"), ("low", 0, 1, "max"),
+                                                          ("all", slice(None), 1, "mean")])
+def test_confusions_and_classes_are_numpys(made, signal, place, crops, fusion):
+    text = report.page("t", scores={"one": "one.h5"}, signal=signal, crops=crops, fusion=fusion)
+    page, guesses = Page(text), predicted(made[1], place, crops or 5, fusion)
+    matrix = np.zeros((3, 3), int)
+    for name, guess in guesses.items():
+        matrix[VIDEOS[name][0], guess] += 1
+    cells = {}
+    for rect in page.section("Confusion matrix").iter("rect"):
+        spot = int(rect.get("y")) // int(rect.get("height")), int(rect.get("x")) // int(rect.get("width"))
+        cells[spot] = text_of(rect), float(rect.get("fill-opacity"))
+    assert cells == {(row, column): (f"{SHOWN[row]} taken for {SHOWN[column]}: {count} of 2 videos",
+                                     round(0.15 + 0.25 * count, 2))
+                     for (row, column), count in np.ndenumerate(matrix) if count}
+    wrong = sorted((-count, row, column) for (row, column), count in np.ndenumerate(matrix) if count and row != column)
+    confused = tables(page.section("Most confused classes"))[0][1:]
+    assert confused == [[SHOWN[row], SHOWN[column], str(-count), percent(-count / 2)] for count, row, column in wrong]
+    shares = matrix.diagonal() / 2
+    order = sorted(range(3), key=lambda label: (-shares[label], label))
+    assert tables(page.section("Accuracy of each class"))[0] == [
+        ["class", "videos", "one"], *([SHOWN[label], "2", percent(shares[label])] for label in order)]
+    bars = re.findall(r'style="width: ([\d.]+)%"', text)
+    assert [float(bar) for bar in bars] == [100 * shares[label] for label in order]
+
+
+def test_two_nets_are_compared_class_by_class(made):
+    _, one, two, _ = made
+    head, *rows = tables(Page(made[0]).section("Accuracy of each class"))[0]
+    assert head == ["class", "videos", "RCNN-r", "<CNN>"]
+    for row in rows:
+        label = SHOWN.index(row[0])
+        shares = [percent(np.mean([guess == label for name, guess in predicted(values).items()
+                                   if VIDEOS[name][0] == label])) for values in (one, two)]
+        assert row[1:] == ["2", *shares]
+
+
+def test_training_is_the_logs(made):
+    part, losses = Page(made[0]).section("Training"), made[3]
+    averaged = [np.mean(losses[max(0, place - 9):place + 1]) for place in range(30)]
+    assert tables(part)[0] == [["training", "updates", "first loss", "last loss", "time", "high/accuracy"],
+                               ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01", "75.0 %"]]
+    assert text_of(next(part.iter("li"))) == "stage <2>"
+    for width, wanted in (("1.8", averaged), ("0.6", losses)):
+        path = next(path for path in part.iter("path") if f"stroke-width: {width}" in path.get("style", "")
+                    and "var(--series-0)" in path.get("style"))
+        across, down = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d")), float).T
+        values = np.interp(across, np.linspace(across[0], across[-1], 30), wanted)
+        slope, start = np.polyfit(values, down, 1)
+        assert slope < 0 and np.abs(slope * values + start - down).max() < 0.6
+
+
+def test_videos_are_shown_with_their_frames_and_scores(made):
+    _, one, _, _ = made
+    guesses, names = predicted(one), list(VIDEOS)
+    shown = list(Page(made[0]).section("Videos and their scores over time").iter("article"))
+    verdicts = {text_of(video.find("h3")): text_of(video.find("p")) for video in shown}
+    assert 1 < len(verdicts) <= 6
+    hits = [name for name in names if guesses[name] == VIDEOS[name][0]]
+    assert {name for name, verdict in verdicts.items() if "✓ right" in verdict} == set(hits) and 1 <= len(hits) <= 3
+    for video in shown:
+        name = text_of(video.find("h3"))
+        label, count = VIDEOS[name]
+        is_right = guesses[name] == label
+        assert verdicts[name] == (f"{'✓ right' if is_right else '✗ wrong'}: is {SHOWN[label]}, "
+                                  f"taken for {SHOWN[guesses[name]]}")
+        values = frame_scores(one[name])
+        at = sorted({round(place) for place in np.linspace(0, count - 1, min(count, 8))})
+        head, *rows = tables(video)[0]
+        classes = [SHOWN.index(title.replace(" (true class)", "")) for title in head[1:]]
+        assert classes[0] == label and head[1].endswith(" (true class)") and (is_right or classes[1] == guesses[name])
+        assert [text_of(item) for item in list(video.iter("ul"))[-1]] == head[1:]
+        assert rows == [[f"{t / 5:.2f}", *(f"{values[t, number]:.3f}" for number in classes)] for t in at]
+        pictures = list(video.iter("img"))
+        assert [text_of(item) for item in video.find("ul")] == [f"{t / 5:.1f} s: {values[t, label]:.2f}" for t in at]
+        for picture, t in zip(pictures, at):
+            image = cv2.imdecode(np.frombuffer(base64.b64decode(picture.get("src").split(",")[1]), np.uint8), 1)
+            wanted = cv2.resize(frames.image(names.index(name), t), (112, 112), interpolation=cv2.INTER_AREA)
+            assert np.abs(image[..., 2] - wanted[..., 2].astype(float)).mean() < 3
+
+
+def test_more_examples_stand_apart_in_the_list(folder):
+    """Of ten right ones and none wrong, three: the first, one of the middle, the last."""
+    videos = {f"v_A_g{index:02d}_c01": (0, 2) for index in range(10)}
+    with writing("s.h5", [(name, 0, [0.0, 0.5]) for name in videos], 1, ["high"], ["A", "B"], {}) as writer:
+        for index in range(10):
+            writer.add(index, np.tile(np.float32([0.9, 0.1]), (2, 1, 1, 1)))
+    page = Page(report.page("t", scores={"a": "s.h5"}))
+    shown = [text_of(video.find("h3")) for video in page.root.iter("article")]
+    assert shown == ["v_A_g00_c01", "v_A_g04_c01", "v_A_g09_c01"] and not list(page.root.iter("img"))
+    assert "No video is classified wrongly." in text_of(page.section("Most confused classes"))
+    assert tables(page.section("Accuracy of each class"))[0][2][1:] == ["0", "no videos"]
+    assert not list(Page(report.page("t", scores={"a": "s.h5"}, examples=0)).root.iter("article"))
+
+
+def test_many_classes_and_videos_stay_readable(folder):
+    classes = [f"Class{index}" + "x" * (index % 40) for index in range(101)]
+    videos = {f"v_{index}": (index % 101, 1) for index in range(1515)}
+    values = scored("s.h5", 1, None, classes, videos, ["high"], 1)
+    logged("log.jsonl", count=10000, step=1, test=False)
+    text = report.page("t", logs={"a": "log.jsonl"}, scores={"a": "s.h5"})
+    page = Page(text)
+    assert len(text) < 2e6 and len(page.section("Training").find("figure/svg")) > 0
+    guesses = {name: int(scores[0, 0, 0].argmax()) for name, scores in values.items()}
+    assert len(list(page.section("Confusion matrix").iter("rect"))) == len(
+        {(videos[name][0], guess) for name, guess in guesses.items()})
+    lowest, every = tables(page.section("Accuracy of each class"))
+    assert len(lowest) == 11 and len(every) == 102
+    shares = [float(row[2].split()[0]) for row in every[1:]]
+    assert shares == sorted(shares, reverse=True) and [row[2] for row in lowest[1:]] == [
+        row[2] for row in every[:-11:-1]]
+
+
+def test_logs_or_tables_alone(folder):
+    logged("log.jsonl", count=1, test=False)
+    page = Page(report.page("t", logs={"a": "log.jsonl", "b": "log.jsonl"}))
+    assert [text_of(part.find("h2")) for part in page.root.iter("section")] == ["Training"]
+    assert len(list(page.section("Training").iter("use"))) >= 2  # a curve of one point is seen
+    page = Page(report.page("t", tables=[("T", [["a", "b"], ["1", "2"]])]))
+    assert tables(page.section("T")) == [[["a", "b"], ["1", "2"]]]
+
+
+def test_markdown_tables(folder):
+    Path("t.md").write_text("# Title\n\nBefore\nit, `x`.\n\n"
+                            "| net | a \\| b |\n|:---|---:|\n| **<u>** | 1.0 |\n| - | |\n\n[a] One.  \n[b] Two.\n\n## Second\n\n|k||\n|-|-|\n")
+    (first, rows, before, after), second = report.read_tables("t.md")
+    assert (first, before, after) == ("Title", ["Before it, <code>x</code>."], ["[a] One.", "[b] Two."])
+    assert rows == [["net", "a | b"], ["<strong>&lt;u&gt;</strong>", "1.0"], ["-", ""]]
+    assert second == ("Second", [["k", ""]], [], [])
+    part = Page(report.page("t", report.read_tables("t.md"))).section("Title")
+    assert tables(part) == [[["net", "a | b"], ["<u>", "1.0"], ["-", ""]]]
+    assert [text_of(paragraph) for paragraph in part.iter("p")] == ["Before it, x.", "[a] One.", "[b] Two."]
+    assert [cell.get("class") for cell in part.iter("td")] == ["number", "number"]
+
+
+@pytest.mark.parametrize("text, said", [
+    ("nothing", "t.md has 0 tables"), ("| a | b |\n|---|---|\n| 1 |\n", "t.md, line 3 has 1 cells, its table's head 2"),
+    ("| a | b |\n| 1 | 2 |\n", "t.md, line 2 is not of dashes"), ("| a |\n", "t.md has 1 tables, 0 of them with")])
+def test_markdown_that_is_no_table(folder, text, said):
+    Path("t.md").write_text(text)
+    with pytest.raises(InputError, match=said):
+        report.read_tables("t.md")
+
+
+def empty_log():
+    Path("empty.jsonl").touch()
+
+
+def other_videos():
+    scored("other.h5", videos={**VIDEOS, "v_D_g01_c01": (0, 1)})
+
+
+def fewer_frames():
+    frames.write(Path("less.lmdb"), {**VIDEOS, **{name: (label, 2) for name, (label, _) in VIDEOS.items()}}, CLASSES)
+
+
+@pytest.mark.parametrize("prepare, options, said", [
+    (None, {}, "nothing to show"),
+    (None, {"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
+    (None, {"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
+    (None, {"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
+    (None, {"scores": {name: "one.h5" for name in "abc"}}, "3 score files"),
+    (None, {"scores": {"a": "one.h5"}, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
+    (lambda: scored("low.h5", signals=["low"]), {"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
+    (other_videos, {"scores": {"a": "one.h5", "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
+    (None, {"scores": {"a": "one.h5"}, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+    (lambda: frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES), {"scores": {"a": "one.h5"}, "frames": "no.lmdb"},
+     "no.lmdb has no video v_"),
+    (fewer_frames, {"scores": {"a": "one.h5"}, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
+    (None, {"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
+    (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
+    (None, {"tables": [("T", [["a", "b"], ["1"]])]}, "rows of table T have not all as many cells")])
+def test_bad_input_is_one_line(made, prepare, options, said):
+    if prepare:
+        prepare()
+    with pytest.raises(InputError, match=said) as error:
+        report.page("t", **options)
+    assert "\n" not in str(error.value)
+
+
+def test_the_program(made):
+    Path("t.md").write_text("# T\n| a |\n|---|\n| 7 |\n")
+    status, out, error = runs.run("report", "--scores", "RCNN-r=one.h5", "--scores2", "two.h5", "--logs", "log.jsonl",
+                                  "stage=2=log.jsonl", "--frames", "f.lmdb", "--tables", "t.md", "--title", "<T>",
+                                  "--crops", 1, "--examples", 1, "--out", "new/page.html")
+    assert status == 0 and error == "" and out.startswith("report: new/page.html, ")
+    page = Page(Path("new/page.html").read_text(encoding="utf-8"))
+    assert text_of(page.root.find("body/header/h1")) == "<T>" and tables(page.section("T")) == [[["a"], ["7"]]]
+    assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2"]
+    assert [row[:2] for row in tables(page.section("Accuracy"))[0][1:]] == [
+        ["RCNN-r", right(made[1], crops=1)], ["two", right(made[2], crops=1)]]
+    assert len(list(page.root.iter("article"))) == 2
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--scores2", "one.h5"], "--scores2 is compared with --scores"), ([], "nothing to show"),
+    (["--scores", "one.h5", "--scores2", "x/one.h5"], "are both called one; give one another name, as NAME=FILE"),
+    (["--scores", "one.h5", "--out", "one.h5"], "one.h5 is read too"),
+    (["--logs", "log.jsonl", "--out", "f.lmdb"], "cannot write f.lmdb: Is a directory"),
+    (["--scores", "one.h5", "--examples", "-1"], "--examples cannot be less than 0")])
+def test_the_program_says_in_one_line_what_is_wrong(made, words, said, monkeypatch, capsys):
+    before = Path("one.h5").read_bytes()
+    words = ["report.py", *([] if "--out" in words else ["--out", "page.html"]), *words]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as end:
+        command.run(runs.module("report").main)
+    error = capsys.readouterr().err
+    assert end.value.code == 2 and said in error and error.count("\n") == 1
+    assert not Path("page.html").exists() and Path("one.h5").read_bytes() == before
