@@ -303,7 +303,8 @@ def test_logs_or_tables_alone(folder):
 
 def test_markdown_tables(folder):
     Path("t.md").write_text("# Title\n\nBefore\nit, `x`.\n\n"
-                            "| net | a \\| b |\n|:---|---:|\n| **<u>** | 1.0 |\n| - | |\n\n[a] One.  \n[b] Two.\n\n## Second\n\n|k||\n|-|-|\n")
+                            "| net | a \\| b |\n|:---|---:|\n| **<u>** | 1.0 |\n| - | |\n\n[a] One.  \n[b] Two.\n\n"
+                            "## Second\n\n|k||\n|-|-|\n")
     (first, rows, before, after), second = report.read_tables("t.md")
     assert (first, before, after) == ("Title", ["Before it, <code>x</code>."], ["[a] One.", "[b] Two."])
     assert rows == [["net", "a | b"], ["<strong>&lt;u&gt;</strong>", "1.0"], ["-", ""]]
@@ -370,7 +371,10 @@ def test_the_program(made):
     assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2"]
     assert [row[:2] for row in tables(page.section("Accuracy"))[0][1:]] == [
         ["RCNN-r", right(made[1], crops=1)], ["two", right(made[2], crops=1)]]
-    assert len(list(page.root.iter("article"))) == 2
+    shown = {text_of(video.find("h3")): tables(video)[0][1] for video in page.root.iter("article")}
+    assert len(shown) == 2
+    for name, row in shown.items():
+        assert row[1] == f"{frame_scores(made[1][name], crops=1)[0, VIDEOS[name][0]]:.3f}"
 
 
 @pytest.mark.parametrize("words, said", [
