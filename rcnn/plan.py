@@ -148,9 +148,8 @@ class _Run:
             if net == "cnn":
                 self.single_frames()
             else:
-                first, second = (self.weights(run) for run in (f"{net}_stage1", net))
                 self.training(f"{net}_stage1", self.start)
-                self.training(net, first)
+                self.training(net, self.weights(f"{net}_stage1"))
             most = max(self.given.crops) if main and net == "rcnn_r" else min(5, max(self.given.crops))
             self.scores(net, most)
 

@@ -138,7 +138,7 @@ def grids(description, rows_2, rows_3):
     first = {"title": "Table 2: settings", "head": head, "rows": body, "texts": 5,
              "lead": f"{lead}; split {description.splits[0]}, seed {description.seed}.",
              "notes": [f"[a] {ORDER_NOTE}", ALL_NOTE]}
-    splits = description.splits
+    splits, crops = description.splits, standard_crops(description)
     head = ["net"]
     for stream in STREAMS:
         head += [stream, "paper"]
@@ -148,7 +148,7 @@ def grids(description, rows_2, rows_3):
     second = {"title": "Table 3: all splits", "head": [*head, *(f"split {split}" for split in splits)], "rows": body,
               "texts": 1, "notes": [f"[b] {CNN_NOTE}", f"{DASH}: not there."],
               "lead": f"{lead}; image: mean over the splits, then each split's; high signal, "
-                      f"{standard_crops(description)} crops, log-mean, {description.fps[-1]:g} fps, seed "
+                      f"{crops} crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed "
                       f"{description.seed}."}
     return first, second
 
