@@ -1,0 +1,30 @@
+"""What Caffe gives for the small net of rcnn/port/compare.py; run as a program, it writes rcnn/port/outputs.npz anew.
+
+    python tests/port_outputs.py
+"""
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from rcnn.caffe_network import NETS, CaffeNetwork
+from rcnn.port import caffemodel, compare
+
+
+def outputs():
+    """Return {"<kind>:<blob>": float32 array, a row for each pass}."""
+    found = {}
+    for kind in NETS:
+        arrays, model = compare.stored_net(kind)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.caffemodel"
+            caffemodel.write(path, arrays, model)
+            network = CaffeNetwork(kind, model, path, compare.ROWS)
+        for name, steps in compare.outputs(network, compare.random_frames(model), compare.marks(kind)).items():
+            if not name.endswith(("/average", "/spatial", "/temporal")):
+                found[f"{kind}:{name}"] = np.stack(steps)
+    return found
+
+
+if __name__ == "__main__":
+    np.savez_compressed(compare.STORED, **outputs())
