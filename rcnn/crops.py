@@ -1,9 +1,12 @@
 """The crops, the mirror and the mean: one home for training's and testing's (Sec. 3.2)."""
 import numpy as np
 
+from rcnn import flow
 from rcnn.files import InputError
 
 MEAN = (104.0, 117.0, 123.0)  # BGR, of the ImageNet GoogLeNet
+FLOW_MEAN = (float(flow.ZERO),) * flow.CHANNELS  # no motion
+MEANS = {len(MEAN): MEAN, flow.CHANNELS: FLOW_MEAN}  # by the channels of a frame
 PROTOCOLS = (1, 5, 10)
 
 
@@ -21,9 +24,15 @@ def positions(height, width, size):
 
 
 def cut(image, top, left, size, mirror=False):
-    """Return the size x size view of a H x W x C image at (top, left), left and right swapped if `mirror`."""
+    """Return size x size x C of a H x W x C image at (top, left), mirrored if `mirror`.
+
+    In a mirror left and right change places, and flow, which has two channels, also goes the other way
+    (`flow.mirror`).
+    """
     crop = image[top:top + size, left:left + size]
-    return crop[:, ::-1] if mirror else crop
+    if not mirror:
+        return crop
+    return flow.mirror(crop) if image.shape[2:] == (flow.CHANNELS,) else crop[:, ::-1]
 
 
 def oversample(image, size, crops):

@@ -9,7 +9,7 @@ import caffe
 import numpy as np
 
 from rcnn import device
-from rcnn.crops import MEAN, network_input, oversample
+from rcnn.crops import MEANS, network_input, oversample
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.net import PREVIOUS
@@ -24,7 +24,8 @@ class Network:
     """A deploy net with its weights.
 
     kind: "frame", it takes single frames (deploy_cnn); "pair", frames and those before them (deploy_rcnn_r);
-    "recurrent", the next frame of each row's video (deploy_rcnn_s).  size: height and width of its input in pixels.
+    "recurrent", the next frame of each row's video (deploy_rcnn_s).  size: height and width of its input in pixels;
+    channels: of its input, 3 for images or 2 for flow.
     signals: those of "low", "medium" and "high" that it puts out.  classes: how many.
     """
 
@@ -47,15 +48,16 @@ class Network:
             raise InputError(f"net: {net_path} lacks {PREVIOUS} outputs, the scores of a video's first frame")
         if not self.signals:
             raise InputError(f"net: {net_path} has none of the outputs {', '.join(SIGNALS)}")
-        _, channels, self.size, width = blobs["frame"].shape
-        if width != self.size or channels != 3:
-            raise InputError(f"net: {net_path} takes {channels} x {self.size} x {width} frames, not 3 x size x size")
+        _, self.channels, self.size, width = blobs["frame"].shape
+        if width != self.size or self.channels not in MEANS:
+            raise InputError(f"net: {net_path} takes {self.channels} x {self.size} x {width} frames, not 3 x size x "
+                             "size (images) or 2 x size x size (flow)")
         self.classes = blobs[self.signals[0]].shape[1]
 
     def forward(self, frames, previous=None, first=None):
         """Return the probabilities of a batch, float32 N x signals x classes.
 
-        frames: float32 N x 3 x size x size, as `crops.network_input` makes them.  previous: the frames before them, for
+        frames: float32 N x channels x size x size, as `crops.network_input` makes them.  previous: the frames before them, for
         a net of kind "pair".  first: N, whether a row's frame is the first of its video, for kind "recurrent"; N may
         change only where all are.
         """
@@ -125,12 +127,13 @@ def _check_shapes(layer, blobs, given, path):
                              "are width, input size and classes the same?")
 
 
-def score_videos(network, videos, read, crops, batch, mean=MEAN, scale=1.0, mode=None):
+def score_videos(network, videos, read, crops, batch, mean=None, scale=1.0, mode=None):
     """Yield (video, scores) until all frames are scored; scores: float32, frames x crops x signals x classes.
 
-    videos: the number of frames of each, at least 1.  read(video, frame): return a frame, uint8 H x W x 3 BGR, both
-    counted from 0; frames are asked for once each, in order within a video.  The blocks of a video come in the order of
-    its frames; those of several videos may alternate.
+    videos: the number of frames of each, at least 1.  read(video, frame): return a frame, uint8 H x W x 3 BGR or
+    H x W x 2 flow, both counted from 0; frames are asked for once each, in order within a video.  The blocks of a video
+    come in the order of its frames; those of several videos may alternate.  mean: of the input, as in training; None
+    for that of `crops.MEANS`.
     batch: crops a forward pass, at least those of one frame; it bounds the memory, whatever the videos' lengths.
     mode: "frame", each by itself; "pair", frame t is scored from frames t - 1 and t, and a video's first frame as Eq. 3
     does at t = 1; "recurrent", with v^{t-1} of all frames before; None: what the net is.  A net of kind "recurrent"
@@ -142,6 +145,7 @@ def score_videos(network, videos, read, crops, batch, mean=MEAN, scale=1.0, mode
     if mode not in MODES[network.kind]:
         raise InputError(f"--mode {mode}: the net is of kind {network.kind}, for {' and '.join(MODES[network.kind])}")
     frames = max(1, batch // crops)
+    mean = MEANS[network.channels] if mean is None else mean
 
     def views(video, index):
         return network_input(oversample(read(video, index), network.size, crops), mean, scale)
@@ -193,7 +197,7 @@ def _in_order(network, videos, views, crops, streams):
     streams = min(streams, len(videos))
     waiting = iter(range(len(videos)))
     playing = [(next(waiting), 0) for _ in range(streams)]
-    inputs = np.zeros((streams, crops, 3, network.size, network.size), np.float32)
+    inputs = np.zeros((streams, crops, network.channels, network.size, network.size), np.float32)
     while any(place is not None for place in playing):
         for row, place in enumerate(playing):
             if place is not None:

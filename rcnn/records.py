@@ -3,6 +3,11 @@
 A frames LMDB has one record a frame, keyed `<video>/<index of the frame>`; a pairs LMDB one record a pair of
 neighbouring frames, keyed `<position>_<video>/<index of the second frame>`.  Each is a folder `<name>.lmdb` with
 LMDB's own `data.mdb` and a `manifest.json` that says what is inside and what it was made from.
+
+A frame is an image of 3 channels or optical flow of 2, 8 bits each (rcnn/flow.py).  JPEG knows no 2 channels: the
+flow of a frame is one grey JPEG of 2 height x width, x above y; that of a pair one of 4 height x width, x and y of
+frame t - 1 above x and y of frame t.  Caffe's Data layer decodes it to 1 x 4 height x width.  Where the height is a
+multiple of 8, no block of the JPEG holds parts of two.
 """
 import json
 from pathlib import Path
@@ -13,6 +18,7 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from rcnn import flow
 from rcnn.files import InputError, sha256, write_text
 
 FORMAT = 1
@@ -87,26 +93,26 @@ def _digits(number, width, what):
 def encode_frame(image, label, quality=95):
     """Return the record (bytes, a Datum with a JPEG) of one frame.
 
-    image: uint8 height x width x 3, BGR; label: 0-based class number; quality: of the JPEG, 1 to 100.
+    image: uint8 height x width x 3, BGR, or x 2, flow; label: 0-based class number; quality: of the JPEG, 1 to 100.
     """
-    return _encode_jpeg(image, label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
+    return _encode_jpeg(_one_above_other(image), label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
 def decode_frame(record):
-    """Return (image, label) of `encode_frame`'s record: uint8 height x width x 3, BGR; int."""
+    """Return (image, label) of `encode_frame`'s record: uint8 height x width x 3, BGR, or x 2, flow; int."""
     datum = _parse(record)
-    return _image(datum), datum.label
+    return _side_by_side(_image(datum)), datum.label
 
 
 def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
-    """Return the record (bytes, a Datum) of a pair of frames t - 1 and t, both uint8 height x width x 3, BGR.
+    """Return the record (bytes, a Datum) of a pair of frames t - 1 and t, both uint8 height x width x 3 or 2.
 
-    encoding: "jpeg", one JPEG of 2 height x width, frame t - 1 above frame t; or "raw", 6 x height x width uint8, BGR
-    of frame t - 1 and then of frame t.  quality: of the JPEG, 1 to 100.
+    encoding: "jpeg", one JPEG of 2 height x width (flow: 4 height x width), frame t - 1 above frame t; or "raw", 6 (4)
+    x height x width uint8, the channels of frame t - 1 and then of frame t.  quality: of the JPEG, 1 to 100.
     """
     if encoding == "jpeg":
         # JPEG's usual 4:2:0 shares colour between rows, so also between the two frames where they meet.
-        tall = np.concatenate([previous, frame])
+        tall = np.concatenate([_one_above_other(image) for image in (previous, frame)])
         return _encode_jpeg(tall, label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422)
     planes = np.concatenate([previous, frame], axis=2).transpose(2, 0, 1)
     channels, height, width = planes.shape
@@ -114,14 +120,25 @@ def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
 
 
 def decode_pair(record):
-    """Return (previous, frame, label) of `encode_pair`'s record: uint8 height x width x 3, BGR, twice; int."""
+    """Return (previous, frame, label) of `encode_pair`'s record: uint8 height x width x 3 or 2, twice; int."""
     datum = _parse(record)
     if datum.encoded:
         tall = _image(datum)
         half = len(tall) // 2
-        return tall[:half], tall[half:], datum.label
+        return _side_by_side(tall[:half]), _side_by_side(tall[half:]), datum.label
     planes = np.frombuffer(datum.data, np.uint8).reshape(datum.channels, datum.height, datum.width).transpose(1, 2, 0)
-    return planes[:, :, :3], planes[:, :, 3:], datum.label
+    half = datum.channels // 2
+    return planes[:, :, :half], planes[:, :, half:], datum.label
+
+
+def _one_above_other(image):
+    """Return flow, height x width x 2, as a grey 2 height x width x 1, and an image as it is."""
+    return image.transpose(2, 0, 1).reshape(-1, image.shape[1], 1) if image.shape[2] == flow.CHANNELS else image
+
+
+def _side_by_side(image):
+    """Return a grey 2 height x width as height x width x 2, and an image as it is."""
+    return image.reshape(2, -1, image.shape[1]).transpose(1, 2, 0) if image.ndim == 2 else image
 
 
 def _encode_jpeg(image, label, quality, sampling):
@@ -139,8 +156,9 @@ def _parse(record):
 
 
 def _image(datum):
-    image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), cv2.IMREAD_COLOR) if datum.data else None
-    if image is None:
+    colour = cv2.IMREAD_GRAYSCALE if datum.channels == 1 else cv2.IMREAD_COLOR
+    image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), colour) if datum.data else None
+    if image is None or image.ndim == 2 and len(image) % 2:
         raise InputError("a record is damaged: its JPEG cannot be decoded; build the LMDB anew")
     return image
 
@@ -150,11 +168,13 @@ def _image(datum):
 class Records:
     """A finished LMDB, read-only; made by `open_records`, a context manager.
 
-    manifest: dict, the contents of manifest.json.  Iterating gives (key, record) in key order, `len` their number.
+    manifest: dict, the contents of manifest.json.  channels: of a frame, 3 for images, 2 for flow.  Iterating gives
+    (key, record) in key order, `len` their number.
     """
 
     def __init__(self, path, manifest):
         self.path, self.manifest = path, manifest
+        self.channels = flow.CHANNELS if "flow" in manifest["recipe"] else 3
         self._environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False)
         self._transaction = self._environment.begin(buffers=False)
 

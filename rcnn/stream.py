@@ -41,6 +41,8 @@ class Classifier:
         self._network = Network(net_path, weights_path, gpu)
         if self._network.kind != "recurrent":
             raise InputError(f"net: {net_path} keeps no state from frame to frame; give deploy_rcnn_s.prototxt")
+        if self._network.channels != 3:
+            raise InputError(f"net: {net_path} takes optical flow; frames come one by one into nets of images only")
         self.signals, self.classes, self.streams = self._network.signals, self._network.classes, streams
         self.frame_size = frame_size or round(self._network.size * 8 / 7)
         crops.positions(self.frame_size, self.frame_size, self._network.size)

@@ -40,7 +40,13 @@ def main():
         raise InputError(f"--signal: {args.net} has no output {args.signal}, only {', '.join(network.signals)}")
     if network.classes != len(classes):
         raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {args.net} has {network.classes}")
+    args.mean = args.mean or list(crops.MEANS[network.channels])
+    if len(args.mean) != network.channels:
+        raise InputError(f"--mean: {len(args.mean)} values for the {network.channels} channels of {args.net}")
     with open_records(args.frames, "frames") as frames:
+        if frames.channels != network.channels:
+            raise InputError(f"--frames: {args.frames} has frames of {frames.channels} channels, {args.net} takes "
+                             f"{network.channels}; 3 are images, 2 are flow")
         videos, skipped = videos_with_frames(read_list(args.list, classes), frames, args.list)
         for video, reason in skipped:
             print(f"not tested, as it has no frames: {video.name} ({reason})", file=sys.stderr)
@@ -67,8 +73,10 @@ def arguments():
     options.add_argument("--force", action="store_true", help="replace an OUT of other videos or settings")
     options.add_argument("--scale", type=positive_real, default=1.0,
                          help="what the input is multiplied by after the mean is taken off, as in training")
-    options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
-                         help="the mean that is taken off, as in training")
+    options.add_argument("--mean", type=finite, nargs="+", metavar="VALUE",
+                         help="what is taken off each channel, blue first, as in training (default: "
+                         f"{' '.join(f'{value:g}' for value in crops.MEAN)}; "
+                         f"{' '.join(f'{value:g}' for value in crops.FLOW_MEAN)} for flow)")
     return options.parse_args()
 
 
