@@ -185,14 +185,13 @@ class Demo:
         print(f"\npictures: {pictures}; figures: {self.out}/results.json")
 
     def loss(self, *runs):
-        """Return the loss curve (Fig. 2) of trainings, each from where the one before ended."""
-        parts, begin = [], 0
-        for run_name in runs:
-            iterations, *losses = training.loss_curve(
-                training.read_log(Path(self.recipe.snapshots) / f"{run_name}.jsonl"))
-            parts.append((iterations + begin, *losses))
-            begin += iterations[-1]
-        return tuple(map(np.concatenate, zip(*parts)))
+        """Return the loss curve (Fig. 2) of a training, or of stage 1 and stage 2 one after the other."""
+        curves = [training.loss_curve(training.read_log(Path(self.recipe.snapshots) / f"{run_name}.jsonl"))
+                  for run_name in runs]
+        # Stage 2's first point is left out: it averages one iteration alone.
+        later = [(iterations[1:] + self.recipe.stage1_iterations, raw[1:], averaged[1:])
+                 for iterations, raw, averaged in curves[1:]]
+        return tuple(map(np.concatenate, zip(curves[0], *later)))
 
     def draw_films(self, length=6):
         """Draw a few frames of one held-out video of each class."""
