@@ -1,12 +1,30 @@
 """Which processor Caffe computes on."""
+import argparse
 import subprocess
 import sys
 
-import caffe
-
 from rcnn.files import InputError
 
-_TRY = "import sys, caffe; caffe.set_device(int(sys.argv[1])); caffe.set_mode_gpu()"
+# One line an obstacle, in the words of `_refusal`; Caffe itself would end the program.
+_TRY = """
+import sys, caffe
+gpus = [int(word) for word in sys.argv[1].split(",")]
+for gpu in gpus:
+    caffe.set_device(gpu)
+caffe.set_mode_gpu()
+sys.exit(3 if len(gpus) > 1 and not caffe.has_nccl() else 0)
+"""
+
+
+def numbers(text):
+    """An argparse type: one GPU or several, counted from 0, such as "0" or "0,1", as a tuple of them."""
+    try:
+        gpus = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        gpus = ()
+    if not gpus or min(gpus) < 0 or len(set(gpus)) < len(gpus):
+        raise argparse.ArgumentTypeError(f"{text} names no GPUs; write their numbers, such as 0 or 0,1")
+    return gpus
 
 
 def use(gpu=None):
@@ -14,6 +32,7 @@ def use(gpu=None):
 
     Raises InputError where Caffe was built without CUDA or cannot use that GPU; Caffe itself would end the program.
     """
+    import caffe
     if gpu is None:
         caffe.set_mode_cpu()
         return
@@ -22,14 +41,38 @@ def use(gpu=None):
     caffe.set_mode_gpu()
 
 
-def check(gpu):
-    """Raise InputError unless Caffe can use a GPU (its number, from 0); tried in a process of its own."""
-    tried = subprocess.run([sys.executable, "-c", _TRY, str(gpu)], capture_output=True, text=True)
-    if tried.returncode == 0:
+def check(*gpus, option="--gpu"):
+    """Raise InputError unless Caffe can use GPUs (their numbers, from 0), together; tried in a process of its own.
+
+    option: what asked for them, for the message.
+    """
+    if not gpus:
         return
+    asked = ",".join(map(str, gpus))
+    tried = subprocess.run([sys.executable, "-c", _TRY, asked], capture_output=True, text=True)
+    if tried.returncode:
+        raise InputError(f"{option} {asked}: {_refusal(tried)}")
+
+
+def check_training(gpus, nets, option="--gpu"):
+    """Raise InputError unless `caffe train` can train on GPUs (their numbers, from 0).
+
+    nets: (path or name, NetParameter) of each net of the solver.  On several GPUs Caffe runs no Python layer.
+    """
+    asked = ",".join(map(str, gpus))
+    for name, net in nets if len(gpus) > 1 else ():
+        for layer in net.layer:
+            if layer.type == "Python":
+                raise InputError(f"{option} {asked}: layer {layer.name} of {name} is a Python layer, and with one "
+                                 "Caffe trains on one GPU only; name one, or make nets of raw pairs (--encoding raw)")
+    check(*gpus, option=option)
+
+
+def _refusal(tried):
+    if tried.returncode == 3:
+        return "this Caffe was built without NCCL, which several GPUs need; run tools/install_caffe.sh --nccl"
     if "CPU-only" in tried.stderr:
-        raise InputError(f"--gpu {gpu}: this Caffe was built without CUDA; leave the option out, or build Caffe with "
-                         "CUDA")
+        return ("this Caffe was built without CUDA; compute on the CPU, or build it with CUDA "
+                "(tools/install_caffe.sh --cuda)")
     said = [line.split("] ", 1)[-1] for line in tried.stderr.splitlines() if "Check failed" in line or "rror" in line]
-    raise InputError(f"--gpu {gpu}: Caffe cannot use it ({said[0] if said else 'it says no more'}); nvidia-smi lists "
-                     "the GPUs")
+    return f"Caffe cannot use it ({said[0] if said else 'it says no more'}); nvidia-smi lists the GPUs"

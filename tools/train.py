@@ -1,10 +1,14 @@
 """Train a net: run `caffe train` with a progress bar, a log of records, and resume.
 
     python tools/train.py --solver prototxt/solver_rcnn_r.prototxt --weights start.caffemodel --plot loss.png
+    python tools/train.py --solver prototxt/raw/solver_rcnn_r.prototxt --weights start.caffemodel --gpu 0,1
 
 Paths in the solver and the nets are relative to the folder this is run from, as in Caffe.  Beside the solver's
 snapshots (snapshot_prefix P) it keeps P.caffe.log, all that caffe printed, and P.jsonl, a line of JSON for each
 displayed iteration and each test (rcnn/training.py describes it).
+
+On several GPUs each computes the net's whole batch, so that an iteration sees as many times more pairs; Caffe must have
+been built with NCCL, and the nets must have no Python layer (tools/make_prototxt.py --encoding raw).
 
 Run again, it goes on from the newest whole snapshot (--weights then only served the first start), and says so if the
 training is finished.  A snapshot holds the weights, the momentum and the iteration, and not all else: Caffe's Data
@@ -26,7 +30,7 @@ from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 
-from rcnn import plots, training
+from rcnn import device, plots, training
 from rcnn.command import parser, progress, run
 from rcnn.files import InputError, check_writable
 
@@ -52,6 +56,7 @@ def main():
             nets = protos.nets_of(solver)
             for _, net, phase in nets:
                 protos.check_data(net, phase)
+            check_processor(args.gpu, solver, nets)
             weights = args.weights.split(",") if args.weights else ",".join(solver.weights).split(",")
             weights = [path.strip() for path in weights if path.strip()]
             if not state:
@@ -78,7 +83,8 @@ def arguments():
     options.add_argument("--log", help="log of records (default: the snapshot prefix with .jsonl)")
     options.add_argument("--plot", help="PNG to draw the loss curve to when training ends or is already finished")
     options.add_argument("--fresh", action="store_true", help="start over; removes this solver's snapshots and logs")
-    options.add_argument("--gpu", type=int, help="number of the GPU (default: what the solver says)")
+    options.add_argument("--gpu", type=device.numbers,
+                         help="number of the GPU, or several, separated by commas (default: what the solver says)")
     return options.parse_args()
 
 
@@ -90,6 +96,15 @@ def check_solver(path, solver):
         raise InputError(f"solver: {path} has display 0, so that no loss would be seen; set display")
     if solver.snapshot_format != solver.BINARYPROTO:
         raise InputError(f"solver: {path} asks for HDF5 snapshots; only BINARYPROTO ones can be resumed here")
+
+
+def check_processor(gpus, solver, nets):
+    """Raise InputError if Caffe cannot train on the GPUs that --gpu names, or else the solver."""
+    option = "--gpu"
+    if not gpus and solver.HasField("solver_mode") and solver.solver_mode == solver.GPU:
+        gpus, option = (solver.device_id,), "the solver has solver_mode GPU and device_id"
+    if gpus:
+        device.check_training(gpus, [(what, net) for what, net, _ in nets], option)
 
 
 def check_weights(paths, net, prefix):
@@ -119,7 +134,7 @@ def caffe_command(args, state, weights):
     elif weights:
         command += ["-weights", ",".join(weights)]
     if args.gpu is not None:
-        command += ["-gpu", str(args.gpu)]
+        command += ["-gpu", ",".join(map(str, args.gpu))]
     return command
 
 
