@@ -240,3 +240,46 @@ def test_an_error_has_no_traceback():
                "--frames", "f.lmdb", "--list", "list.txt", "--classes", "classes.txt", "--out", "s.h5"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.startswith("evaluate.py: weights: ") and done.stderr.count("\n") == 1
+
+
+def test_interrupted_it_goes_on_with_the_videos_that_are_left(evaluate, monkeypatch, capsys):
+    evaluate("pair", out="whole.h5")
+    read, asked = records.Records.frame, []
+
+    def frame(self, video, index):
+        asked.append(video)
+        if len(asked) == 6:
+            raise KeyboardInterrupt
+        return read(self, video, index)
+    monkeypatch.setattr(records.Records, "frame", frame)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate("pair", crops=5, batch=5)
+    assert not Path("s.h5").exists() and Path("s.h5.partial").is_dir()
+    with pytest.raises(InputError, match="s.h5.partial holds the unfinished scores of another run: its input_scale is"):
+        evaluate("pair", crops=5, batch=5, scale=0.5)
+    begun = set(asked)
+    evaluate("pair", crops=5, batch=5)
+    assert asked[0] not in asked[6:] and begun | set(asked[6:]) == set(VIDEOS)
+    assert not Path("s.h5.partial").exists()
+    with score_files.Scores("whole.h5") as whole, score_files.Scores("s.h5") as resumed:
+        for index in range(len(VIDEOS)):
+            assert np.allclose(whole.frames(index, "high"), resumed.frames(index, "high"), atol=1e-6)
+
+
+def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys):
+    evaluate("frame")
+    made, said = Path("s.h5").stat().st_mtime_ns, capsys.readouterr().out
+    evaluate("frame")
+    again = capsys.readouterr().out
+    assert Path("s.h5").stat().st_mtime_ns == made
+    assert again.startswith("s.h5 is there already, made with these settings\n")
+    assert said.splitlines()[0] == again.splitlines()[1]
+    for options in ({"scale": 0.5}, {"crops": 1}):
+        with pytest.raises(InputError, match="s.h5 has scores of other videos or settings; give another --out, or --f"):
+            evaluate("frame", **options)
+    Path("s.h5").write_bytes(Path("s.h5").read_bytes()[:-100])
+    with pytest.raises(InputError, match="s.h5 is cut short or not an HDF5 file .* with --force to replace it"):
+        evaluate("frame")
+    evaluate("frame", crops=1, force="")
+    with score_files.Scores("s.h5") as file:
+        assert file.crops == 1
