@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from rcnn import crops
 from rcnn.files import InputError
 
 
@@ -55,8 +56,8 @@ _RULES = {
     "list": (_is_path, 'param_str needs "list", the path of a list of videos'),
     "batch": (_is_count, 'param_str needs "batch", the number of videos side by side'),
     "size": (_is_count, 'param_str needs "size", the side of the crop in pixels'),
-    "mean": (lambda value: isinstance(value, list) and len(value) == 3 and all(map(_is_number, value)),
-             '"mean" takes three numbers, blue, green, red'),
+    "mean": (lambda value: isinstance(value, list) and len(value) in crops.MEANS and all(map(_is_number, value)),
+             '"mean" takes three numbers, blue, green, red, or for flow two, x and y'),
     "scale": (_is_number, '"scale" takes a number'),
     "seed": (lambda value: value is None or type(value) is int and value >= 0,
              '"seed" takes a whole number of at least 0, or null'),

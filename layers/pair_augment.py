@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from layers.options import read_options, spoken
-from rcnn import crops
+from rcnn import crops, flow
 from rcnn.files import InputError
 
 DEFAULTS = {"size": None, "mean": list(crops.MEAN), "scale": 1.0, "seed": None, "together": True}
@@ -13,13 +13,15 @@ DEFAULTS = {"size": None, "mean": list(crops.MEAN), "scale": 1.0, "seed": None, 
 class PairAugment(caffe.Layer):
     """Cut the frames t-1 and t out of tall images, with one random crop and mirror a pair; at test, the centre.
 
-    bottom[0]: N x 3 x 2H x W, values 0 to 255, BGR; frame t-1 stands above frame t.
-    top: N x 3 x size x size, (value - mean) * scale: frame t-1 and frame t, or frame t alone where the layer has one
-    top.
+    bottom[0]: N x 3 x 2H x W, values 0 to 255, BGR; frame t-1 stands above frame t.  With a mean of two numbers it is
+    8-bit flow, N x 1 x 4H x W (x and y of frame t-1 above x and y of frame t) or the same as N x 4 x H x W; its x is
+    negated where it is mirrored (`flow.negate`).
+    top: N x 3 (flow: 2) x size x size, (value - mean) * scale: frame t-1 and frame t, or frame t alone where the layer
+    has one top.
 
     param_str is JSON:
         size      side of the crop in pixels, required
-        mean      three numbers, BGR; default [104, 117, 123]
+        mean      three numbers, BGR, or two for flow; default [104, 117, 123]
         scale     multiplies what is left after the mean; default 1
         seed      of the crops' random numbers; default a fresh one each run
         together  false draws crop and mirror for each frame by itself; default true
@@ -42,18 +44,28 @@ class PairAugment(caffe.Layer):
         self.generator = np.random.default_rng(options["seed"])
 
     def reshape(self, bottom, top):
-        number, channels, height, width = bottom[0].shape
         with spoken():
-            if channels != 3 or height % 2:
-                raise InputError("PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not "
-                                 f"{tuple(bottom[0].shape)}; is the LMDB one of `build_pairs.py --encoding jpeg`?")
-            crops.positions(height // 2, width, self.size)
+            shape = self._pairs(bottom[0].data).shape
+            crops.positions(*shape[3:], self.size)
         for index in range(len(top)):
-            top[index].reshape(number, channels, self.size, self.size)
+            top[index].reshape(shape[0], shape[2], self.size, self.size)
+
+    def _pairs(self, data):
+        """Return the values of the bottom as a view N x 2 frames x channels x H x W."""
+        number, planes, height, width = data.shape
+        if len(self.mean) == flow.CHANNELS:
+            if (planes, height % 4) != (1, 0) and planes != 4:
+                raise InputError("PairAugment with a mean of two numbers needs flow, N x 1 x 4H x W or N x 4 x H x W, "
+                                 f"not {data.shape}; is the LMDB one of pairs of flow?")
+            return data.reshape(number, 2, flow.CHANNELS, planes * height // 4, width)
+        if planes != 3 or height % 2:
+            raise InputError("PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not "
+                             f"{data.shape}; is the LMDB one of `build_pairs.py --encoding jpeg`?")
+        return data.reshape(number, 3, 2, height // 2, width).transpose(0, 2, 1, 3, 4)
 
     def forward(self, bottom, top):
-        pairs = bottom[0].data
-        height, width = pairs.shape[2] // 2, pairs.shape[3]
+        pairs = self._pairs(bottom[0].data)
+        height, width = pairs.shape[3:]
         frames = {1: top[len(top) - 1].data}
         if len(top) == 2:
             frames[0] = top[0].data
@@ -62,7 +74,7 @@ class PairAugment(caffe.Layer):
             for index, out in frames.items():
                 if index == 0 and not self.together:
                     place = self._place(height, width)
-                self._cut(pair[:, index * height:(index + 1) * height], out[row], *place)
+                self._cut(pair[index], out[row], *place)
         for out in frames.values():
             for channel, mean in enumerate(self.mean):
                 out[:, channel] -= mean
@@ -76,6 +88,8 @@ class PairAugment(caffe.Layer):
                 cv2.flip(crop, 1, target)  # NumPy is slow on rows that run backwards
             else:
                 target[...] = crop
+        if mirror and len(out) == flow.CHANNELS:
+            out[0] = flow.negate(out[0])
 
     def backward(self, top, propagate_down, bottom):
         pass

@@ -17,7 +17,7 @@ DEFAULTS = {"source": None, "list": None, "batch": None, "size": None, "mean": l
 class SequentialFrames(caffe.Layer):
     """Give the next frame of each of N videos; where one is over, the next video of the list takes its row.
 
-    top[0]: N x 3 x size x size, (value - mean) * scale, BGR.
+    top[0]: N x 3 x size x size, (value - mean) * scale, BGR; N x 2 x size x size of an LMDB of flow.
     top[1]: N, 0-based class numbers.
     top[2]: N, 1 where the row's frame is the first of its video, else 0.
 
@@ -30,7 +30,7 @@ class SequentialFrames(caffe.Layer):
         list      the videos, as UCF-101's trainlist01.txt, required
         batch     N, required
         size      side of the crop in pixels, required
-        mean      three numbers, BGR; default [104, 117, 123]
+        mean      three numbers, BGR, or two for flow; default [104, 117, 123]
         scale     multiplies what is left after the mean; default 1
         seed      of the videos' order and the crops; default a fresh one each run, and 0 at test
 
@@ -51,10 +51,13 @@ class SequentialFrames(caffe.Layer):
             videos, skipped = sequences.listed_videos(frames, options["list"])
             self.side, self.size = frames.manifest["recipe"]["size"], options["size"]
             centre = crops.positions(self.side, self.side, self.size)[0]
+            if len(options["mean"]) != frames.channels:
+                raise InputError(f"SequentialFrames: {options['source']} has frames of {frames.channels} channels, and "
+                                 f'"mean" {len(options["mean"])} numbers; 3 are images, 2 are flow')
         if skipped:
             print(f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options['list']} are left out, as "
                   f"{frames.path} has no frames of them; its manifest says why", file=sys.stderr, flush=True)
-        self.mean = np.float32(options["mean"]).reshape(3, 1, 1)
+        self.mean = np.float32(options["mean"]).reshape(-1, 1, 1)
         self.scale = np.float32(options["scale"])
         seed = 0 if options["seed"] is None and self.phase == caffe.TEST else options["seed"]
         self.generator = np.random.default_rng(seed)
@@ -64,7 +67,7 @@ class SequentialFrames(caffe.Layer):
 
     def reshape(self, bottom, top):
         number = len(self.places)
-        top[0].reshape(number, 3, self.size, self.size)
+        top[0].reshape(number, len(self.mean), self.size, self.size)
         top[1].reshape(number)
         top[2].reshape(number)
 

@@ -57,9 +57,9 @@ class Network:
     def forward(self, frames, previous=None, first=None):
         """Return the probabilities of a batch, float32 N x signals x classes.
 
-        frames: float32 N x channels x size x size, as `crops.network_input` makes them.  previous: the frames before them, for
-        a net of kind "pair".  first: N, whether a row's frame is the first of its video, for kind "recurrent"; N may
-        change only where all are.
+        frames: float32 N x channels x size x size, as `crops.network_input` makes them.  previous: the frames before
+        them, for a net of kind "pair".  first: N, whether a row's frame is the first of its video, for kind
+        "recurrent"; N may change only where all are.
         """
         self._feed("frame", frames)
         if self.kind == "pair":

@@ -19,7 +19,7 @@ from caffe import layers as L
 from caffe import params as P
 from caffe.proto import caffe_pb2
 
-from rcnn import crops, googlenet
+from rcnn import crops, flow, googlenet
 from rcnn.files import InputError
 from rcnn.googlenet import PREVIOUS
 
@@ -31,9 +31,10 @@ TRAIN, TEST = caffe.TRAIN, caffe.TEST
 class Data:
     """Where a training or test net's pairs come from.
 
-    encoding: of the pairs LMDB, "jpeg" (cropped by layers/pair_augment.py) or "raw" (by Caffe itself).  scale:
-    multiplies the input after the mean is taken off.  seed: of the crops, None for a fresh one each run (jpeg only).
-    together: one crop and mirror a pair; False draws them for each frame (jpeg only).
+    encoding: of the pairs LMDB, "jpeg" (cropped by layers/pair_augment.py) or "raw" (by Caffe itself, but flow, which
+    Caffe would mirror without negating x, by that layer too).  scale: multiplies the input after the mean is taken off.
+    seed: of the crops, None for a fresh one each run (of what the layer crops).  together: one crop and mirror a pair;
+    False draws them for each frame (jpeg only).
     """
     source: str
     batch: int = 64
@@ -107,9 +108,9 @@ def rcnn_s(model, data, phase, learning=Learning()):
     data: Frames.  Accuracies are there where phase is TEST.  Of `learning`, previous_loss and cut_gradient mean nothing
     here: a pass has one frame, and the gradient never goes into the past.
     """
-    if len(data.mean) != model.channels or model.channels != 3:
-        raise InputError(f"frames in order have 3 channels and as many means, not {model.channels} and "
-                         f"{len(data.mean)}")
+    if len(data.mean) != model.channels or model.channels not in crops.MEANS:
+        raise InputError("frames in order have 3 channels (images) or 2 (flow) and as many means, not "
+                         f"{model.channels} and {len(data.mean)}")
     net = caffe.NetSpec()
     options = dict(source=data.source, list=data.list, batch=data.batch, size=model.size, mean=list(data.mean),
                    scale=data.scale)
@@ -321,10 +322,10 @@ def _states(model):
 def _input(net, model, data, phase, pair):
     """Add the layers that read pairs; return the label."""
     tops = [PREVIOUS + "frame", "frame"]
-    if len(data.mean) != model.channels or data.encoding == "jpeg" and model.channels != 3:
+    if len(data.mean) != model.channels or data.encoding == "jpeg" and model.channels not in crops.MEANS:
         raise InputError(f"frames of {model.channels} channels take as many means, not {len(data.mean)}, and jpeg "
-                         "pairs have 3 channels; use raw pairs for others")
-    if data.encoding == "raw":
+                         "pairs have 3 channels (images) or 2 (flow); use raw pairs for others")
+    if data.encoding == "raw" and model.channels != flow.CHANNELS:
         net["pair"], net["label"] = L.Data(
             source=data.source, backend=P.Data.LMDB, batch_size=data.batch, ntop=2,
             transform_param=dict(crop_size=model.size, mirror=phase == TRAIN, mean_value=[*data.mean] * 2,

@@ -1,11 +1,11 @@
-"""The sets of prototxt that are in the repository: the paper's on UCF-101, and the demo's."""
+"""The sets of prototxt that are in the repository: the paper's on UCF-101, of images and of flow, and the demo's."""
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import wrap
 
 from google.protobuf import text_format
 
-from rcnn import net
+from rcnn import crops, flow, net
 from rcnn.net import TEST, TRAIN, Data, Frames, Learning, Model
 
 
@@ -18,6 +18,9 @@ class Recipe:
     many streams as `data` has pairs a batch.  Iterations are
     updates, and a test is `test_iterations` batches.  rate falls exponentially to final_rate times itself (Sec. 3.1).
     note: what a reader should know.
+
+    A set for flow, whose model has two channels, starts from nothing (Sec. 3.4): there is no stage 1, and names end in
+    "_flow".  Stage 1 is there for images only, sequential sampling for both.
     """
     folder: str
     snapshots: str
@@ -49,6 +52,10 @@ UCF101 = Recipe(folder="prototxt", snapshots="snapshots", train_pairs="data/ucf1
                 train_list="data/ucf101/ucfTrainTestlist/trainlist01.txt",
                 test_list="data/ucf101/ucfTrainTestlist/testlist01.txt")
 
+UCF101_FLOW = replace(UCF101, train_pairs="data/ucf101/flow_pairs_train01.lmdb",
+                      test_pairs="data/ucf101/flow_pairs_test01.lmdb", frames="data/ucf101/flow_5fps.lmdb",
+                      model=Model(channels=flow.CHANNELS), data=Data("", mean=crops.FLOW_MEAN))
+
 DEMO = Recipe(
     folder="prototxt/demo", snapshots="demo/snapshots", train_pairs="demo/pairs_train.lmdb",
     test_pairs="demo/pairs_test.lmdb", frames="demo/frames.lmdb", train_list="demo/videos/lists/trainlist01.txt",
@@ -72,36 +79,42 @@ def _nets(recipe):
     stage1 = replace(learning, stage=1)
     calls = {
         "cnn_train": (net.cnn, model, train, TRAIN), "cnn_test": (net.cnn, model, test, TEST),
-        "rcnn_r_stage1_train": (net.rcnn_r, model, train, TRAIN, stage1),
         "rcnn_r_train": (net.rcnn_r, model, train, TRAIN, learning),
         "rcnn_r_test": (net.rcnn_r, model, test, TEST, learning),
         "deploy_cnn": (net.deploy_cnn, model), "deploy_rcnn_r": (net.deploy_rcnn_r, model),
         "deploy_rcnn_s": (net.deploy_rcnn_s, model),
     }
+    if pretrained(recipe):
+        calls.update(rcnn_r_stage1_train=(net.rcnn_r, model, train, TRAIN, stage1))
     if sequential(recipe):
         train, test = (_frames(recipe, videos) for videos in (recipe.train_list, recipe.test_list))
-        calls.update(rcnn_s_stage1_train=(net.rcnn_s, model, train, TRAIN, stage1),
-                     rcnn_s_train=(net.rcnn_s, model, train, TRAIN, learning),
+        calls.update(rcnn_s_train=(net.rcnn_s, model, train, TRAIN, learning),
                      rcnn_s_test=(net.rcnn_s, model, test, TEST, learning))
+        if pretrained(recipe):
+            calls.update(rcnn_s_stage1_train=(net.rcnn_s, model, train, TRAIN, stage1))
     return {_path(recipe, name): _text(recipe, call, *arguments) for name, (call, *arguments) in calls.items()}
 
 
 def _solvers(recipe):
-    runs = {"cnn": ("cnn_train", "cnn_test", recipe.cnn_iterations),
-            "rcnn_r_stage1": ("rcnn_r_stage1_train", "rcnn_r_test", recipe.stage1_iterations),
-            "rcnn_r": ("rcnn_r_train", "rcnn_r_test", recipe.iterations)}
-    if sequential(recipe):
-        runs.update(rcnn_s_stage1=("rcnn_s_stage1_train", "rcnn_s_test", recipe.stage1_iterations),
-                    rcnn_s=("rcnn_s_train", "rcnn_s_test", recipe.iterations))
+    runs = {"cnn": ("cnn_train", "cnn_test", recipe.cnn_iterations)}
+    for name in ["rcnn_r", "rcnn_s"] if sequential(recipe) else ["rcnn_r"]:
+        if pretrained(recipe):
+            runs[f"{name}_stage1"] = f"{name}_stage1_train", f"{name}_test", recipe.stage1_iterations
+        runs[name] = f"{name}_train", f"{name}_test", recipe.iterations
     options = {name: getattr(recipe, name) for name in (
         "rate", "final_rate", "iter_size", "display", "test_interval", "snapshot", "seed", "clip_gradients")}
     return {_path(recipe, "solver_" + name): _text(
-        recipe, net.solver, _path(recipe, train), _path(recipe, test), f"{recipe.snapshots}/{name}", iterations,
-        recipe.test_iterations, **options) for name, (train, test, iterations) in runs.items()}
+        recipe, net.solver, _path(recipe, train), _path(recipe, test), f"{recipe.snapshots}/{name}{_suffix(recipe)}",
+        iterations, recipe.test_iterations, **options) for name, (train, test, iterations) in runs.items()}
 
 
 def sequential(recipe):
-    """Return whether the recipe has RCNN-s too: a frames LMDB holds pictures of three channels."""
+    """Return whether the recipe has RCNN-s too: a frames LMDB holds images or flow."""
+    return recipe.model.channels in crops.MEANS
+
+
+def pretrained(recipe):
+    """Return whether the recipe has stage 1: GoogLeNet's weights are for images, other nets start from nothing."""
     return recipe.model.channels == 3
 
 
@@ -115,7 +128,11 @@ def _frames(recipe, videos):
 
 
 def _path(recipe, name):
-    return (Path(recipe.folder) / f"{name}.prototxt").as_posix()
+    return (Path(recipe.folder) / f"{name}{_suffix(recipe)}.prototxt").as_posix()
+
+
+def _suffix(recipe):
+    return "_flow" if recipe.model.channels == flow.CHANNELS else ""
 
 
 def _text(recipe, call, *arguments, **options):

@@ -67,7 +67,8 @@ def rows(frames, videos, streams, seed, executor):
 
     frames: Records.  videos: [(Video, times)] of `videos_with_frames`.  seed: None for the order of `videos`.
     executor: a concurrent.futures Executor of threads, which decode the images.
-    image: uint8 height x width x 3, BGR; label: 0-based class number; first: whether it is the first of its video.
+    image: uint8 height x width x 3, BGR, or x 2, flow; label: 0-based class number; first: whether it is the first of
+    its video.
     Raises InputError where a record is damaged.
     """
     counts = {video.name: len(times) for video, times in videos}

@@ -28,7 +28,9 @@ DEPLOY = {"deploy_cnn", "deploy_rcnn_r", "deploy_rcnn_s"}
 NETS = FED | DEPLOY
 LEARNT = {"rcnn_r_stage1_train", "rcnn_r_train", "rcnn_r_test"}
 RECURRENT = LEARNT | IN_ORDER | {"deploy_rcnn_r", "deploy_rcnn_s"}
-SETS = {"prototxt": recipes.UCF101, "prototxt/demo": recipes.DEMO}
+FLOW = {f"{name}_flow" for name in NETS | SOLVERS if "stage1" not in name}
+SETS = {"prototxt": recipes.UCF101, "flow": recipes.UCF101_FLOW, "prototxt/demo": recipes.DEMO}
+COMMITTED = [("prototxt", NETS | SOLVERS | FLOW), ("prototxt/demo", NETS | SOLVERS)]
 
 # option, value, the files it changes, what each of them then has, and what it then lacks
 OPTIONS = [
@@ -113,7 +115,7 @@ def test_what_is_committed_is_what_it_writes(make, monkeypatch, tmp_path, capsys
     make()
     written = {path.relative_to(tmp_path): path.read_bytes() for path in files_below(tmp_path)}
     committed = {path.relative_to(runs.ROOT): path.read_bytes() for path in files_below(runs.ROOT / "prototxt")}
-    assert set(committed) == {Path(folder) / f"{name}.prototxt" for folder in SETS for name in NETS | SOLVERS}
+    assert set(committed) == {Path(folder) / f"{name}.prototxt" for folder, names in COMMITTED for name in names}
     assert written == committed
     monkeypatch.chdir(runs.ROOT)
     capsys.readouterr()
@@ -156,7 +158,7 @@ def test_check_names_what_differs(make, monkeypatch, tool, tmp_path, capsys, har
 def test_check_ends_with_status_1_as_a_program(tmp_path):
     done = subprocess.run([sys.executable, TOOL, "--check"], cwd=tmp_path, env={"PYTHONPATH": str(runs.ROOT)},
                           capture_output=True, text=True)
-    assert done.returncode == 1 and done.stderr.count("\n") == 2 * len(NETS | SOLVERS)
+    assert done.returncode == 1 and done.stderr.count("\n") == sum(len(names) for _, names in COMMITTED)
     assert "Traceback" not in done.stderr
     assert not files_below(tmp_path)
 
@@ -176,7 +178,7 @@ def test_each_head_names_the_call_that_made_the_file(make, tmp_path):
     own = "a-folder-whose-name-is-long-and-has-hyphens-in-it/" * 2
     make("--out", f"{own}set", "--snapshots", f"{own}snapshots", "--train-pairs", f"{own}pairs.lmdb", "--seed", "7",
          "--previous-loss", "yes", "--clip-gradients", "0.1", "--size", "64", "--bias", "-0.25")
-    assert len(files_below(tmp_path)) == 3 * len(NETS | SOLVERS)
+    assert len(files_below(tmp_path)) == sum(len(names) for _, names in COMMITTED) + len(NETS | SOLVERS)
     for path in files_below(tmp_path):
         text = path.read_text()
         head, body = text.split("\n\n", 1)
@@ -235,17 +237,33 @@ def test_every_option_is_tested_here(make, capsys):
 
 
 def test_frames_of_other_channels(make, tmp_path):
-    make("--out", "mine", "--channels", "2", "--mean", "128", "127", "--encoding", "raw")
+    make("--out", "mine", "--channels", "4", "--mean", "128", "127", "2", "1", "--encoding", "raw")
     data, split, *_ = protos.read_net(tmp_path / "mine" / "rcnn_r_train.prototxt").layer
-    assert data.transform_param.mean_value == [128, 127, 128, 127] and split.slice_param.slice_point == [2]
+    assert data.transform_param.mean_value == [128, 127, 2, 1] * 2 and split.slice_param.slice_point == [4]
     for name in ("deploy_rcnn_r", "deploy_rcnn_s"):
-        assert "dim: 2\n" in (tmp_path / "mine" / f"{name}.prototxt").read_text()
+        assert "dim: 4\n" in (tmp_path / "mine" / f"{name}.prototxt").read_text()
     assert {path.stem for path in files_below(tmp_path)} == {
-        name for name in NETS | SOLVERS if "rcnn_s" not in name} | {"deploy_rcnn_s"}
+        name for name in NETS | SOLVERS if "rcnn_s" not in name and "stage1" not in name} | {"deploy_rcnn_s"}
 
 
-@pytest.mark.parametrize("options", [["--channels", "2"], ["--mean", "1", "2"], ["--channels", "2", "--mean", "1", "2"],
-                                     ["--channels", "2", "--encoding", "raw"]])
+def test_nets_of_flow(make, tmp_path):
+    make("--out", "mine", "--channels", "2", "--train-pairs", "my-own/flow.lmdb", "--classes", "7")
+    assert {path.stem for path in files_below(tmp_path)} == FLOW
+    data, augment, *layers = protos.read_net(tmp_path / "mine" / "rcnn_r_train_flow.prototxt").layer
+    assert data.data_param.source == "my-own/flow.lmdb" and not data.HasField("transform_param")
+    assert json.loads(augment.python_param.param_str)["mean"] == [128, 128]
+    assert all(param.lr_mult > 0 for layer in layers for param in layer.param)
+    solver = protos.read_solver(tmp_path / "mine" / "solver_rcnn_s_flow.prototxt")
+    assert solver.snapshot_prefix == "mine/snapshots/rcnn_s_flow"
+    train, test = (protos.read_net(tmp_path / path).layer[0] for path in (solver.train_net, solver.test_net[0]))
+    for layer, videos in ((train, "train"), (test, "test")):
+        told = json.loads(layer.python_param.param_str)
+        assert told["source"] == "data/ucf101/flow_5fps.lmdb" and told["mean"] == [128, 128]
+        assert told["list"].endswith(f"{videos}list01.txt")
+
+
+@pytest.mark.parametrize("options", [["--channels", "4"], ["--mean", "1", "2"], ["--channels", "4", "--mean", "1", "2"],
+                                     ["--channels", "2", "--mean", "1"], ["--channels", "4", "--encoding", "raw"]])
 def test_channels_that_do_not_fit_are_refused(make, tmp_path, options):
     with pytest.raises(InputError, match="channels"):
         make("--out", "mine", *options)
@@ -341,7 +359,7 @@ for path in sys.argv[1:]:
 def test_caffe_builds_every_file(tmp_path, folder):
     """The demo's as they are; the full-size ones with a batch of 1, for their memory.  A solver builds its two nets."""
     recipe = SETS[folder]
-    if recipe is recipes.UCF101:
+    if recipe is not recipes.DEMO:
         recipe = replace(recipe, data=replace(recipe.data, batch=1))
     used = set()
     for path, text in recipes.files(recipe).items():
@@ -349,21 +367,24 @@ def test_caffe_builds_every_file(tmp_path, folder):
         (tmp_path / path).write_text(text)
     for source in (recipe.train_pairs, recipe.test_pairs):
         (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
-        frame = np.full((1, recipe.model.size, recipe.model.size, 3), 99, np.uint8)
+        frame = np.full((1, recipe.model.size, recipe.model.size, recipe.model.channels), 99, np.uint8)
         write_pairs(tmp_path / source, frame, frame, [0], "jpeg")
     (tmp_path / recipe.frames).parent.mkdir(parents=True, exist_ok=True)
-    written = frames.write(tmp_path / recipe.frames, {"v_Up_g01_c01": (0, 2)}, ["Up"], recipe.model.size)
+    written = frames.write(tmp_path / recipe.frames, {"v_Up_g01_c01": (0, 2)}, ["Up"], recipe.model.size,
+                           channels=recipe.model.channels)
     for videos in (recipe.train_list, recipe.test_list):
         (tmp_path / videos).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / videos).write_bytes(written.with_suffix(".txt").read_bytes())
     (tmp_path / recipe.snapshots).mkdir(parents=True)
-    built = [f"{folder}/{name}.prototxt" for name in sorted(SOLVERS | DEPLOY)]
-    for path in built[len(DEPLOY):]:
-        solver = protos.read_solver(tmp_path / path)
-        used |= {Path(solver.train_net).stem, Path(solver.test_net[0]).stem}
-    assert used == FED
+    names = FLOW if recipe.model.channels == 2 else NETS | SOLVERS
+    built = [f"{recipe.folder}/{name}.prototxt" for name in sorted(names) if name.startswith(("solver", "deploy"))]
+    for path in built:
+        if "solver" in path:
+            solver = protos.read_solver(tmp_path / path)
+            used |= {Path(solver.train_net).stem, Path(solver.test_net[0]).stem}
+    assert used == {name for name in names if not name.startswith(("solver", "deploy"))}
     done = subprocess.run([sys.executable, "-c", BUILD, *built], cwd=tmp_path, text=True, capture_output=True,
                           env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"}, timeout=120)
     assert done.returncode == 0, done.stderr
     size = recipe.model.size
-    assert done.stdout.splitlines() == [f"{path} (3, {size}, {size})" for path in built]
+    assert done.stdout.splitlines() == [f"{path} ({recipe.model.channels}, {size}, {size})" for path in built]

@@ -261,11 +261,41 @@ def test_what_the_augmenting_layer_is_told():
         assert told == dict(size=64, mean=[1, 2, 3], scale=0.25, seed=9, together=False)
 
 
-def test_raw_pairs_of_two_channels():
-    data = net.Data("pairs.lmdb", encoding="raw", mean=(128, 128))
-    message = net.rcnn_r(net.Model(**SLIM, channels=2), data, net.TRAIN)
-    assert list(layer_of(message, "pair").transform_param.mean_value) == [128] * 4
-    assert list(message.layer[1].slice_param.slice_point) == [2] and message.layer[1].slice_param.axis == 1
+def test_raw_pairs_of_one_channel():
+    data = net.Data("pairs.lmdb", encoding="raw", mean=(128,))
+    message = net.rcnn_r(net.Model(**SLIM, channels=1), data, net.TRAIN)
+    assert list(layer_of(message, "pair").transform_param.mean_value) == [128] * 2
+    assert list(message.layer[1].slice_param.slice_point) == [1] and message.layer[1].slice_param.axis == 1
+
+
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_flow_through_caffes_data_layer(tmp_path, encoding):
+    """Pairs of flow are mirrored with x negated, both frames alike, in either encoding; JPEG is near to it."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    previous, frames = (np.stack([128 + 2 * columns + part, 128 + rows - part], axis=-1).astype(np.uint8)[np.newaxis]
+                        for part in (0, 20))
+    path = write_pairs(tmp_path / "pairs", previous, frames, [3], encoding)
+    data = net.Data(path, 8, encoding, mean=(128, 128), seed=1)
+    found = blobs(tmp_path, net.rcnn_r(Tiny(size=33, channels=2), data, net.TRAIN), caffe.TRAIN)
+    mirrors = set()
+    for crops in zip(found["previous/frame"], found["frame"]):
+        mirror = crops[0][0].mean() < 0
+        mirrors.add(mirror)
+        x, y = crops[1] - crops[0]
+        assert np.abs(x - (-20 if mirror else 20)).max() <= 4 and np.abs(y + 20).max() <= 4
+        slope = np.diff(crops[1], axis=2).mean(axis=(1, 2)), np.diff(crops[1], axis=1).mean(axis=(1, 2))
+        # x is 2 columns: it rises to the right, and as often in a mirror, where its sign and the side both change.
+        assert np.abs(slope[0] - (2, 0)).max() < 0.2 and np.abs(slope[1] - (0, 1)).max() < 0.2
+    assert mirrors == {True, False} and found["label"].tolist() == [3] * 8
+    alone = blobs(tmp_path, net.cnn(Tiny(size=33, channels=2), data, net.TRAIN), caffe.TRAIN)
+    assert np.abs(alone["frame"] - found["frame"]).max() == 0
+
+
+def test_flow_nets_learn_from_their_first_layer_on():
+    message = net.rcnn_r(net.Model(**SLIM, channels=2), net.Data("pairs.lmdb", mean=(128, 128)), net.TRAIN)
+    rates = [param.lr_mult for layer in message.layer for param in layer.param]
+    assert min(rates) > 0
+    assert json.loads(layer_of(message, "previous/frame").python_param.param_str)["mean"] == [128, 128]
 
 
 # Bad values

@@ -195,8 +195,9 @@ def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, size, 
 
 @pytest.mark.parametrize("options, words", [
     ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"),
-    ('{"size": 7, "mean": 1}', "three numbers"), ('{"size": 7, "mean": [1, 2]}', "three numbers"),
-    ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "scale": "x"}', "scale"),
+    ('{"size": 7, "mean": 1}', "three numbers"), ('{"size": 7, "mean": [1]}', "three numbers"),
+    ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "mean": [1, 2]}', "mean of two numbers"),
+    ('{"size": 7, "scale": "x"}', "scale"),
     ('{"size": 7, "scale": null}', "scale"), ('{"size": 7, "seed": -1}', "seed"), ('{"size": 7, "seed": 1.5}', "seed"),
     ('{"size": 7, "together": "no"}', "together"), ("[7]", "knows size"), ("", "needs")])
 def test_wrong_options_are_refused(tmp_path, options, words, capfd):
@@ -210,3 +211,68 @@ def test_three_tops_are_refused(tmp_path, capfd):
     with pytest.raises(Exception):
         net(tmp_path, caffe.TRAIN, tops=("a", "b", "c"))
     assert "one bottom and one or two tops, not 1 and 3" in capfd.readouterr().err
+
+
+# Flow
+
+FLOW_PLACES = list(product(range(HEIGHT - SIZE + 1), range(WIDTH - SIZE + 1)))
+
+
+def flow_net(folder, phase, shape, tops=("previous/frame", "frame"), **options):
+    """Return a net of an Input of a shape and the layer, with a mean of two numbers."""
+    path = folder / "net.prototxt"
+    options = json.dumps({"size": SIZE, "mean": [128, 128], "seed": 3, **options})
+    text = NET.replace("dim: 3", f"dim: {shape[1]}").format(
+        number=shape[0], tall=shape[2], width=shape[3], options=options,
+                      tops=" ".join(f'top: "{top}"' for top in tops))
+    path.write_text(text)
+    return caffe.Net(str(path), phase)
+
+
+def flows(number):
+    """Return uint8 number x 2 frames x (x, y) x HEIGHT x WIDTH of 8-bit flow, 0 among it."""
+    return np.random.default_rng(5).integers(0, 256, (number, 2, 2, HEIGHT, WIDTH), np.uint8)
+
+
+def found_at(crop, frame):
+    """Return (top, left, mirror) of a crop of a frame of flow; in a mirror, stored x is 256 - x, 255 of 0."""
+    for top, left in FLOW_PLACES:
+        cut = frame[:, top:top + SIZE, left:left + SIZE].astype(int)
+        if (cut == crop).all():
+            return top, left, False
+        mirrored = cut[:, :, ::-1].copy()
+        mirrored[0] = [[{0: 255}.get(value, 256 - value) for value in row] for row in mirrored[0]]
+        if (mirrored == crop).all():
+            return top, left, True
+    raise AssertionError("it is no crop of the frame")
+
+
+@pytest.mark.parametrize("planes", [1, 4], ids=["jpeg", "raw"])
+@pytest.mark.parametrize("together", [True, False])
+def test_flow_is_negated_exactly_where_it_is_mirrored(tmp_path, planes, together):
+    stored = flows(40)
+    made = flow_net(tmp_path, caffe.TRAIN, (40, planes, 4 * HEIGHT // planes, WIDTH), together=together)
+    made.blobs["data"].data[...] = stored.reshape(made.blobs["data"].data.shape)
+    made.forward()
+    places = [[found_at(crop + 128, frame) for crop, frame in zip(made.blobs[top].data, stored[:, index])]
+              for index, top in enumerate(("previous/frame", "frame"))]
+    assert made.blobs["frame"].data.shape == (40, 2, SIZE, SIZE)
+    assert (places[0] == places[1]) == together
+    assert {mirror for _, _, mirror in places[1]} == {False, True} and len(set(places[1])) > 12
+
+
+def test_flow_at_test_and_alone(tmp_path):
+    stored = flows(3)
+    for tops in (("frame",), ("previous/frame", "frame")):
+        made = flow_net(tmp_path, caffe.TEST, (3, 1, 4 * HEIGHT, WIDTH), tops, scale=0.5)
+        made.blobs["data"].data[...] = stored.reshape(3, 1, -1, WIDTH)
+        made.forward()
+        for top, index in zip(tops[::-1], (1, 0)):
+            np.testing.assert_array_equal(made.blobs[top].data, (stored[:, index, :, 1:8, 1:8] - 128.0) / 2)
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 4 * HEIGHT - 2, WIDTH), (2, 3, 4 * HEIGHT, WIDTH), (2, 2, HEIGHT, WIDTH)])
+def test_what_is_no_pair_of_flow_is_refused(tmp_path, capfd, shape):
+    with pytest.raises(Exception):
+        flow_net(tmp_path, caffe.TEST, shape)
+    assert f"needs flow, N x 1 x 4H x W or N x 4 x H x W, not {shape}" in capfd.readouterr().err

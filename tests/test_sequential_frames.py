@@ -227,7 +227,7 @@ def refused(capfd, param_str, tops=TOPS):
     ({"batch": None}, 'needs "batch"'), ({"batch": 0}, 'needs "batch"'), ({"batch": 2.5}, 'needs "batch"'),
     ({"batch": True}, 'needs "batch"'),
     ({"size": None}, 'needs "size"'), ({"size": 0}, 'needs "size"'), ({"size": "9"}, 'needs "size"'),
-    ({"mean": 1}, "three numbers"), ({"mean": [1, 2]}, "three numbers"), ({"mean": [1, 2, None]}, "three numbers"),
+    ({"mean": 1}, "three numbers"), ({"mean": [1]}, "three numbers"), ({"mean": [1, 2, None]}, "three numbers"),
     ({"mean": [1, 2, float("nan")]}, "three numbers"),
     ({"scale": "x"}, '"scale" takes a number'), ({"scale": None}, '"scale" takes a number'),
     ({"seed": -1}, '"seed" takes'), ({"seed": 1.5}, '"seed" takes'), ({"seed": "1"}, '"seed" takes'),
@@ -293,3 +293,29 @@ def test_the_caffe_program_says_that_a_record_is_damaged():
     done = caffe_train(options(source="bad.lmdb", list="bad.txt"))
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if line.startswith("a record is damaged")], done.stderr
+
+
+def test_flow_goes_the_other_way_in_a_mirror():
+    frames.write(Path("flow.lmdb"), VIDEOS, CLASSES, SIDE, channels=2)
+    made = net(caffe.TRAIN, source="flow.lmdb", list="flow.txt", batch=40, mean=[0, 0], seed=1)
+    made.forward()
+    assert made.blobs["frame"].data.shape == (40, 2, SIZE, SIZE)
+    mirrors = set()
+    for x, y in made.blobs["frame"].data:
+        mirror = bool(y[0, 0] > y[0, -1])
+        mirrors.add(mirror)
+        top, left = (int(value) // 10 for value in ((256 - x[-1, 0]) - 10 * (SIZE - 1) if mirror else x[0, 0], y.min()))
+        stored = frames.image(0, 0, SIDE)[top:top + SIZE, left:left + SIZE].astype(float)
+        if mirror:  # 0 of x would be 256, which 8 bits do not hold
+            stored = np.dstack([np.minimum(256 - stored[:, ::-1, 0], 255), stored[:, ::-1, 1]])
+        np.testing.assert_array_equal(np.stack([x, y]), stored[..., :2].transpose(2, 0, 1))
+    assert mirrors == {True, False}
+
+
+@pytest.mark.parametrize("channels, mean", [(2, [0, 0, 0]), (3, [0, 0])])
+def test_means_of_other_frames_are_refused(capfd, channels, mean):
+    frames.write(Path("other.lmdb"), VIDEOS, CLASSES, SIDE, channels=channels)
+    with pytest.raises(Exception):
+        net(caffe.TEST, source="other.lmdb", list="other.txt", mean=mean)
+    said = f'SequentialFrames: other.lmdb has frames of {channels} channels, and "mean" {len(mean)} numbers'
+    assert said in capfd.readouterr().err

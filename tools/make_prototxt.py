@@ -11,6 +11,9 @@ A set of your own, here for 24 classes on a GPU with little memory (two batches 
 
 The pairs are for random sampling (RCNN-r, and the CNN), the frames and lists for sequential sampling (RCNN-s).
 
+--channels 2 makes the nets of the optical-flow stream, whose files and weights have names that end in _flow.  They
+start from nothing (Sec. 3.4), so there is no stage 1.
+
 Each file's head says which call made it.  Never edit one: give the option here, and make it again.
 """
 import argparse
@@ -18,7 +21,7 @@ import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
-from rcnn import recipes
+from rcnn import flow, recipes
 from rcnn.command import finite, parser, positive, positive_real, run
 from rcnn.files import InputError, write_text
 
@@ -30,7 +33,8 @@ def main():
     if args.out is None:
         if given := [name for name in vars(args) if name not in ("out", "check")]:
             raise InputError(f"--{given[0].replace('_', '-')} makes another set: say where with --out")
-        files = {**recipes.files(recipes.UCF101), **recipes.files(recipes.DEMO)}
+        files = {path: text for each in (recipes.UCF101, recipes.UCF101_FLOW, recipes.DEMO)
+                 for path, text in recipes.files(each).items()}
     else:
         files = recipes.files(recipe(args))
     if args.check:
@@ -43,8 +47,8 @@ def main():
 
 
 def recipe(args):
-    """Return the UCF-101 recipe with what the arguments change."""
-    base = recipes.UCF101
+    """Return the UCF-101 recipe, of images or of flow, with what the arguments change."""
+    base = recipes.UCF101_FLOW if getattr(args, "channels", 3) == flow.CHANNELS else recipes.UCF101
     batch = getattr(args, "batch", base.data.batch)
     given = {"snapshots": str(args.out / "snapshots"),  # its own, or two sets would go on with each other's weights
              "test_iterations": -(-base.test_iterations * base.data.batch // batch), **vars(args)}
@@ -129,7 +133,7 @@ def arguments():
     options.add_argument("--snapshots", default=argparse.SUPPRESS,
                          help="folder that training writes its weights to (default: OUT/snapshots)")
     option("--classes", type=count, help="classes of videos")
-    option("--channels", type=count, help="of a frame; other than 3 only with raw pairs, and without RCNN-s")
+    option("--channels", type=count, help="of a frame: 3 images, 2 flow; others with raw pairs only, and no RCNN-s")
     option("--mean", type=finite, nargs="+", help="what is taken off each channel, blue first")
     option("--width", type=positive_real, help="multiplies the channels of every layer")
     option("--size", type=count, help="side of the network's input in pixels")
