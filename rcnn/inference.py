@@ -80,8 +80,16 @@ class Network:
         before = self.forward(previous, first=np.ones(len(previous)))
         return self.forward(frames, first=np.zeros(len(frames))), before
 
-    def states(self):
-        """Return the blobs that hold v^t of a net of kind "recurrent" until its next pass, each N x ..."""
+    def hold(self, rows):
+        """Return v^t of the rows (a list of their numbers) of a net of kind "recurrent", for `restore` after a pass."""
+        return [blob.data[rows] for blob in self._states()]
+
+    def restore(self, rows, held):
+        """Put back what `hold` returned, so that the next pass finds it as v^{t-1}."""
+        for blob, values in zip(self._states(), held):
+            blob.data[rows] = values
+
+    def _states(self):
         return [self._net.blobs[name[len(PREVIOUS):]] for name in self._net.blobs if name.startswith(PREVIOUS)]
 
     def _feed(self, name, values):

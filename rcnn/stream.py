@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rcnn import crops, video
+from rcnn.backends import open_network
 from rcnn.files import InputError
-from rcnn.inference import Network
 from rcnn.score_files import check_finite
 from rcnn.scores import FLOOR
 
@@ -32,17 +32,17 @@ class Classifier:
     signals: names of the rows of a Result.  classes: their length.  streams: how many.
     """
 
-    def __init__(self, net_path, weights_path, streams=1, mean=crops.MEAN, scale=1.0, frame_size=None, gpu=None):
-        """net_path, weights_path: as of `inference.Network`, a net of kind "recurrent".
+    def __init__(self, net_path, weights_path, streams=1, mean=crops.MEAN, scale=1.0, frame_size=None, gpu=None,
+                 backend="auto"):
+        """net_path, weights_path, gpu, backend: as of `backends.open_network`.
 
         mean, scale: of the input, as in training.  frame_size: the side in pixels that frames are resized to before the
         centre is cut out, as those of the training were; default 8/7 of the net's input (256 for 224).
         """
-        self._network = Network(net_path, weights_path, gpu)
-        if self._network.kind != "recurrent":
-            raise InputError(f"net: {net_path} keeps no state from frame to frame; give deploy_rcnn_s.prototxt")
+        self._network = open_network(backend, net_path, weights_path, gpu)
         if self._network.channels != 3:
-            raise InputError(f"net: {net_path} takes optical flow; frames come one by one into nets of images only")
+            raise InputError(f"net: {net_path or weights_path} takes optical flow; frames come one by one into nets of "
+                             "images only")
         self.signals, self.classes, self.streams = self._network.signals, self._network.classes, streams
         self.frame_size = frame_size or round(self._network.size * 8 / 7)
         crops.positions(self.frame_size, self.frame_size, self._network.size)
@@ -66,10 +66,10 @@ class Classifier:
         for row, image in enumerate(several):
             if image is not None:
                 inputs[row] = self._input(image)
-        held = [blob.data[idle] for blob in self._network.states()] if idle else []
+        held = self._network.hold(idle) if idle else None
         scores = self._network.forward(inputs, first=self._first)
-        for blob, values in zip(self._network.states() if idle else [], held):
-            blob.data[idle] = values
+        if idle:
+            self._network.restore(idle, held)
         results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
         return results if several is frames else results[0]
 

@@ -3,6 +3,7 @@
     python tools/classify_video.py video.avi --net prototxt/deploy_rcnn_s.prototxt \\
         --weights snapshots/rcnn_r_iter_30000.caffemodel --classes data/ucf101/ucfTrainTestlist/classInd.txt \\
         --annotated annotated.mp4 --plot scores.png
+    python tools/classify_video.py video.avi --weights rcnn.onnx --classes classInd.txt      # needs no Caffe
 
 SOURCE is a video file, a folder of frames (images in natural order, frame9 before frame10, each one frame at --fps), or
 the number of a camera, 0 for the first.  The net keeps what it saw of the frames before, so it serves a video of any
@@ -11,6 +12,9 @@ length in the same memory; --fps should be that of its training.
 Standard output has a line for each frame: its time in seconds and its five best classes with their scores; the last
 line has those of the whole video, the log-mean of its frames' scores.  --annotated shows the frames beside the scores,
 --plot draws the scores over time.
+
+Caffe runs a --net, a prototxt, with a caffemodel.  Without --net the weights tell the net: an .onnx or .pt of
+tools/export.py (or a caffemodel, if its shapes tell enough), run by ONNX Runtime or PyTorch with the same numbers.
 
 A camera runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second Ctrl-C ends at once).  With a
 file or a folder Ctrl-C is an interruption: status 130, and no output is written.
@@ -26,10 +30,12 @@ import numpy as np
 from tqdm import tqdm
 
 from rcnn import crops, display, plots
+from rcnn.backends import BACKENDS
 from rcnn.command import finite, parser, positive, positive_real, progress, run, tell
-from rcnn.files import InputError, check_writable, existing
+from rcnn.files import InputError, check_writable
 from rcnn.googlenet import SIGNALS
 from rcnn.lists import read_classes
+from rcnn.stream import Classifier
 from rcnn.video import TOLERANCE, VideoError, open_source
 
 
@@ -39,13 +45,13 @@ def main():
     classes, warnings = read_classes(args.classes), []
     source = open_source(args.source, args.fps, warnings)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    from rcnn.stream import Classifier
-    classifier = Classifier(args.net, existing(args.weights, "weights"), mean=args.mean, scale=args.scale,
-                            frame_size=args.size, gpu=args.gpu)
+    classifier = Classifier(args.net, args.weights, mean=args.mean, scale=args.scale, frame_size=args.size,
+                            gpu=args.gpu, backend=args.backend)
+    net = args.net or args.weights
     if args.signal not in classifier.signals:
-        raise InputError(f"--signal: {args.net} has no output {args.signal}, only {', '.join(classifier.signals)}")
+        raise InputError(f"--signal: {net} has no output {args.signal}, only {', '.join(classifier.signals)}")
     if classifier.classes != len(classes):
-        raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {args.net} has {classifier.classes}")
+        raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {net} has {classifier.classes}")
     history = display.History()
     with ExitStack() as outputs:
         write = outputs.enter_context(annotated(args)) if args.annotated else None
@@ -60,8 +66,10 @@ def main():
 def arguments():
     options = parser(__doc__)
     options.add_argument("source", metavar="SOURCE", help="video file, folder of frames, or number of a camera")
-    options.add_argument("--net", required=True, help="the recurrent deploy net's prototxt")
-    options.add_argument("--weights", required=True, help="its caffemodel, of RCNN-r or RCNN-s")
+    options.add_argument("--net", help="the recurrent deploy net's prototxt, for Caffe")
+    options.add_argument("--weights", required=True, help="caffemodel of RCNN-r or RCNN-s; .onnx, .pt or .safetensors")
+    options.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the net; auto is caffe with "
+                         "--net, else the fastest that is installed and takes the weights")
     options.add_argument("--classes", required=True, help="class names, as UCF-101's classInd.txt")
     options.add_argument("--fps", type=positive_real, default=5.0, help="frames a second")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose scores are given")

@@ -38,17 +38,20 @@ def main():
         raise InputError(f"--out: {args.out} is the file of --weights")
     check_writable(args.out)
     arrays, model = files.read(args.weights, args.combine, args.size)
-    mode = args.mode or ("recurrent" if model.temporal else "frame")
+    own = files.kind_of(args.weights)
+    mode = args.mode or own or ("recurrent" if model.temporal else "frame")
+    if own not in (None, mode):
+        raise InputError(f"--mode {mode}: {args.weights} is a {own} net; leave the option out")
     if mode != "frame" and not model.temporal:
         raise InputError(f"--mode {mode}: {args.weights} is of a CNN without temporal parts; it makes --mode frame")
     if target == ".onnx" and mode == "frame" and model.temporal:
         arrays, model = without_temporal(arrays, model)
-    print(f"{args.weights}: {told(model)}")
+    print(f"{args.weights}: {told(model)}", flush=True)
     with replacing(args.out) as part:
         files.save(part, arrays, model, mode)
         check_parameters(part, arrays, model)
         frames = inputs(model)
-        for kind in [mode] if args.mode or target == ".onnx" else KINDS if model.temporal else ["frame"]:
+        for kind in [mode] if args.mode or ".onnx" in (source, target) else KINDS if model.temporal else ["frame"]:
             check_outputs(kind, args, part, (source, target), model, frames)
     print(f"wrote {args.out}")
 

@@ -9,14 +9,15 @@ from rcnn.port import caffemodel
 from rcnn.port.model import check, infer, restored
 
 SUFFIXES = (".caffemodel", ".pt", ".safetensors", ".onnx")
-EXTRAS = {"torch": "torch", "safetensors": "torch", "onnx": "onnx", "onnxruntime": "onnx"}
+BRINGS = {"caffe": "tools/install_caffe.sh", "torch": "pip install '.[torch]'", "safetensors": "pip install '.[torch]'",
+          "onnx": "pip install '.[onnx]'", "onnxruntime": "pip install '.[onnx]'"}
 
 
 def need(*modules):
-    """Raise InputError unless the modules (names of EXTRAS) are installed."""
+    """Raise InputError unless the modules (names of BRINGS) are installed."""
     for module in modules:
         if not installed(module):
-            raise InputError(f"{module} is not installed; pip install '.[{EXTRAS[module]}]' brings it")
+            raise InputError(f"{module} is not installed; {BRINGS[module]} brings it")
 
 
 def installed(module):
@@ -47,7 +48,9 @@ def read(path, combine=None, size=None):
             raise InputError(f"--combine {combine}: {path} combines its parts by {said}; leave the option out")
         combine = combine or said
     elif suffix == ".onnx":
-        arrays, model = _read_onnx(path)
+        made, _, model = _load_onnx(path)
+        from rcnn.port.onnx import arrays_of
+        arrays = arrays_of(made)
     elif suffix == ".safetensors":
         arrays, model = _read_safetensors(path)
     else:
@@ -58,6 +61,13 @@ def read(path, combine=None, size=None):
             raise InputError(f"--{option} {value}: {path} is of a net of {option} {own}; leave the option out")
     check(arrays, model, where)
     return {name: arrays[name] for name in model.parameters()}, model
+
+
+def kind_of(path):
+    """Return the kind of the net in an .onnx file (of `network.KINDS`), None for parameters, which serve all kinds."""
+    if suffix_of(path, "weights") != ".onnx":
+        return None
+    return _load_onnx(path)[1]
 
 
 def save(path, arrays, model, kind):
@@ -73,7 +83,8 @@ def save(path, arrays, model, kind):
         from rcnn.port.onnx import build
         onnx.save(build(kind, arrays, model), path)
         return
-    named = {f"{name}.{part}": value for name, values in arrays.items() for part, value in zip(caffemodel.PARTS, values)}
+    named = {f"{name}.{part}": value for name, values in arrays.items()
+             for part, value in zip(caffemodel.PARTS, values)}
     if suffix == ".safetensors":
         need("safetensors")
         from safetensors.numpy import save_file
@@ -97,17 +108,18 @@ def gathered(named, where):
     return {name: [found[part] for part in caffemodel.PARTS if part in found] for name, found in parts.items()}
 
 
-def _read_onnx(path):
+def _load_onnx(path):
+    """Return (ModelProto, kind, PortModel)."""
     need("onnx")
     import onnx
     from google.protobuf.message import DecodeError
 
-    from rcnn.port.onnx import arrays_of, described
+    from rcnn.port.onnx import described
     try:
         made = onnx.load(path)
     except DecodeError:
         raise InputError(f"weights: {path} is cut short or no ONNX file") from None
-    return arrays_of(made), described({entry.key: entry.value for entry in made.metadata_props}, path)[1]
+    return made, *described({entry.key: entry.value for entry in made.metadata_props}, f"weights: {path}")
 
 
 def _read_safetensors(path):

@@ -83,7 +83,8 @@ def infer(arrays, combine=None, size=None, where="weights"):
         raise InputError(f"{where}: no GoogLeNet: the layers are {some}, not {CONV1} to loss3/{CLASSIFIERS[0]}")
     across = arrays.get(CONV1 + TEMPORAL, [])
     if across and combine is None:
-        raise InputError(f"{where}: how the net combines its parts is not written in it; give --combine average or sum")
+        raise InputError(f"{where}: how the net combines its parts is not written in it; tools/export.py takes "
+                         "--combine average or sum")
     fields = dict(classes=arrays[f"loss3/{names[0]}"][0].shape[0], channels=arrays[CONV1][0].shape[1],
                   high_rnn="loss3/fc" in arrays, temporal=bool(across), classifier=names[0],
                   temporal_bias=len(across) == 2, combine=combine or "average",
@@ -98,8 +99,8 @@ def check(arrays, model, where="weights"):
     for these, others, text in ((wanted, arrays, "lacks"), (arrays, wanted, "has beside the net's")):
         extra = [name for name in these if name not in others]
         if extra:
-            raise InputError(f"{where} {text} {len(extra)} layers, the first is {extra[0]}; is it another net's, or cut "
-                             "short?")
+            raise InputError(f"{where} {text} {len(extra)} layers, the first is {extra[0]}; is it another net's, or "
+                             "cut short?")
     for name, shapes in wanted.items():
         found = [tuple(value.shape) for value in arrays[name]]
         if found != shapes:
@@ -138,5 +139,5 @@ def _size(model, arrays, size, where):
     if len(fitting) == 1:
         return fitting[0]
     raise InputError(f"{where}: the net's input is not {Model.size} x {Model.size}, and the shapes "
-                     + (f"leave it open between {fitting[0]} and {fitting[-1]}; give --size" if fitting
+                     + (f"leave it open between {fitting[0]} and {fitting[-1]}; tools/export.py takes --size" if fitting
                         else f"fit no size from {SIZES[0]} to {SIZES[-1]}"))

@@ -7,33 +7,38 @@ from rcnn.googlenet import PREVIOUS, SIGNALS
 KINDS = ("frame", "pair", "recurrent")
 
 
+def check_kind(kind, model):
+    """Raise InputError unless a PortModel makes a net of a kind."""
+    if kind not in KINDS:
+        raise InputError(f"a net is of kind {', '.join(KINDS)}, not {kind}")
+    if kind != "frame" and not model.temporal:
+        raise InputError(f"a net of kind {kind} has temporal parts; these weights are a CNN's, which have none")
+
+
 class Network:
     """A net of kind "frame", "pair" or "recurrent", as those of `rcnn.net.deploy_cnn`, `_rcnn_r` and `_rcnn_s`.
 
-    model: PortModel.  size: height and width of its input in pixels.  signals: its outputs.  classes: how many.
+    model: PortModel.  size: height and width of its input in pixels; channels: of its input, 3 for images or 2 for
+    flow.  signals: its outputs.  classes: how many.
 
-    A subclass has `_run(inputs)`: from {name: float32 array} to {name: float32 array}.  Names are those of Caffe's nets,
-    "frame", "previous/frame", "first", "low", "previous/low", ...; a recurrent net takes v^{t-1} of each layer as
-    "previous/<layer>" and gives v^t as "<layer>".
+    A subclass has `_run(inputs)`: from {name: float32 array} to {name: float32 array}.  Names are those of Caffe's
+    nets, "frame", "previous/frame", "first", "low", "previous/low", ...; a recurrent net takes v^{t-1} of each layer
+    as "previous/<layer>" and gives v^t as "<layer>".
     """
 
     def __init__(self, kind, model):
-        if kind not in KINDS:
-            raise InputError(f"a net is of kind {', '.join(KINDS)}, not {kind}")
-        if kind != "frame" and not model.temporal:
-            raise InputError(f"a net of kind {kind} has temporal parts; these weights are a CNN's, which have none")
-        if model.channels != 3:
-            raise InputError(f"the net takes frames of {model.channels} channels, not images of 3")
+        check_kind(kind, model)
         self.kind, self.model, self.size, self.classes = kind, model, model.size, model.classes
+        self.channels = model.channels
         self.signals = list(SIGNALS)
         self._state = {}
 
     def forward(self, frames, previous=None, first=None):
         """Return the probabilities of a batch, float32 N x signals x classes.
 
-        frames: float32 N x 3 x size x size, as `crops.network_input` makes them.  previous: the frames before them, for
-        a net of kind "pair".  first: N, whether a row's frame is the first of its video, for kind "recurrent"; N may
-        change only where all are.
+        frames: float32 N x channels x size x size, as `crops.network_input` makes them.  previous: the frames before
+        them, for a net of kind "pair".  first: N, whether a row's frame is the first of its video, for kind
+        "recurrent"; N may change only where all are.
         """
         return self._stacked(self.outputs(frames, previous, first), "")
 

@@ -6,7 +6,7 @@ paddings in place of Caffe's rounding up, so that no runtime can round otherwise
 
     kind       inputs                                          outputs
     frame      frame                                           low, medium, high
-    pair       previous/frame, frame                           the same, and previous/low, previous/medium, previous/high
+    pair       previous/frame, frame                           the same, and previous/low, ... of frame t-1
     recurrent  frame, first, previous/<layer> for each layer   low, medium, high, <layer> for each layer
 
 frame: float32 N x channels x size x size, BGR, the mean taken off; N is free.  first: float32 N, not 0 where the row's
@@ -34,8 +34,10 @@ BATCH = "N"
 def build(kind, arrays, model):
     """Return the ModelProto of a net of `network.KINDS`, checked by onnx's checker.
 
-    arrays: {layer name: [W] or [W, b]} that fit `model`, a `port.model.PortModel`.
+    arrays: {layer name: [W] or [W, b]} that fit `model`, a `port.model.PortModel`.  Raises InputError for a pair or
+    recurrent net of a model without temporal parts.
     """
+    network.check_kind(kind, model)
     graph = _Graph(arrays, model)
     frame = [BATCH, model.channels, model.size, model.size]
     if kind == "pair":
@@ -66,7 +68,7 @@ def build(kind, arrays, model):
 
 
 def described(notes, where):
-    """Return (kind, PortModel) of a file's metadata (dict); InputError, which says `where` it is from, if it has none."""
+    """Return (kind, PortModel) of a file's metadata (dict); InputError, which says `where` it is from, if none."""
     if not {"kind", "model"} <= notes.keys():
         raise InputError(f"{where} is not one of this project's nets; make it with tools/export.py")
     return notes["kind"], restored(notes["model"], where)
@@ -201,7 +203,8 @@ class Network(network.Network):
     def __init__(self, source, threads=None, watch=False):
         """source: the path of an .onnx file, or a ModelProto.  threads: None, as many as ONNX Runtime finds good.
 
-        watch: have `outputs` return every layer's.  Raises InputError where it is no such file or not one of this project's.
+        watch: have `outputs` return every layer's.  Raises InputError where it is no such file, or not one of this
+        project's.
         """
         if watch:
             source = watched(source if isinstance(source, onnx.ModelProto) else onnx.load(source))
@@ -224,7 +227,8 @@ def session(source, threads=None):
     try:
         return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class of their own in common
-        raise InputError(f"{_named(source)} does not load in ONNX Runtime: {' '.join(str(error).split())[:200]}") from None
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{_named(source)} does not load in ONNX Runtime: {said}") from None
 
 
 def _named(source):

@@ -48,8 +48,8 @@ class GoogLeNetRCNN(nn.Module):
 
         frame: float32 N x channels x size x size, the mean taken off, BGR.  state: {layer name: v^{t-1}}, as the pass
         before returned it; None where every row is at t = 1.  first: N, true in rows at t = 1, whose state is not used.
-        scores: {signal: N x classes}, before the softmax.  v: {layer name: v^t} of each layer of Eq. 3; no gradient goes
-        into the past through it (Eq. 6) if the caller detaches it.
+        scores: {signal: N x classes}, before the softmax.  v: {layer name: v^t} of each layer of Eq. 3; detached by the
+        caller, it lets no gradient go into the past (Eq. 6).
         """
         found = self.outputs(frame, state, first)
         scores = {layer.signal: found[layer.name] for layer in self.layers if isinstance(layer, Classifier)}

@@ -1,0 +1,79 @@
+"""What runs a recurrent net for frames that come one by one: Caffe, or without Caffe ONNX Runtime or PyTorch.
+
+    backend  net and weights
+    caffe    deploy_rcnn_s.prototxt and a caffemodel
+    onnx     a recurrent .onnx of tools/export.py alone; or the parameters that torch takes
+    torch    .pt or .safetensors alone; or a caffemodel alone, where its shapes tell the size of the net's input
+    auto     caffe where a prototxt is given, since it alone runs one; else the fastest that is installed and suits
+"""
+from pathlib import Path
+
+from rcnn.files import InputError, existing
+from rcnn.port import files
+
+BACKENDS = ("auto", "onnx", "torch", "caffe")
+MODULES = {"onnx": ("onnx", "onnxruntime"), "torch": ("torch",)}  # the fastest first: benchmarks/backends.py
+KIND = "recurrent"
+
+
+def open_network(backend, net, weights, gpu=None):
+    """Return a recurrent net: kind, size, channels, signals, classes, forward(frames, first=...), hold, restore.
+
+    backend: of BACKENDS.  net: path of a prototxt, or None.  weights: path.  gpu: its number from 0; None for the CPU.
+    Raises InputError where they do not go together, what is needed is not installed, or a file is not such a net.
+    """
+    if net is not None:
+        existing(net, "net")
+    suffix = Path(existing(weights, "weights")).suffix
+    backend = _chosen(net, weights, gpu) if backend == "auto" else backend
+    if backend == "caffe":
+        if net is None or suffix in (".onnx", ".pt", ".safetensors"):
+            raise InputError(f"weights: Caffe takes a caffemodel and a prototxt, --net; it cannot run {weights} "
+                             + ("without" if net is None else "with one"))
+        files.need("caffe")
+        return _in_caffe(net, weights, gpu)
+    if net is not None:
+        raise InputError(f"--net: only Caffe runs a prototxt; leave it out for --backend {backend}, which knows the "
+                         "net from its weights")
+    files.need(*MODULES[backend])
+    if backend == "onnx" and gpu is not None:
+        raise InputError(f"--gpu {gpu}: ONNX Runtime runs on the CPU here; give --backend torch or caffe")
+    if suffix == ".onnx":
+        return _in_onnx(backend, weights)
+    arrays, model = files.read(weights)
+    if backend == "torch":
+        from rcnn.port import torch
+        return torch.Network(KIND, arrays, model, gpu)
+    from rcnn.port import onnx
+    return onnx.Network(onnx.build(KIND, arrays, model))
+
+
+def _chosen(net, weights, gpu):
+    if net is not None:
+        return "caffe"
+    if Path(weights).suffix == ".onnx":
+        return "onnx"
+    suitable = [name for name in MODULES if gpu is None or name == "torch"]
+    present = [name for name in suitable if all(files.installed(module) for module in MODULES[name])]
+    if not present:
+        raise InputError(f"without --net, {weights} needs {' or '.join(suitable)}: pip install '.[{suitable[0]}]'")
+    return present[0]
+
+
+def _in_caffe(net, weights, gpu):
+    from rcnn.inference import Network
+    made = Network(net, weights, gpu)
+    if made.kind != KIND:
+        raise InputError(f"net: {net} keeps no state from frame to frame; give deploy_rcnn_s.prototxt")
+    return made
+
+
+def _in_onnx(backend, path):
+    if backend != "onnx":
+        raise InputError(f"weights: {path} is for --backend onnx; PyTorch takes .pt, .safetensors or .caffemodel")
+    from rcnn.port import onnx
+    made = onnx.Network(path)
+    if made.kind != KIND:
+        raise InputError(f"weights: {path} is a {made.kind} net, which keeps no state from frame to frame; export it "
+                         f"with --mode {KIND}")
+    return made

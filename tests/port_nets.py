@@ -1,0 +1,41 @@
+"""Nets of the port's tests: small models that differ in every switch, and the same parameters in Caffe."""
+import numpy as np
+import pytest
+
+from rcnn.caffe_network import CaffeNetwork
+from rcnn.port import caffemodel, compare
+from rcnn.port.model import PortModel, without_temporal
+
+SMALL = dict(classes=4, width=0.1)
+MODELS = {
+    "33 average": PortModel(**SMALL, size=33),
+    "47 sum 7x7": PortModel(**SMALL, size=47, combine="sum", conv1_temporal_kernel=7, high_rnn=False),
+    "64 average bias": PortModel(**SMALL, size=64, temporal_bias=True),
+    "71 sum bias": PortModel(**SMALL, size=71, combine="sum", temporal_bias=True),
+    "98 flow 1x1": PortModel(**SMALL, size=98, channels=2, conv1_temporal_kernel=1),
+}
+KINDS = pytest.mark.parametrize("kind", ["frame", "pair", "recurrent"])
+
+
+def parameters(model, kind):
+    """Return (arrays, model) of a model's net of one kind, drawn from a seed."""
+    arrays = compare.random_arrays(model)
+    return without_temporal(arrays, model) if kind == "frame" else (arrays, model)
+
+
+def in_caffe(kind, model, arrays, folder, rows=compare.ROWS):
+    """Return the CaffeNetwork with these parameters."""
+    caffemodel.write(folder / "net.caffemodel", arrays, model)
+    return CaffeNetwork(kind, model, folder / "net.caffemodel", rows)
+
+
+def assert_equal(expected, found, names, tolerance=compare.TOLERANCE):
+    """Assert that {name: [array of each step]} are equal within the tolerance of each one's scale.
+
+    names: that must be compared at the least.
+    """
+    rows = compare.differences(expected, found)
+    assert set(names) <= {name for name, *_ in rows}
+    worst = max(rows, key=lambda row: row[1])
+    assert worst[1] < tolerance, worst
+    assert np.mean([scale > 1e-3 for *_, scale in rows]) > 0.9  # layers that are 0 everywhere would say nothing

@@ -1,0 +1,112 @@
+"""rcnn/port/caffemodel.py against pycaffe's own reading and writing."""
+import caffe
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from nets import build, by_name, randomize
+from port_nets import MODELS, parameters
+
+from rcnn import net, protos, weights
+from rcnn.files import InputError
+from rcnn.port import caffemodel
+from rcnn.port.model import check, infer
+
+MODEL = MODELS["33 average"]
+
+
+@pytest.fixture(params=["average", "sum"])
+def snapshot(request, tmp_path):
+    """(path, caffe.Net) of a pair net with random weights, as Caffe saves it: what the towers share is there twice."""
+    made = build(net.deploy_rcnn_r(net.Model(classes=4, width=0.125, size=33, combine=request.param)), tmp_path)
+    randomize(made, np.random.default_rng(1))
+    made.save(str(tmp_path / "snapshot.caffemodel"))
+    return tmp_path / "snapshot.caffemodel", made, request.param
+
+
+def test_it_reads_what_caffe_saved(snapshot):
+    path, made, combine = snapshot
+    found = caffemodel.read(path)
+    assert found.combine == combine
+    assert {name: [value.shape for value in values] for name, values in found.arrays.items()} == {
+        name: [tuple(blob.shape) for blob in blobs] for name, blobs in made.params.items()
+        if not name.startswith("previous/")}
+    for name, values in found.arrays.items():
+        for value, blob in zip(values, made.params[name]):
+            assert value.dtype == np.float32 and value.tobytes() == blob.data.tobytes()
+
+
+def test_a_round_trip_keeps_every_bit_and_caffe_loads_it(snapshot, tmp_path):
+    path, made, combine = snapshot
+    arrays = caffemodel.read(path).arrays
+    model = infer(arrays, combine, 33)
+    check(arrays, model)
+    caffemodel.write(tmp_path / "one.caffemodel", arrays, model)
+    again = caffemodel.read(tmp_path / "one.caffemodel")
+    caffemodel.write(tmp_path / "two.caffemodel", again.arrays, model)
+    assert (tmp_path / "one.caffemodel").read_bytes() == (tmp_path / "two.caffemodel").read_bytes()
+    assert again.combine == combine
+    loaded = build(net.deploy_rcnn_r(model), tmp_path, caffe.TEST, tmp_path / "one.caffemodel")
+    for name, values in by_name(made).items():
+        assert by_name(loaded)[name].tobytes() == values.tobytes()
+    assert weights.combination(protos.read_weights(tmp_path / "one.caffemodel")) == combine
+
+
+def old_format(arrays):
+    """Return a caffemodel as of 2014: field `layers`, blobs of four dimensions, one kind with doubles."""
+    old = caffe_pb2.NetParameter(name="GoogleNet")
+    old.layers.add(name="data", type=caffe_pb2.V1LayerParameter.DATA)
+    for index, (name, values) in enumerate(arrays.items()):
+        layer = old.layers.add(name=name, type=4 if values[0].ndim == 4 else 14)
+        for value in values:
+            shape = (1,) * (4 - value.ndim) + value.shape
+            blob = layer.blobs.add(num=shape[0], channels=shape[1], height=shape[2], width=shape[3])
+            (blob.double_data if index == 3 else blob.data).extend(value.ravel().tolist())
+    return old
+
+
+def test_the_old_format_of_bvlc_googlenet(tmp_path):
+    arrays, _ = parameters(MODEL, "frame")
+    arrays = {name.replace("classifier_video", "classifier"): values for name, values in arrays.items()
+              if name != "loss3/fc"}
+    (tmp_path / "old.caffemodel").write_bytes(old_format(arrays).SerializeToString())
+    found = caffemodel.read(tmp_path / "old.caffemodel")
+    assert found.combine is None and found.arrays.keys() == arrays.keys()
+    for name, values in arrays.items():
+        for one, other in zip(values, found.arrays[name]):
+            assert one.shape == other.shape and one.tobytes() == other.tobytes()
+    model = infer(found.arrays, size=33)
+    check(found.arrays, model)
+    assert model.classifier == "classifier" and not model.high_rnn and not model.temporal
+
+
+def test_what_is_no_caffemodel(snapshot, tmp_path):
+    path = snapshot[0]
+    data = path.read_bytes()
+    message = caffe_pb2.NetParameter.FromString(data)
+
+    def refused(content, words):
+        text = content if isinstance(content, bytes) else content.SerializeToString()
+        (tmp_path / "bad.caffemodel").write_bytes(text)
+        with pytest.raises(InputError, match=words) as error:
+            caffemodel.read(tmp_path / "bad.caffemodel")
+        assert "\n" not in str(error.value)
+
+    refused(data[:len(data) // 2], "cut short")
+    refused(b"# A prototxt\nname: 'net'\n", "cut short or no caffemodel")
+    refused(b"", "holds no parameters")
+    refused(caffe_pb2.NetParameter(name="empty"), "holds no parameters")
+
+    def changed(name, change):
+        copy = caffe_pb2.NetParameter.FromString(data)
+        change(next(layer for layer in copy.layer if layer.name == name).blobs[0])
+        return copy
+
+    refused(changed("conv2/3x3", lambda blob: blob.data.pop()), "damaged in layer conv2/3x3")
+    refused(changed("conv2/3x3", lambda blob: blob.data.__setitem__(5, np.inf)), "conv2/3x3 that are not finite")
+    refused(changed("conv2/3x3", lambda blob: blob.data.__setitem__(5, 9)), "conv2/3x3 twice with different values")
+    uneven = caffe_pb2.NetParameter.FromString(message.SerializeToString())
+    sums = [layer for layer in uneven.layer if layer.type == "Eltwise"]
+    sums[0].eltwise_param.coeff[:] = [0.25, 0.75]
+    refused(uneven, "adds spatial and temporal parts with coefficients")
+    with pytest.raises(InputError, match="no such file"):
+        caffemodel.read(tmp_path / "none.caffemodel")
