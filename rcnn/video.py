@@ -14,6 +14,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from rcnn.files import InputError, existing  # noqa: E402
+from rcnn.video_headers import size_change  # noqa: E402
 
 cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
 
@@ -40,7 +41,8 @@ def sample(path, fps=None, warnings=None):
         ...) is given, by presentation time stamps counted from the first frame's; never twice, so that an `fps` above
         the video's own gives frames no closer than the video has them.  How long the last frame stays is not written
         in every container, so the instants end at its time stamp.
-    warnings: a list; where the file breaks off, its frames until there are given and text that says so is appended.
+    warnings: a list; where the file breaks off, or its frames change their size, those until there are given and text
+        that says so is appended.
     time: seconds, the frame's own time stamp (float, 0 for the first, rising); image: uint8 height x width x 3, BGR.
 
     A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
@@ -55,18 +57,20 @@ def sample(path, fps=None, warnings=None):
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise VideoError("the file is damaged or not a video: OpenCV cannot open it")
-    frames = _decoded(capture, [] if warnings is None else warnings)
-    yield from frames if fps is None else _at_rate(frames, fps)
+    frames = _decoded(capture, size_change(path), [] if warnings is None else warnings)
+    yield from frames if fps is None else at_rate(frames, fps)
 
 
-def _decoded(capture, warnings):
-    """Yield (time, image) of every frame, times mended so that they rise."""
+def _decoded(capture, end, warnings):
+    """Yield (time, image) of every frame, times mended so that they rise, up to the time stamp `end` if it is one."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     gap = 1 / rate if rate > 0 else 0.04
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * gap
     first = time = None
     while capture.grab():
         stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if end is not None and stamp > end - TOLERANCE:
+            break
         decoded, image = capture.retrieve()
         if not decoded:
             break
@@ -78,6 +82,9 @@ def _decoded(capture, warnings):
     capture.release()
     if time is None:
         raise VideoError("it has no frame that can be decoded")
+    if end is not None:
+        warnings.append(f"broken off: the size of its frames changes at {time + gap:.2f} s, which OpenCV cannot follow")
+        return
     # An AVI's header also counts the placeholders of packed B frames, so up to two frames too few are no break.
     if rate > 0 and promised - (time + gap) > 2.5 / rate:
         warnings.append(f"broken off: its frames end at {time + gap:.2f} s of {promised:.2f} s")
@@ -94,8 +101,8 @@ def resize(image, size):
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _at_rate(frames, fps):
-    """Yield those of `frames`, (time, image) in order, that are on screen at an instant k / fps."""
+def at_rate(frames, fps):
+    """Yield those of `frames`, (time, anything) in order, that are on screen at an instant k / fps (see `sample`)."""
     held, instant = None, 0
     for frame in frames:
         if held is not None and frame[0] > instant / fps + TOLERANCE:

@@ -1,13 +1,19 @@
-"""Work spread over processes: results in order, a bounded number under way, no process left behind."""
+"""Work spread over processes: results in order, a bounded number under way, no process left behind.
+
+A process that dies (killed, out of memory, crashed in a decoder) costs its jobs a retry, not the run.
+"""
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, TimeoutError
 from contextlib import contextmanager
 
 from rcnn.files import InputError
+
+TRIES = 3  # of a job by itself, after it was one of those under way when a process died
+PATIENCE = 60  # seconds after which to ask whether there are workers, and to wait for one
 
 
 def cores():
@@ -15,34 +21,175 @@ def cores():
     return len(os.sched_getaffinity(0))
 
 
+class Pool(Executor):
+    """A concurrent.futures Executor of fresh processes, which end when this one does, even if it is killed."""
+    deaths = (BrokenExecutor,)
+
+    def __init__(self, workers):
+        """workers: how many processes."""
+        self.workers = workers
+        self._start()
+
+    def submit(self, function, /, *arguments, **named):
+        return self._processes.submit(function, *arguments, **named)
+
+    def renew(self):
+        """Go on with new processes after one has died."""
+        self._processes.shutdown()
+        self._start()
+
+    def wait_for_workers(self):
+        pass
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self._processes.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    def _start(self):
+        # Fresh, not forked: a fork would share LMDB's and OpenCV's state, and the lock on the folder being built.
+        self._processes = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer=_start)
+
+
 def pool(workers):
-    """Return a ProcessPoolExecutor of `workers` fresh processes, which end when this one does, even if it is killed."""
-    # Fresh, not forked: a fork would share LMDB's and OpenCV's state, and the lock on the folder that is being built.
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start)
+    """Return a Pool of `workers` processes."""
+    return Pool(workers)
 
 
-def in_order(executor, function, jobs, ahead):
+class Cluster(Executor):
+    """A concurrent.futures Executor of the workers of dask.distributed, which start dead processes anew by themselves.
+
+    workers: how many jobs they run at a time.
+    """
+
+    def __init__(self, client, killed):
+        self._client, self._executor = client, client.get_executor()
+        self.deaths = (BrokenExecutor, killed)
+        self.workers = sum(client.nthreads().values())
+
+    def submit(self, function, /, *arguments, **named):
+        return self._executor.submit(function, *arguments, **named)
+
+    def renew(self):
+        pass
+
+    def wait_for_workers(self):
+        """Raise InputError where there is no worker, nor comes one within PATIENCE seconds."""
+        try:
+            self._client.wait_for_workers(1, timeout=PATIENCE)
+        except (TimeoutError, OSError):
+            raise InputError("the dask scheduler has no workers; start some and run the same command again") from None
+
+
+@contextmanager
+def cluster(address):
+    """Give a Cluster of the dask scheduler at an address (`tcp://host:8786`).
+
+    Its workers need this package and see the same files by the same paths.  Raises InputError where dask.distributed is
+    not installed, nothing answers, or there are no workers.
+    """
+    try:
+        from distributed import Client
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise InputError("--dask needs dask.distributed: pip install distributed") from None
+    try:
+        client = Client(address, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(f"--dask: no scheduler answers at {address} ({type(error).__name__})") from None
+    with client:
+        executor = Cluster(client, KilledWorker)
+        if not executor.workers:
+            raise InputError(f"--dask: the scheduler at {address} has no workers; start some with `dask worker`")
+        yield executor
+
+
+def in_order(executor, function, jobs, ahead, given_up=None):
     """Yield function(job) of each of `jobs` in order, computed by `executor`, at most `ahead` begun and not yet given.
 
-    To be called in the main thread.  Raises what `function` raises, and InputError where a process of the executor
-    dies.
+    executor: a Pool, a Cluster, or another concurrent.futures Executor.  Where a process of a Pool or Cluster dies, the
+    jobs that it takes with it are done again, one at a time, so that one that kills its process is known.  After TRIES
+    times it is given up: given_up(job) is yielded in its place, or where that is None, InputError raised, as it is
+    where another executor breaks.
+
+    To be called in the main thread.  Raises what `function` raises, and InputError where an executor ends.
     """
-    pending = deque()
+    queue = _Queue(executor, function, given_up)
     try:
         for job in jobs:
-            with _interrupted_later():
-                pending.append(executor.submit(function, job))
-            if len(pending) == ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+            queue.begin(job)
+            if len(queue) == ahead:
+                yield queue.first()
+        while queue:
+            yield queue.first()
     except BrokenExecutor:
-        pending.clear()
         raise InputError("a worker process died (killed, out of memory, or crashed); run the same command "
                          "again to go on, with fewer --workers if memory is short") from None
+    except CancelledError:
+        raise InputError("the executor has dropped the work; was the scheduler stopped? Run the same command again to "
+                         "go on") from None
     finally:
-        for future in pending:
+        queue.cancel()
+
+
+class _Queue:
+    """The jobs that are begun and not yet given, with their futures."""
+
+    def __init__(self, executor, function, given_up):
+        self._executor, self._function, self._given_up = executor, function, given_up
+        self._deaths = getattr(executor, "deaths", ())
+        self._begun = deque()
+
+    def __len__(self):
+        return len(self._begun)
+
+    def begin(self, job):
+        try:
+            future = self._submit(job)
+        except self._deaths:
+            self._mend()
+            future = self._submit(job)
+        self._begun.append((job, future))
+
+    def first(self):
+        """Return the result of the job that was begun first, and drop it."""
+        if self._died(self._begun[0][1]):
+            self._mend()
+        return self._begun.popleft()[1].result()
+
+    def cancel(self):
+        for _, future in self._begun:
             future.cancel()
+
+    def _submit(self, job):
+        with _interrupted_later():
+            return self._executor.submit(self._function, job)
+
+    def _died(self, future):
+        """Wait for a future; return whether its process died."""
+        while True:
+            try:
+                return isinstance(future.exception(PATIENCE if self._deaths else None), self._deaths)
+            except TimeoutError:
+                self._executor.wait_for_workers()
+
+    def _mend(self):
+        """Do those jobs again whose processes died, while no other is under way."""
+        died = [self._died(future) for _, future in self._begun]
+        self._executor.renew()
+        for place, job in [(place, job) for place, (job, _) in enumerate(self._begun) if died[place]]:
+            self._begun[place] = job, self._alone(job)
+
+    def _alone(self, job):
+        for _ in range(TRIES):
+            future = self._submit(job)
+            if not self._died(future):
+                return future
+            self._executor.renew()
+        if self._given_up is None:
+            raise InputError(f"a worker process died {TRIES} times on one job (killed, out of memory, or crashed); run "
+                             "the same command again to go on, with fewer --workers if memory is short")
+        future = Future()
+        future.set_result(self._given_up(job))
+        return future
 
 
 @contextmanager

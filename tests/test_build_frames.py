@@ -4,12 +4,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from runs import contents, kill_ten_times, run, start
-from videos import number_of, numbered, write_avi, write_stamped
+from videos import number_of, numbered, write_avi, write_packets, write_stamped
 
-from rcnn import records, workers
+from rcnn import flow, flow_frames, records, workers
 from rcnn.builds import Build
 from rcnn.files import InputError
 from rcnn.lists import Video
@@ -149,7 +150,7 @@ def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
         for _ in range(executors):
             try:
                 with Build(tmp_path / out, "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
-                    build_frames.store(build, videos, tmp_path / "videos", (5, 64, 95), executor, 1)
+                    build_frames.store(build, videos, tmp_path / "videos", (5, 64, 95, None), executor, 1)
             except KeyboardInterrupt:
                 continue
         if out == "a":
@@ -210,33 +211,170 @@ def state(pid):
     return letter, int(parent)
 
 
-def die(job):
-    if job == 2:
+def killing(job):
+    """Decode a video; one of group 2 kills its worker with SIGKILL, group 3's once."""
+    mark = job[1].with_suffix(".killed")
+    if "_g02_" in job[0].name or "_g03_" in job[0].name and not mark.exists():
+        mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return job
+    return build_frames.decode(job)
 
 
-def test_dying_worker_is_an_outcome():
-    given = []
-    with workers.pool(1) as executor, pytest.raises(InputError, match="a worker process died"):
-        for value in workers.in_order(executor, die, range(10), 1):
-            given.append(value)
-    assert given == [0, 1]
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, monkeypatch, number):
+    make_set(tmp_path, 8)
+    names = [f"v_Archery_g0{group}_c01" for group in (1, 2, 3, 4)]
+    videos = [Video(name, f"Archery/{name}.avi", 0) for name in names]
+    given = (tmp_path / "videos", (5, 64, 95, None))
+    with Build(tmp_path / "plain", "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
+        plain = build_frames.store(build, [videos[index] for index in (0, 2, 3)], *given, executor, 1)
+    monkeypatch.setattr(build_frames, "decode", killing)
+    with Build(tmp_path / "killed", "frames", {}, print) as build, workers.pool(number) as executor:
+        manifest = build_frames.store(build, videos, *given, executor, 2 * number)
+    assert manifest["skipped"] == [{"video": names[1], "reason": "it killed its worker process 3 times, by a crash or "
+                                    "for want of memory"}]
+    assert manifest["videos"] == plain["videos"] and contents(tmp_path / "killed")[0] == contents(tmp_path / "plain")[0]
 
 
-def test_dying_worker_leaves_one_line(capfd):
-    with workers.pool(2) as executor, pytest.raises(InputError):
-        list(workers.in_order(executor, die, range(30), 20))
-    assert capfd.readouterr().err == ""
+def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path):
+    arguments = [*make_set(tmp_path, 40, 60), "--fps", 25]
+    assert run("build_frames", *arguments, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
+    process = start("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
+    for _ in range(2):
+        seen = set(children_of(process.pid))
+        while len(seen) < 3:
+            time.sleep(0.02)
+            seen = set(children_of(process.pid))
+        time.sleep(0.3)
+        os.kill(max(seen), signal.SIGKILL)
+        while max(seen) in children_of(process.pid) and process.poll() is None:
+            time.sleep(0.02)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0, error
+    assert contents(tmp_path / "f.lmdb") == contents(tmp_path / "undisturbed.lmdb")
 
 
-def test_in_order_and_bounded():
-    begun = []
-    with ThreadPoolExecutor(4) as executor:
-        def work(job):
-            time.sleep(0.01 * (job % 3))
-            return job
-        jobs = (begun.append(job) or job for job in range(30))
-        for place, value in enumerate(workers.in_order(executor, work, jobs, 5)):
-            assert value == place and len(begun) <= place + 5
-    assert place == 29
+# Flow
+
+def write_motion(path, frames=13, height=96, width=128, shift=(2, 1), grey=False, seed=0):
+    """Write a video at 25 frames a second of a texture that moves by `shift` pixels a frame."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(height + 80, width + 80, 3)), (0, 0), 3)
+    picture = (255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
+    if grey:
+        picture[...] = picture[..., :1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (width, height))
+    for t in range(frames):
+        writer.write(picture[40 - t * shift[1]:, 40 - t * shift[0]:][:height, :width])
+    writer.release()
+    return path
+
+
+def flow_set(folder, **kinds):
+    """Write videos {name: options of write_motion} and their lists; return the arguments of a build with farneback."""
+    for name, options in kinds.items():
+        write_motion(folder / f"videos/Archery/v_{name}.avi", **options)
+    (folder / "classInd.txt").write_text("1 Archery\n")
+    (folder / "list.txt").write_text("".join(f"Archery/v_{name}.avi\n" for name in kinds))
+    return ["--videos", folder / "videos", "--classes", folder / "classInd.txt", "--list", folder / "list.txt",
+            "--flow", "farneback", "--size", 64, "--workers", 1]
+
+
+def middle(stored, bound=20.0):
+    """Return the mean flow (x, y) of the inside of a record's frame."""
+    frame, _ = records.decode_frame(stored)
+    assert frame.shape == (64, 64, 2)
+    return flow.dequantise(frame[12:-12, 12:-12], bound).mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize("between, steps", [("neighbours", [1, 1, 1]), ("samples", [5, 5, 5])])
+def test_flow_is_scaled_with_the_frame(tmp_path, between, steps):
+    """1 and 1 pixels a frame at 128 x 96 are 1/2 and 2/3 at 64 x 64; samples are 5 frames apart."""
+    arguments = flow_set(tmp_path, one={"frames": 13, "shift": (1, 1)})
+    status, out, _ = run("build_frames", *arguments, "--flow-between", between, "--out", tmp_path / "f.lmdb")
+    assert status == 0 and "0.00 % of the pixels move by more than 20 pixels and were clipped" in out
+    stored, manifest = contents(tmp_path / "f.lmdb")
+    assert manifest["videos"][0]["times"] == [0.0, 0.2, 0.4] and manifest["clipped"] == 0
+    for record, frames in zip(stored.values(), steps):
+        np.testing.assert_allclose(middle(record), [frames / 2, frames * 2 / 3], atol=0.1)
+    told = manifest["recipe"]["flow"]
+    assert told["method"] == "farneback" and told["bound"] == 20 and told["between"] == between
+    assert told["parameters"] == flow.PARAMETERS["farneback"] and manifest["kind"] == "frames"
+
+
+def test_the_last_frame_has_the_flow_before_it(tmp_path):
+    """At 25 frames a second 4 frames have flow 0-1, 1-2, 2-3 and 2-3 again."""
+    path = write_motion(tmp_path / "v.avi", 4)
+    settings = flow_frames.recipe("farneback")
+    for between in flow_frames.BETWEEN:
+        found = list(flow_frames.sample(path, 25, 64, {**settings, "between": between}, []))
+        assert [time for time, *_ in found] == pytest.approx([0, 0.04, 0.08, 0.12])
+        assert (found[2][1] == found[3][1]).all() and (found[1][1] != found[2][1]).any()
+
+
+def test_share_of_clipped_pixels(tmp_path):
+    arguments = flow_set(tmp_path, fast={}, still={"shift": (0, 0)})
+    status, out, _ = run("build_frames", *arguments, "--flow-bound", 0.5, "--out", tmp_path / "f.lmdb")
+    stored, manifest = contents(tmp_path / "f.lmdb")
+    assert manifest["videos"][0]["clipped"] > 0.9 and manifest["videos"][1]["clipped"] == 0
+    assert manifest["clipped"] == pytest.approx(manifest["videos"][0]["clipped"] / 2, abs=1e-5)
+    assert f"{100 * manifest['clipped']:.2f} % of the pixels move by more than 0.5 pixels and were clipped" in out
+    assert np.abs(records.decode_frame(stored[b"v_still/000000"])[0] - 128.0).mean() < 1
+    np.testing.assert_allclose(middle(stored[b"v_fast/000000"], 0.5), [0.5, 0.5], atol=0.02)
+
+
+def test_flow_of_videos_of_other_kinds(tmp_path):
+    """Grey, of two sizes, cut short, tiny, of one frame and broken: named where they must be, and the rest is built."""
+    arguments = flow_set(tmp_path, cut={"frames": 30}, good={}, grey={"grey": True}, single={"frames": 1},
+                         small={"height": 12, "width": 12}, sizes={}, torn={})
+    folder = tmp_path / "videos/Archery"
+    whole = (folder / "v_cut.avi").read_bytes()
+    (folder / "v_cut.avi").write_bytes(whole[:len(whole) // 2])
+    (folder / "v_torn.avi").write_bytes(os.urandom(5000))
+    write_packets(folder / "v_sizes.avi", [cv2.imencode(".jpg", numbered(t, *size))[1].tobytes()
+                                           for t, size in enumerate([(96, 128)] * 6 + [(48, 64)] * 7)])
+    status, out, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
+    assert status == 0, error
+    stored, manifest = contents(tmp_path / "f.lmdb")
+    assert [video["name"] for video in manifest["videos"]] == ["v_cut", "v_good", "v_grey", "v_sizes"]
+    warned = {entry["video"]: entry["reason"] for entry in manifest["warnings"]}
+    assert set(warned) == {"v_cut", "v_sizes"} and warned["v_cut"].startswith("broken off")
+    assert warned["v_sizes"] == "broken off: the size of its frames changes at 0.24 s, which OpenCV cannot follow"
+    assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
+        "v_single": "a single frame at 5 frames a second, and a pair needs two",
+        "v_small": "its frames are smaller than 16 x 16, too small for flow",
+        "v_torn": "the file is damaged or not a video: OpenCV cannot open it"}
+    for name in ("good", "grey"):
+        np.testing.assert_allclose(middle(stored[f"v_{name}/000001".encode()]), [1, 2 / 3], atol=0.1)
+
+
+def test_flow_killed_at_ten_random_moments(tmp_path):
+    arguments = flow_set(tmp_path, **{f"g{index}": {"seed": index, "frames": 30} for index in range(8)})
+    arguments[-1] = 2
+    assert run("build_frames", *arguments, "--fps", 25, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
+    wanted = contents(tmp_path / "undisturbed.lmdb")
+    for built in kill_ten_times("build_frames", tmp_path / "f.lmdb", *arguments, "--fps", 25, seed=3):
+        assert built == wanted
+
+
+def test_other_flow_is_another_set(tmp_path):
+    arguments = [*flow_set(tmp_path, one={}), "--out", tmp_path / "f.lmdb"]
+    assert run("build_frames", *arguments)[0] == 0 and "is there already" in run("build_frames", *arguments)[1]
+    for change in (["--flow-bound", 10], ["--flow", "dis"], ["--flow-between", "samples"]):
+        status, _, error = run("build_frames", *arguments, *change)
+        assert status == 2 and "(flow); give another --out, or --force" in error
+
+
+def test_method_that_is_not_there(tmp_path, monkeypatch):
+    arguments = flow_set(tmp_path, one={})
+    if "tvl1" not in flow.available():
+        status, _, error = run("build_frames", *arguments, "--flow", "tvl1", "--out", tmp_path / "f.lmdb")
+        assert status == 2 and "install opencv-contrib-python-headless" in error and error.count("\n") == 1
+    assert not list(tmp_path.glob("f.lmdb*"))
+
+
+def test_a_worker_with_another_opencv_is_refused(tmp_path):
+    settings = {**flow_frames.recipe("farneback"), "by": "OpenCV 4.0.0"}
+    with pytest.raises(InputError, match="is of OpenCV 4.0.0 where the build was started"):
+        next(flow_frames.sample(write_motion(tmp_path / "v.avi"), 5, 64, settings, []))

@@ -224,7 +224,7 @@ def flow_net(folder, phase, shape, tops=("previous/frame", "frame"), **options):
     options = json.dumps({"size": SIZE, "mean": [128, 128], "seed": 3, **options})
     text = NET.replace("dim: 3", f"dim: {shape[1]}").format(
         number=shape[0], tall=shape[2], width=shape[3], options=options,
-                      tops=" ".join(f'top: "{top}"' for top in tops))
+        tops=" ".join(f'top: "{top}"' for top in tops))
     path.write_text(text)
     return caffe.Net(str(path), phase)
 

@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from videos import number_of, numbered, write_avi, write_packed, write_stamped
+from videos import number_of, numbered, write_avi, write_packed, write_packets, write_stamped, write_stream
 
 from rcnn.files import InputError
 from rcnn.video import VideoError, images, open_source, resize, sample
@@ -282,3 +282,25 @@ def test_a_camera_without_a_frame(monkeypatch):
     monkeypatch.setattr(Camera, "frames", 0)
     with pytest.raises(VideoError, match="gives no frame"):
         list(open_source("0", 5).frames)
+
+
+SIZES = [(96, 128)] * 6 + [(48, 64)] * 7
+
+
+@pytest.mark.parametrize("codec, last", [("mjpeg", 0.2), ("mpeg4", 0.2), ("mpeg2video", 0.16), ("libx264", 0.12)])
+def test_where_the_size_changes_it_is_broken_off(tmp_path, codec, last):
+    """OpenCV would go on in the first size, with wrong pictures; with B frames the change is known some frames early."""
+    path = tmp_path / "v.ts"
+    if codec == "mjpeg":
+        write_packets(path, [cv2.imencode(".jpg", numbered(t, *size))[1].tobytes() for t, size in enumerate(SIZES)])
+    else:
+        for size in (SIZES[0], SIZES[-1]):
+            times = [t for t in range(len(SIZES)) if SIZES[t] == size]
+            write_stream(tmp_path / "part.ts", times, codec, *size)
+            with open(path, "ab") as file:
+                file.write((tmp_path / "part.ts").read_bytes())
+    warnings = []
+    found = [(round(time, 2), number_of(image)) for time, image in sample(path, None, warnings)]
+    assert found == [(t / 25, t) for t in range(round(25 * last) + 1)]
+    assert len(warnings) == 1 and re.fullmatch("broken off: the size of its frames changes at 0...? s, which OpenCV cannot "
+                                               "follow", warnings[0])

@@ -71,12 +71,30 @@ def write_packed(path, count):
     return path
 
 
-def _avi(packets, rate, width, height):
-    """Return an AVI file of one XVID stream."""
+def write_stream(path, numbers, codec, height, width):
+    """Write numbered frames at 25 a second, at the times of their numbers, as an MPEG transport stream."""
+    with av.open(str(path), "w", format="mpegts") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 4_000_000
+        for number in numbers:
+            frame = av.VideoFrame.from_ndarray(numbered(number, height, width), format="bgr24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def write_packets(path, packets, rate=25, codec=b"MJPG", width=128, height=96):
+    """Write an AVI of coded frames as they are, whatever their sizes."""
+    path.write_bytes(_avi(packets, rate, width, height, codec))
+    return path
+
+
+def _avi(packets, rate, width, height, codec=b"XVID"):
+    """Return an AVI file of one stream."""
     main = struct.pack("<14I", 1_000_000 // rate, 0, 0, 0x10, len(packets), 0, 1, 0, width, height, 0, 0, 0, 0)
-    stream = struct.pack("<4s4sIHH8I4H", b"vids", b"XVID", 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2 ** 32 - 1, 0,
+    stream = struct.pack("<4s4sIHH8I4H", b"vids", codec, 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2 ** 32 - 1, 0,
                          0, 0, width, height)
-    image = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, b"XVID", width * height * 3, 0, 0, 0, 0)
+    image = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, codec, width * height * 3, 0, 0, 0, 0)
     header = b"hdrl" + _chunk(b"avih", main)
     header += _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", image))
     movie, index = b"movi", b""

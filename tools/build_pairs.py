@@ -3,13 +3,14 @@
     python tools/build_pairs.py --frames data/ucf101/frames_5fps.lmdb --out data/ucf101/pairs_train01.lmdb \\
         --list data/ucf101/ucfTrainTestlist/trainlist01.txt --classes data/ucf101/ucfTrainTestlist/classInd.txt
 
+Frames are images or optical flow, as build_frames.py made them; each pair of flow has four planes, x and y of both.
 Every pair of neighbouring frames of the listed videos is there once, in an order in which neighbours come from
 different videos wherever that is possible.  The order depends on --seed alone; the same seed gives the same bytes.
 
 --encoding jpeg: one JPEG a pair, frame t - 1 above frame t; Caffe's Data layer decodes it and layers/pair_augment.py
     crops it.
 --encoding raw: 6 x SIZE x SIZE bytes a pair, which Caffe's Data layer crops and mirrors by itself; about ten times
-    the disk.
+    the disk.  Of flow 4 x SIZE x SIZE, which pair_augment.py crops, as Caffe would mirror without negating x.
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
@@ -111,7 +112,10 @@ def main():
                          **{key: frames_recipe[key] for key in ("fps", "size", "quality", "decoder")}},
               "lists": records.sources(args.list), "classes": classes, "encoding": args.encoding,
               "quality": args.quality if args.encoding == "jpeg" else None, "seed": args.seed,
-              "pairs_per_video": args.pairs_per_video, "encoder": f"OpenCV {cv2.__version__}, chroma 4:2:2"}
+              "pairs_per_video": args.pairs_per_video,
+              "encoder": f"OpenCV {cv2.__version__}, {'grey' if 'flow' in frames_recipe else 'chroma 4:2:2'}"}
+    if "flow" in frames_recipe:
+        recipe["flow"] = frames_recipe["flow"]
     manifest = finished(args.out, "pairs", recipe, args.force)
     if manifest:
         print(f"{args.out} is there already, made with these settings")

@@ -1,0 +1,144 @@
+"""rcnn/workers.py: results in order from processes that die, and from a real dask scheduler with two workers."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import pytest
+from runs import ROOT, contents, run
+from test_build_frames import flow_set
+
+from rcnn import workers
+from rcnn.files import InputError
+
+
+def die(job):
+    """Return a job's number; kill the process where it is negative, or (number, Path) the first time."""
+    number, mark = job if isinstance(job, tuple) else (job, None)
+    if number < 0 or mark is not None and not mark.exists():
+        if mark is not None:
+            mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def given_up(job):
+    return f"no {job}"
+
+
+@pytest.mark.parametrize("ahead", [1, 6])
+def test_a_job_that_kills_its_process_is_given_up_and_the_others_done(ahead, capfd):
+    jobs = [0, -1, 2, 3, 4, 5, -6, -7, 8]
+    with workers.pool(2) as executor:
+        found = list(workers.in_order(executor, die, jobs, ahead, given_up))
+    assert found == [0, "no -1", 2, 3, 4, 5, "no -6", "no -7", 8]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_job_that_kills_its_process_once_is_done_again(tmp_path):
+    jobs = [0, (1, tmp_path / "one"), 2, (3, tmp_path / "two"), 4]
+    with workers.pool(1) as executor:
+        assert list(workers.in_order(executor, die, jobs, 2, given_up)) == [0, 1, 2, 3, 4]
+
+
+def test_without_a_stand_in_it_ends_in_one_line():
+    given = []
+    with workers.pool(1) as executor, pytest.raises(InputError, match="a worker process died 3 times on one job"):
+        for value in workers.in_order(executor, die, [0, 1, -2, 3], 1):
+            given.append(value)
+    assert given == [0, 1]
+
+
+def test_what_a_job_raises_is_raised():
+    with workers.pool(1) as executor, pytest.raises(ZeroDivisionError):
+        list(workers.in_order(executor, (1).__truediv__, [1, 0], 1, given_up))
+
+
+class Failing(Executor):
+    """An executor whose jobs all end with an error."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def submit(self, function, /, *arguments, **named):
+        future = Future()
+        future.set_exception(self.error)
+        return future
+
+
+@pytest.mark.parametrize("error, words", [(BrokenProcessPool(), "a worker process died"),
+                                          (CancelledError(), "the executor has dropped the work")])
+def test_another_executor_that_fails_is_one_line(error, words):
+    with pytest.raises(InputError, match=words):
+        list(workers.in_order(Failing(error), die, [0], 1, given_up))
+
+
+def test_in_order_and_bounded():
+    begun = []
+    with ThreadPoolExecutor(4) as executor:
+        def work(job):
+            time.sleep(0.01 * (job % 3))
+            return job
+        jobs = (begun.append(job) or job for job in range(30))
+        for place, value in enumerate(workers.in_order(executor, work, jobs, 5)):
+            assert value == place and len(begun) <= place + 5
+    assert place == 29
+
+
+# dask.distributed
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """The address of a dask scheduler with two workers."""
+    pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("dask")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"),
+                                                               os.environ.get("PYTHONPATH", "")])}
+    file = folder / "scheduler.json"
+
+    def begin(*words):
+        return subprocess.Popen([sys.executable, "-m", *words, "--scheduler-file", str(file)], env=environment,
+                                cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    begun = [begin("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
+    begun += [begin("distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--name", str(number))
+              for number in range(2)]
+    from distributed import Client
+    with Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client.scheduler.address
+    for process in begun[::-1]:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def test_frames_of_flow_by_dask_are_those_of_processes(tmp_path, scheduler):
+    arguments = flow_set(tmp_path, **{f"g{index}": {"seed": index} for index in range(6)})
+    assert run("build_frames", *arguments, "--out", tmp_path / "here.lmdb")[0] == 0
+    status, out, error = run("build_frames", *arguments, "--dask", scheduler, "--out", tmp_path / "there.lmdb")
+    assert status == 0, error
+    assert contents(tmp_path / "here.lmdb") == contents(tmp_path / "there.lmdb")
+
+
+def test_dask_workers_that_die(scheduler, tmp_path):
+    jobs = [0, (1, tmp_path / "one"), 2, -3, 4, 5]
+    with workers.cluster(scheduler) as executor:
+        assert executor.workers == 2
+        assert list(workers.in_order(executor, die, jobs, 4, given_up)) == [0, 1, 2, "no -3", 4, 5]
+
+
+def test_no_scheduler_is_one_line(tmp_path):
+    pytest.importorskip("distributed")
+    arguments = flow_set(tmp_path, one={})
+    for address in ("tcp://127.0.0.1:9", "nonsense::"):
+        status, _, error = run("build_frames", *arguments, "--dask", address, "--out", tmp_path / "f.lmdb")
+        assert status == 2 and "--dask: no scheduler answers at" in error.splitlines()[-1], error
+
+
+def test_dask_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError, match="--dask needs dask.distributed: pip install distributed"):
+        with workers.cluster("tcp://127.0.0.1:9"):
+            pass
