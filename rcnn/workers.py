@@ -4,6 +4,7 @@ A process that dies (killed, out of memory, crashed in a decoder) costs its jobs
 """
 import multiprocessing
 import os
+import re
 import signal
 import threading
 from collections import deque
@@ -91,6 +92,8 @@ def cluster(address):
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise InputError("--dask needs dask.distributed: pip install distributed") from None
+    if not re.fullmatch(r"(\w+://)?[^/:\s]+:\d+", address):
+        raise InputError(f"--dask: {address} is not the address of a scheduler, as in tcp://host:8786")
     try:
         client = Client(address, timeout=10, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

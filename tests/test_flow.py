@@ -1,0 +1,205 @@
+"""rcnn/flow.py and rcnn/flow_files.py: flow of made sequences against what it must be, its 8 bits, .flo files."""
+import json
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from motions import KINDS, pair
+
+from rcnn import crops, flow, flow_files
+from rcnn.files import InputError
+
+BORDER = 15  # pixels, where what moves out of the picture is near
+
+
+def error(method, *sequence):
+    previous, frame, true = pair(*sequence)
+    return flow.end_point_error(flow.compute(method, previous, frame), true, BORDER)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pixels", [1, 4, 9, 15])
+def test_brox_on_made_sequences(kind, pixels):
+    found = error("brox", kind, pixels)
+    assert found < 0.1
+    assert found < 1.02 * error("farneback", kind, pixels)
+
+
+@pytest.mark.parametrize("method, most", [("dis", 0.3), ("farneback", 0.2)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_methods(method, most, kind):
+    assert error(method, kind, 4, 120, 160) < most
+
+
+def test_tvl1():
+    if "tvl1" in flow.available():
+        assert error("tvl1", "shift", 4) < 0.2
+    else:
+        with pytest.raises(InputError, match="flow method tvl1 .* install opencv-contrib-python-headless<4.12"):
+            error("tvl1", "shift", 4)
+
+
+@pytest.mark.parametrize("method", flow.available())
+def test_what_comes_out(method):
+    previous, frame, true = pair("shift", 3, 64, 96)
+    found = flow.compute(method, previous, frame)
+    assert found.shape == (64, 96, 2) and found.dtype == np.float32
+    assert (flow.compute(method, previous, frame) == found).all(), "the same again"
+    colour = [cv2.cvtColor(image, cv2.COLOR_GRAY2BGR) for image in (previous, frame)]
+    assert np.abs(flow.compute(method, *colour) - found).max() < 1e-4
+    still = flow.compute(method, previous, previous)
+    assert np.abs(still[BORDER:-BORDER, BORDER:-BORDER]).max() < 0.05
+
+
+@pytest.mark.parametrize("method", flow.available())
+@pytest.mark.parametrize("kind", ["shift", "rotation"])
+def test_a_mirrored_video_has_the_mirrored_flow(method, kind):
+    """With x negated; within 0.02 pixels on average, and a grey level of 20 / 127 pixels almost everywhere in 8 bits."""
+    previous, frame, _ = pair(kind, 4)
+    found = flow.compute(method, previous, frame)
+    mirrored = flow.compute(method, *(np.ascontiguousarray(image[:, ::-1]) for image in (previous, frame)))
+    expected = found[:, ::-1] * np.float32([-1, 1])
+    assert flow.end_point_error(mirrored, expected, BORDER) < (0.06 if method == "dis" else 0.02)
+    inner = (slice(BORDER, -BORDER),) * 2
+    grey = np.abs(flow.quantise(mirrored)[inner] - flow.mirror(flow.quantise(found))[inner].astype(int))
+    assert (grey <= 1).mean() > 0.99
+
+
+@pytest.mark.parametrize("shapes", [((40, 40), (40, 41)), ((15, 40), (15, 40)), ((40, 15), (40, 15))])
+@pytest.mark.parametrize("method", flow.available())
+def test_images_that_have_no_flow(method, shapes):
+    with pytest.raises(InputError, match="two images of one size, at least 16 x 16"):
+        flow.compute(method, *(np.zeros(shape, np.uint8) for shape in shapes))
+
+
+@pytest.mark.parametrize("method", flow.available())
+def test_the_smallest_images(method):
+    image = np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8)
+    assert np.isfinite(flow.compute(method, image, image)).all()
+
+
+def test_methods_are_described_and_none_is_made_up(monkeypatch):
+    for method in flow.available():
+        told = flow.describe(method)
+        assert told["method"] == method and json.loads(json.dumps(told)) == told and cv2.__version__ in told["by"]
+    with pytest.raises(InputError, match="there are brox, dis, farneback, tvl1"):
+        flow.describe("lucas-kanade")
+    monkeypatch.delattr(cv2, "optflow", raising=False)
+    assert flow.available() == ["brox", "dis", "farneback"]
+    with pytest.raises(InputError, match="or take another of brox, dis, farneback"):
+        flow.compute("tvl1", *np.zeros((2, 20, 20), np.uint8))
+
+
+def test_brox_by_cuda_where_opencv_has_it(monkeypatch):
+    """No GPU here: a stand-in with OpenCV's interface is called with the parameters and images from 0 to 1."""
+    class Gpu:
+        def upload(self, image):
+            self.image = image
+
+        def download(self):
+            return self.image
+
+    class Brox:
+        @staticmethod
+        def create(**parameters):
+            assert parameters == {"alpha": 0.197, "gamma": 50.0, "scale_factor": 0.8, "inner_iterations": 10,
+                                  "outer_iterations": 77, "solver_iterations": 10}
+            return Brox()
+
+        def calc(self, previous, frame, out):
+            assert previous.image.dtype == frame.image.dtype == np.float32
+            found = Gpu()
+            found.upload(np.dstack([previous.image, frame.image]))
+            return found
+    monkeypatch.setattr(cv2, "cuda_BroxOpticalFlow", Brox, raising=False)
+    monkeypatch.setattr(cv2, "cuda_GpuMat", Gpu)
+    monkeypatch.setattr(cv2.cuda, "getCudaEnabledDeviceCount", lambda: 1)
+    images = np.full((20, 20), 255, np.uint8), np.full((20, 20), 51, np.uint8)
+    np.testing.assert_allclose(flow.compute("brox", *images), np.full((20, 20, 2), [1, 0.2]), rtol=1e-6)
+    assert flow.describe("brox")["by"].endswith("CUDA")
+    monkeypatch.setattr(cv2.cuda, "getCudaEnabledDeviceCount", lambda: 0)
+    assert flow.describe("brox")["by"].endswith("CPU")
+
+
+# 8 bits
+
+@pytest.mark.parametrize("bound", [20.0, 7.5])
+def test_quantisation(bound):
+    values = np.linspace(-bound, bound, 2001).reshape(-1, 1, 1).repeat(2, 2)
+    stored = flow.quantise(values, bound)
+    assert stored.dtype == np.uint8 and stored.min() == 1 and stored.max() == 255
+    assert np.abs(flow.dequantise(stored, bound) - values).max() <= bound / 254 + 1e-5
+    np.testing.assert_array_equal(flow.quantise(flow.dequantise(stored, bound), bound), stored)
+    assert (flow.quantise(np.zeros((4, 5, 2)), bound) == 128).all()
+    assert (flow.dequantise(np.full((4, 5, 2), 128, np.uint8), bound) == 0).all()
+    beyond = np.float32([[[2 * bound, 0], [0, -bound - 0.01], [bound, -bound], [1, 1]]])
+    assert flow.quantise(beyond, bound).tolist() == [[[255, 128], [128, 1], [255, 1], flow.quantise([1, 1], bound).tolist()]]
+    assert flow.clipped(beyond, bound) == 0.5
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_opposite_sign(dtype):
+    values = np.arange(256).astype(dtype)
+    assert flow.negate(values).dtype == dtype
+    assert flow.negate(values).tolist() == [255, *range(255, 0, -1)]
+    found = np.random.default_rng(0).uniform(-25, 25, (30, 40, 2)).astype(np.float32)
+    expected = flow.quantise(found[:, ::-1] * np.float32([-1, 1]))
+    np.testing.assert_array_equal(flow.mirror(flow.quantise(found)), expected)
+    np.testing.assert_array_equal(flow.mirror(flow.mirror(flow.quantise(found))), flow.quantise(found))
+
+
+def test_crops_of_flow_are_mirrored_with_x_negated():
+    stored = flow.quantise(np.random.default_rng(1).uniform(-25, 25, (12, 14, 2)))
+    found = crops.oversample(stored, 8, 10)
+    assert found.shape == (10, 8, 8, 2) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found[:5], crops.oversample(stored, 8, 5))
+    np.testing.assert_array_equal(found[5:, :, :, 1], found[:5, :, ::-1, 1])
+    np.testing.assert_array_equal(found[5:, :, :, 0], 256 - found[:5, :, ::-1, 0].astype(int))
+
+
+# End-point error and .flo files
+
+def test_end_point_error():
+    true = np.zeros((6, 8, 2))
+    found = true + [3, 4]
+    found[2:4, 2:6] = [0, 1]
+    assert flow.end_point_error(found, true) == pytest.approx((5 * 40 + 8) / 48)
+    assert flow.end_point_error(found, true, 2) == 1
+    true[0, 0] = 1.7e9
+    assert flow.end_point_error(found, true) == pytest.approx((5 * 39 + 8) / 47)
+
+
+def test_flo_files(tmp_path):
+    values = np.random.default_rng(0).normal(0, 9, (5, 7, 2)).astype(np.float32)
+    path = tmp_path / "folder" / "one.flo"
+    flow_files.write_flo(path, values)
+    data = path.read_bytes()
+    assert data[:4] == b"PIEH" and struct.unpack("<fii", data[:12]) == (202021.25, 7, 5)
+    assert struct.unpack("<4f", data[12:28]) == pytest.approx([*values[0, 0], *values[0, 1]])
+    found = flow_files.read_flo(path)
+    assert found.dtype == np.float32 and (found == values).all()
+    assert (cv2.readOpticalFlow(str(path)) == values).all(), "OpenCV reads the same"
+    cv2.writeOpticalFlow(str(tmp_path / "two.flo"), values)
+    assert (tmp_path / "two.flo").read_bytes() == data
+
+
+@pytest.mark.parametrize("harm, words", [
+    (lambda data: b"", "not a .flo file"), (lambda data: data[:11], "not a .flo file"),
+    (lambda data: b"HEIP" + data[4:], "not a .flo file"), (lambda data: data[:-1], "damaged: 291 bytes, and 7 x 5"),
+    (lambda data: data + b"\0", "damaged: 293 bytes"), (lambda data: data[:12], "damaged: 12 bytes"),
+    (lambda data: data[:4] + struct.pack("<ii", 0, 5), "damaged: it says 0 x 5"),
+    (lambda data: data[:4] + struct.pack("<ii", 7, -5), "damaged: it says 7 x -5"),
+    (lambda data: data[:4] + struct.pack("<ii", 2 ** 30, 2 ** 30), "damaged: it says 1073741824")])
+def test_damaged_flo_files(tmp_path, harm, words):
+    path = tmp_path / "one.flo"
+    flow_files.write_flo(path, np.zeros((5, 7, 2)))
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(InputError, match=words) as error:
+        flow_files.read_flo(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_no_flo_file(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        flow_files.read_flo(tmp_path / "one.flo")
