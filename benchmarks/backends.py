@@ -120,7 +120,8 @@ def print_kind(kind, args):
     for name in made:
         values = [spent[name] for spent in rounds]
         ratio = statistics.median(spent[name] / spent[reference] for spent in rounds)
-        print(f"  {name:13}{statistics.median(values):9.1f}{min(values):9.1f}{max(values):9.1f}   {ratio:.2f}", flush=True)
+        print(f"  {name:13}{statistics.median(values):9.1f}{min(values):9.1f}{max(values):9.1f}   {ratio:.2f}",
+              flush=True)
 
 
 def main():

@@ -203,6 +203,13 @@ class Records:
             raise InputError(f"{self.path} has no record {key.decode()}; it is damaged, build it anew")
         return record
 
+    def keys(self):
+        """Return all keys in order, a list of bytes; the records themselves are not read."""
+        try:
+            return list(self._transaction.cursor().iternext(keys=True, values=False))
+        except lmdb.Error as error:
+            raise self._damaged(error) from None
+
     def frame(self, video, index):
         """Return (image, label) of a frame of a frames LMDB (`decode_frame`)."""
         return decode_frame(self.get(frame_key(video, index)))
