@@ -203,7 +203,7 @@ class Records:
             raise InputError(f"{self.path} has no record {key.decode()}; it is damaged, build it anew")
         return record
 
-    def keys(self):
+    def key_list(self):
         """Return all keys in order, a list of bytes; the records themselves are not read."""
         try:
             return list(self._transaction.cursor().iternext(keys=True, values=False))

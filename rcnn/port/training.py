@@ -109,7 +109,7 @@ class Pairs:
 
     def __init__(self, path, model, recipe, rank=0, world=1):
         self.records = records.open_records(path, "pairs")
-        self._keys, self._recipe, self._size = self.records.keys(), recipe, model.size
+        self._keys, self._recipe, self._size = self.records.key_list(), recipe, model.size
         self._rows = range(rank, recipe.batch, world)
         previous, _, _ = records.decode_pair(self.records.get(self._keys[0]))
         self._shape = previous.shape
