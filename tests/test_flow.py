@@ -5,10 +5,10 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from motions import KINDS, pair
 
 from rcnn import crops, flow, flow_files
 from rcnn.files import InputError
+from rcnn.flow_sequences import KINDS, pair
 
 BORDER = 15  # pixels, where what moves out of the picture is near
 
@@ -55,7 +55,7 @@ def test_what_comes_out(method):
 @pytest.mark.parametrize("method", flow.available())
 @pytest.mark.parametrize("kind", ["shift", "rotation"])
 def test_a_mirrored_video_has_the_mirrored_flow(method, kind):
-    """With x negated; within 0.02 pixels on average, and a grey level of 20 / 127 pixels almost everywhere in 8 bits."""
+    """With x negated; within 0.02 pixels on average (DIS: 0.06), in 8 bits within one grey level almost everywhere."""
     previous, frame, _ = pair(kind, 4)
     found = flow.compute(method, previous, frame)
     mirrored = flow.compute(method, *(np.ascontiguousarray(image[:, ::-1]) for image in (previous, frame)))
@@ -134,7 +134,7 @@ def test_quantisation(bound):
     assert (flow.quantise(np.zeros((4, 5, 2)), bound) == 128).all()
     assert (flow.dequantise(np.full((4, 5, 2), 128, np.uint8), bound) == 0).all()
     beyond = np.float32([[[2 * bound, 0], [0, -bound - 0.01], [bound, -bound], [1, 1]]])
-    assert flow.quantise(beyond, bound).tolist() == [[[255, 128], [128, 1], [255, 1], flow.quantise([1, 1], bound).tolist()]]
+    assert flow.quantise(beyond, bound)[0, :3].tolist() == [[255, 128], [128, 1], [255, 1]]
     assert flow.clipped(beyond, bound) == 0.5
 
 
