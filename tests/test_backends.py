@@ -1,5 +1,6 @@
 """rcnn/backends.py and Classifier on each backend: the same scores, and clear words where they do not go together."""
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,15 @@ def test_a_cnn_keeps_no_state(folder):
     for backend in ("onnx", "torch") if files.installed("torch") else ("onnx",):
         with pytest.raises(InputError, match="a CNN's, which have none"):
             open_network(backend, None, folder / "cnn.caffemodel")
+
+
+def test_an_installation_has_every_module():
+    """Of the packages' modules and what they read; pyproject.toml lists them by hand."""
+    text = (ROOT / "pyproject.toml").read_text()
+    packages = re.search(r"^packages = (\[.*\])$", text, re.MULTILINE)[1]
+    for path in (ROOT / "rcnn").rglob("__init__.py"):
+        assert f'"{".".join(path.parent.relative_to(ROOT).parts)}"' in packages
+    assert '"rcnn.port" = ["outputs.npz"]' in text and compare.STORED.name == "outputs.npz"
 
 
 def test_the_port_imports_no_caffe():

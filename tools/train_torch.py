@@ -9,16 +9,17 @@
 
 --weights has every parameter of the net, as tools/init_weights.py, `caffe train` or this program write it; a CNN's
 (without temporal parts) trains the single-frame net.  Each batch of --batch pairs is divided among the processes of
-torchrun, which add up their gradients: the training is the same with any number of them.
+torchrun, which add up their gradients: the training is the same with any number of them, but for what dropout draws.
 
 OUT_iter_N.pt is a state dict, OUT_iter_N.solver.pt the momentum; OUT.jsonl has a line of JSON for each displayed loss
-(rcnn/training.py describes it).  Run again, it goes on from the newest snapshot as if it had never stopped.
+(rcnn/training.py describes it).  Run again, it goes on from the newest snapshot as if it had never stopped.  Several
+machines need one OUT, in a folder that they share.
 """
 import os
 import re
 import time
 from argparse import ArgumentTypeError
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rcnn import crops, training
@@ -38,8 +39,7 @@ def main():
 
     from rcnn.port.training import Recipe
     check_writable(f"{args.out}.jsonl")
-    mean = tuple(args.mean) if args.mean else crops.MEAN
-    recipe = Recipe(mean=mean, **{name: getattr(args, name) for name in RECIPE})
+    recipe = Recipe(mean=tuple(args.mean or ()), **{name: getattr(args, name) for name in RECIPE})
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cpu")
     if args.device == "cuda" or args.device == "auto" and torch.cuda.is_available():
@@ -74,7 +74,8 @@ def arguments():
     options.add_argument("--cut-gradient", type=flag, default=True, metavar="yes|no", help="no gradient into frame t-1")
     options.add_argument("--together", type=flag, default=True, metavar="yes|no", help="one crop for both frames")
     options.add_argument("--dropout", type=flag, default=True, metavar="yes|no", help="no: for comparisons")
-    options.add_argument("--mean", type=finite, nargs="+", help="what is taken off each channel, blue first")
+    options.add_argument("--mean", type=finite, nargs="+",
+                         help="what is taken off each channel, blue first; 104 117 123 (flow: 128 128) if not given")
     options.add_argument("--scale", type=positive_real, default=1.0, help="multiplies the input after that")
     options.add_argument("--size", type=positive, help="side of the net's input, pixels, if the weights do not tell")
     options.add_argument("--combine", choices=("average", "sum"), help="as of --weights, if they do not tell")
@@ -102,6 +103,7 @@ def train(args, recipe, device, world):
     start = newest(args.out)
     source = f"{args.out}_iter_{start}.pt" if start else args.weights
     arrays, model = files.read(source, args.combine, args.size)
+    recipe = replace(recipe, mean=recipe.mean or crops.MEANS.get(model.channels, ()))
     net = port.build(arrays, model).to(device)
     solver = Solver(net, recipe)
     state = restore(solver, f"{args.out}_iter_{start}.solver.pt", device) if start else None

@@ -139,6 +139,10 @@ class Network(network.Network):
 
     @torch.inference_mode()
     def _run(self, inputs):
+        with torch.backends.cudnn.flags(allow_tf32=False):  # else GPUs round what they multiply to 10 bits
+            return self._outputs(inputs)
+
+    def _outputs(self, inputs):
         given = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
         before = {}
         if self.kind == "recurrent":
