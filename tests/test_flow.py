@@ -26,6 +26,12 @@ def test_brox_on_made_sequences(kind, pixels):
     assert found < 1.02 * error("farneback", kind, pixels)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_brox_is_finer_than_the_steps_that_opencv_warps_in(seed):
+    """Steps of 1/32 pixel leave a smooth flow up to 1/64 off along each axis, if it is rounded alike everywhere."""
+    assert error("brox", "shift", 10, 96, 96, seed) < 1 / 64 * 0.8
+
+
 @pytest.mark.parametrize("method, most", [("dis", 0.3), ("farneback", 0.2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_methods(method, most, kind):
