@@ -15,7 +15,10 @@
     samplings    "random" (RCNN-r), "sequential" (RCNN-s)
     crops        protocols of the test, of 1, 5 and 10
     signals      of "low", "medium", "high"
-    streams      "image"
+    streams      "image", or "image" and "flow", the optical flow of Sec. 3.4, which learns from nothing
+    flow         of the stream "flow": "method", "between" and "bound", as tools/build_frames.py takes them (brox,
+                 neighbours, 20), and "nets", options of tools/make_prototxt.py where they differ from the image
+                 stream's; the mean is flow's own unless it is given here
     seed         of the made videos, the order of pairs, the fillers and the crops
     test-batch   crops a forward pass of the test (evaluate.py --batch)
     mean-seconds mean length of a video, for estimates of disk and time
@@ -23,11 +26,13 @@
 Paths are relative to the folder that the programs run in, as everywhere here.
 """
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rcnn import crops as protocols
+from rcnn import flow
 from rcnn.files import InputError, existing
+from rcnn.flow_frames import BETWEEN
 from rcnn.googlenet import SIGNALS
 from rcnn.lists import check_files, read_classes, read_list
 
@@ -35,12 +40,26 @@ NEEDED = ("batch", "size", "cnn-iterations", "stage1-iterations", "iterations", 
 SET = ("check", "out", "snapshots", "classes", "seed", "channels", "encoding", "train-pairs", "test-pairs", "frames",
        "train-list", "test-list")  # options of make_prototxt.py that follow from the rest
 SAMPLINGS = ("random", "sequential")
+STREAMS = ("image", "flow")
+IMAGE_ONLY = ("mean", "stage1-iterations")  # options of the image stream's nets that are not the flow stream's too
 FRAME_RATE = 25  # of UCF-101's videos and of the made ones
 
 
 @dataclass(frozen=True)
+class Flow:
+    """The flow stream of a description; see above."""
+    method: str = "brox"
+    between: str = BETWEEN[0]
+    bound: float = flow.BOUND
+    nets: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Description:
-    """What a description says; see above.  Lists are tuples, `make` and `pretrained` None where they are not given."""
+    """What a description says; see above.
+
+    Lists are tuples, `make` and `pretrained` None where they are not given, `flow` None without that stream.
+    """
     name: str
     nets: dict
     fps: tuple
@@ -55,10 +74,16 @@ class Description:
     samplings: tuple = SAMPLINGS
     crops: tuple = protocols.PROTOCOLS
     signals: tuple = SIGNALS
-    streams: tuple = ("image",)
+    streams: tuple = STREAMS[:1]
+    flow: Flow = None
     seed: int = 1
     test_batch: int = 10
     mean_seconds: float = 7.2
+
+    @property
+    def flow_nets(self):
+        """Options of make_prototxt.py for the flow stream's nets."""
+        return {**{key: value for key, value in self.nets.items() if key not in IMAGE_ONLY}, **self.flow.nets}
 
 
 def read(path):
@@ -89,13 +114,29 @@ def parse(given):
     values = {}
     for key, value in given.items():
         holds, expected = kinds[key]
-        if value is None and key in ("videos", "lists", "classes", "make", "pretrained"):
+        if value is None and key in ("videos", "lists", "classes", "make", "pretrained", "flow"):
             continue
         _demand(holds(value), f"{key}: {json.dumps(value)} is not {expected}")
         values[key.replace("-", "_")] = tuple(value) if isinstance(value, list) else value
+    _demand("flow" in values.get("streams", ()) or "flow" not in values, 'flow is given, and streams lacks "flow"')
+    if "flow" in values.get("streams", ()):
+        values["flow"] = _flow(values.get("flow", {}))
     description = Description(**values)
     _check(description)
     return description
+
+
+def _flow(given):
+    """Return the Flow of what a description gave."""
+    kinds = {"method": (lambda value: value in flow.METHODS, f"one of {', '.join(flow.METHODS)}"),
+             "between": (lambda value: value in BETWEEN, f"one of {', '.join(BETWEEN)}"),
+             "bound": (_number, "a number of pixels above 0"),
+             "nets": (lambda value: isinstance(value, dict), "an object of options of tools/make_prototxt.py")}
+    for key, value in given.items():
+        _demand(key in kinds, f"flow: unknown key {key}; the keys are {', '.join(kinds)}")
+        holds, expected = kinds[key]
+        _demand(holds(value), f"flow: {key}: {json.dumps(value)} is not {expected}")
+    return Flow(**given)
 
 
 def _kinds():
@@ -124,7 +165,8 @@ def _kinds():
         "size": (_whole, "a whole number of pixels"),
         "unhalved": (lambda value: isinstance(value, bool), "true or false"),
         "samplings": some_of(SAMPLINGS), "crops": some_of(protocols.PROTOCOLS), "signals": some_of(SIGNALS),
-        "streams": some_of(["image"]), "seed": (seed, "a whole number of 0 to 4294967295"),
+        "flow": (table, "an object of method, between, bound and nets"), "streams": some_of(STREAMS),
+        "seed": (seed, "a whole number of 0 to 4294967295"),
         "test-batch": (_whole, "a whole number of at least 1"), "mean-seconds": (_number, "a number above 0"),
     }
 
@@ -139,18 +181,13 @@ def _whole(value):
 
 def _check(description):
     """Raise InputError for values that do not go together."""
-    nets = description.nets
-    for key in NEEDED:
-        _demand(_whole(nets.get(key)), f"nets: {key} is missing, or no whole number above 0")
-    for key in ("width", "iter-size", "conv1-temporal-kernel"):
-        _demand(_number(nets.get(key, 1)), f"nets: {key}: {json.dumps(nets.get(key))} is not a number above 0")
-    for key in SET:
-        _demand(key not in nets, f"nets: {key} follows from the rest; leave it out")
-    for part, options in (("nets", nets), ("make", description.make or {})):
-        for key, value in options.items():
-            _demand(isinstance(value, (str, int, float, list)), f"{part}: {key}: {json.dumps(value)} is no option's")
-    _demand(description.size >= nets["size"], f"size: frames of {description.size} pixels are smaller than the nets' "
-                                              f"input of {nets['size']}")
+    _demand("image" in description.streams, 'streams: "image" is always one of them')
+    _check_nets("nets", description.nets, NEEDED, description.size)
+    if description.flow:
+        _demand("stage1-iterations" not in description.flow.nets, "flow: nets: stage1-iterations: flow has no stage 1")
+        needed = [key for key in NEEDED if key not in IMAGE_ONLY]
+        _check_nets("flow: nets", description.flow_nets, needed, description.size)
+    _check_options("make", description.make or {})
     if description.make is None:
         for key in ("videos", "lists"):
             _demand(getattr(description, key), f"{key} is missing (or make, where videos are to be made)")
@@ -165,6 +202,24 @@ def _check(description):
                 f"make: {key} is missing, or no list of names")
     for key, holds in (("seconds", _number), ("groups", _whole), ("clips", _whole)):
         _demand(holds(description.make.get(key)), f"make: {key} is missing, or no such number")
+
+
+def _check_nets(part, nets, needed, size):
+    """Raise InputError where options of nets lack what is needed, or have what is set by the rest."""
+    for key in needed:
+        _demand(_whole(nets.get(key)), f"{part}: {key} is missing, or no whole number above 0")
+    for key in ("width", "iter-size", "conv1-temporal-kernel"):
+        _demand(_number(nets.get(key, 1)), f"{part}: {key}: {json.dumps(nets.get(key))} is not a number above 0")
+    for key in SET:
+        _demand(key not in nets, f"{part}: {key} follows from the rest; leave it out")
+    _check_options(part, nets)
+    _demand(size >= nets["size"], f"size: frames of {size} pixels are smaller than the nets' input of "
+                                  f"{nets['size']} ({part})")
+
+
+def _check_options(part, options):
+    for key, value in options.items():
+        _demand(isinstance(value, (str, int, float, list)), f"{part}: {key}: {json.dumps(value)} is no option's")
 
 
 def _demand(holds, message):
@@ -207,9 +262,11 @@ class Counts:
 def check(description, out):
     """Return the Counts of a description whose files are there; made videos need not be.
 
-    Raises InputError for a missing file, a list that names a missing video or is otherwise wrong (rcnn/lists.py), and
-    a split whose two lists share a video.
+    Raises InputError for a missing file, a list that names a missing video or is otherwise wrong (rcnn/lists.py), a
+    split whose two lists share a video, and a flow method that this machine has not.
     """
+    if description.flow:
+        flow.describe(description.flow.method)
     if description.pretrained:
         existing(description.pretrained, "pretrained")
     if description.make is not None:

@@ -1,7 +1,8 @@
 """What the steps of a reproduction cost: seconds and bytes, from counts and from the net's layers.
 
 Disk.  A stored frame or pair takes so many bytes a pixel as made 320x240 videos took (data/README.md), and a page of
-the LMDB at least.  A snapshot is two files of four bytes a parameter; scores are four bytes each.
+the LMDB at least; flow as that of the same videos took, of which most stands still.  A snapshot is two files of four
+bytes a parameter; scores are four bytes each.
 
 Time.  A net's is its multiply-adds over a speed.  With S those of the spatial parts for a frame and T those of the
 temporal parts (two side heads counted):
@@ -11,14 +12,22 @@ temporal parts (two side heads counted):
     RCNN-r, stage 2                  4 S + 2 T   and W's gradients
     RCNN-s, stage 1                  2 S + 2 T   the same without frame t-1
     RCNN-s, stage 2                  3 S + 2 T
+    RCNN-r of flow, from nothing     as stage 2
     test of CNN, RCNN-r, RCNN-s      S, 2 S + T, S + T a crop
 
 T's maps have no gradient (Eq. 6).  Speeds are multiply-adds a second: SPEED of one core is the demo's, 7 to 11
 thousand million on a 2-core machine; that of a GPU is the paper's 12.5 ms a frame on a K40 (Sec. 3.4).
+
+Flow takes FLOW_SECONDS of one core for each stored frame, by the processes that share the work: as measured on 320x240
+made videos, on a machine that others used too.  Brox's method on a GPU is faster, by how much was not measured.
 """
+from rcnn import flow
 from rcnn.googlenet import Convolution, FullyConnected, googlenet, shapes
 
-FRAME_BYTES, PAIR_BYTES, PAGE = 20600 / 256 ** 2, 48900 / 256 ** 2, 4096
+PAGE = 4096
+FRAME_BYTES, PAIR_BYTES = 20600 / 256 ** 2, 48900 / 256 ** 2
+FLOW_FRAME_BYTES, FLOW_PAIR_BYTES = 7300 / 256 ** 2, 12200 / 256 ** 2
+FLOW_SECONDS = {"brox": 0.3, "dis": 0.0075, "farneback": 0.016, "tvl1": 0.73}
 SPEED, GPU_SPEED = 8.5e9, 4.7e9 / 0.0125
 DECODING = 0.3e-3   # seconds a frame of a 320x240 video
 ENCODING = 1.1e-7   # seconds a pixel of a stored pair, counted in one of its frames
@@ -29,16 +38,19 @@ STARTING = 2.0      # seconds that a program takes to begin and end
 class Costs:
     """Estimates for the nets of a description.
 
-    nets: its options; counts: description.Counts; gpu: whether the nets run on one.
+    nets: options of its nets; counts: description.Counts; size: of stored frames, pixels; gpu: whether the nets run on
+    one; channels: of a frame, 3 or flow's 2.
     """
 
-    def __init__(self, nets, counts, size, gpu=False):
+    def __init__(self, nets, counts, size, gpu=False, channels=3):
         given = {option.replace("-", "_"): nets[option] for option in ("width", "conv1-temporal-kernel")
                  if option in nets}
         if "high-rnn" in nets:
             given["high_rnn"] = nets["high-rnn"] in ("yes", True)
         self.nets, self.counts, self.frame_size = nets, counts, size
-        self.spatial, self.temporal, self.parameters = _sizes(nets["size"], given)
+        self.spatial, self.temporal, self.parameters = _sizes(nets["size"], channels, given)
+        self.frame_bytes, self.pair_bytes = (FLOW_FRAME_BYTES, FLOW_PAIR_BYTES) if channels == flow.CHANNELS else (
+            FRAME_BYTES, PAIR_BYTES)
         self.speed = GPU_SPEED if gpu else SPEED
 
     def videos(self):
@@ -46,16 +58,17 @@ class Costs:
         frames = self.counts.videos * self.counts.seconds * 25
         return frames * DRAWING, frames * 500
 
-    def frames(self, fps):
-        """Return (seconds, bytes) of a frames LMDB of all videos."""
+    def frames(self, fps, method=None, workers=1):
+        """Return (seconds, bytes) of a frames LMDB of all videos, of flow by a method, by so many processes."""
         number = self.counts.videos * self.counts.seconds
-        return number * 25 * DECODING, number * fps * max(PAGE, FRAME_BYTES * self.frame_size ** 2)
+        computing = number * fps * FLOW_SECONDS[method] / workers if method else 0
+        return number * 25 * DECODING + computing, number * fps * max(PAGE, self.frame_bytes * self.frame_size ** 2)
 
     def pairs(self, fps, videos, each=None):
         """Return (seconds, bytes) of a pairs LMDB of so many videos, all pairs or `each` a video."""
         number = videos * (each or max(1, self.counts.seconds * fps - 1))
         return (number * ENCODING * self.frame_size ** 2,
-                number * max(2 * PAGE, PAIR_BYTES * self.frame_size ** 2))
+                number * max(2 * PAGE, self.pair_bytes * self.frame_size ** 2))
 
     def training(self, kind, iterations):
         """Return (seconds, bytes of all snapshots); kind: "cnn", "rcnn_r_stage1", "rcnn_r", "rcnn_s_stage1", ..."""
@@ -81,10 +94,10 @@ class Costs:
         return STARTING + multiply_adds / self.speed
 
 
-def _sizes(size, options):
+def _sizes(size, channels, options):
     """Return (spatial, temporal multiply-adds of a frame, (spatial, temporal parameters)) of a net."""
     layers = googlenet(size=size, **options)
-    known = shapes(layers, 3, size)
+    known = shapes(layers, channels, size)
     work, weights = [0, 0], [0, 0]
     for layer in layers:
         if isinstance(layer, (Convolution, FullyConnected)):

@@ -4,19 +4,25 @@ A step is one program of tools/.  It depends on another one where that makes wha
 
     videos/                        made videos, if the description has them made
     frames_5fps.lmdb               frames of all videos, one LMDB a frame rate
+    frames_5fps_flow.lmdb          their flow, if the description has that stream
     split01_5fps/                  one folder a split and frame rate:
         pairs_train.lmdb, pairs_test.lmdb, prototxt/, snapshots/, scores_cnn.h5, scores_rcnn_r.h5, scores_rcnn_s.h5
+        pairs_train_flow.lmdb, ...     and the flow stream's beside them
 
-The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.
+The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.  The flow
+stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4); the paper has no RCNN-s of flow.
 """
 from dataclasses import dataclass
 from pathlib import Path
 
+from rcnn import flow
 from rcnn.description import lists
 from rcnn.estimates import STARTING, Costs
 from rcnn.records import MANIFEST
+from rcnn.workers import cores
 
 NET_OF = {"random": "rcnn_r", "sequential": "rcnn_s"}  # a sampling's net
+FLOW = "_flow"  # ends the names of what is the flow stream's, as in prototxt/
 TEST_PAIRS = 1  # pairs of each test video, to watch a training by
 
 
@@ -58,11 +64,17 @@ def folder_of(out, split, fps):
 
 
 def score_files(description, out):
-    """Return {(net, split, fps): Path} of the score files of Table 2 and 3; net is "cnn", "rcnn_r" or "rcnn_s"."""
+    """Return {(net, split, fps): Path} of the score files of Table 2 and 3.
+
+    net: "cnn", "rcnn_r" or "rcnn_s" of the image stream, "cnn_flow" or "rcnn_r_flow" of the flow stream.
+    """
     nets = ["cnn", *(NET_OF[sampling] for sampling in description.samplings)]
     keys = [(net, split, description.fps[-1]) for split in description.splits for net in nets]
     if len(description.fps) == 2 and "rcnn_r" in nets:
         keys.append(("rcnn_r", description.splits[0], description.fps[0]))
+    if description.flow:
+        keys += [(net + FLOW, split, description.fps[-1]) for split in description.splits for net in nets
+                 if net != "rcnn_s"]
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
 
 
@@ -100,11 +112,15 @@ class _Plan:
             self.videos()
         runs = {}
         for net, split, fps in score_files(description, out):
-            runs.setdefault((split, fps), []).append(net)
-        for fps in sorted({fps for _, fps in runs}, key=description.fps.index, reverse=True):
-            self.frames(fps)
-        for (split, fps), nets in runs.items():
-            _Run(self, split, fps, nets)
+            suffix = FLOW if net.endswith(FLOW) else ""
+            runs.setdefault((split, fps, suffix), []).append(net[:len(net) - len(suffix)])
+        for fps in sorted({fps for _, fps, _ in runs}, key=description.fps.index, reverse=True):
+            self.frames(f"frames_{fps:g}fps", fps, [], self.costs.frames(fps))
+        if description.flow:
+            self.flow_costs = Costs(description.flow_nets, counts, description.size, gpu is not None, flow.CHANNELS)
+            self.flow_frames(description.fps[-1], workers or cores())
+        for (split, fps, suffix), nets in runs.items():
+            _Run(self, split, fps, nets, suffix)
 
     def add(self, name, program, arguments, inputs, outputs, cost=(STARTING, 0.0), **more):
         command = tuple(str(word) for word in (program, *arguments))
@@ -117,35 +133,42 @@ class _Plan:
                  ["--out", where.videos, *options(make), "--splits", max(self.given.splits), "--seed", self.given.seed],
                  [], [where.videos, where.classes, *written], self.costs.videos(), settings=self.workers)
 
-    def frames(self, fps):
+    def flow_frames(self, fps, workers):
+        given = self.given.flow
+        chosen = ["--flow", given.method, "--flow-between", given.between, "--flow-bound", f"{given.bound:g}"]
+        self.frames(f"frames_{fps:g}fps{FLOW}", fps, chosen, self.flow_costs.frames(fps, given.method, workers))
+
+    def frames(self, name, fps, kind, cost):
+        """Add the step of a frames LMDB; kind: options of images or flow."""
         given = self.given
         chosen = [path for split in given.splits for path in (self.where.train(split), self.where.test(split))]
-        lmdb_path = self.frames_of(fps)
-        self.add(f"frames_{fps:g}fps", "build_frames.py",
+        path = self.out / f"{name}.lmdb"
+        self.add(name, "build_frames.py",
                  ["--videos", self.where.videos, "--list", *chosen, "--classes", self.where.classes, "--fps", fps,
-                  "--size", given.size, "--out", lmdb_path],
-                 [self.where.videos, self.where.classes, *chosen], lmdb(lmdb_path), self.costs.frames(fps),
-                 leftovers=built(lmdb_path), settings=self.workers)
-
-    def frames_of(self, fps):
-        return self.out / f"frames_{fps:g}fps.lmdb"
+                  "--size", given.size, *kind, "--out", path],
+                 [self.where.videos, self.where.classes, *chosen], lmdb(path), cost,
+                 leftovers=built(path), settings=self.workers)
 
 
 class _Run:
-    """The steps of a split at a frame rate."""
+    """The steps of a split at a frame rate, of images or of flow."""
 
-    def __init__(self, plan, split, fps, nets):
-        self.plan, self.given, self.split, self.fps = plan, plan.given, split, fps
+    def __init__(self, plan, split, fps, nets, suffix=""):
+        self.plan, self.given, self.split, self.fps, self.suffix = plan, plan.given, split, fps, suffix
+        self.options, self.costs = (self.given.flow_nets, plan.flow_costs) if suffix else (self.given.nets, plan.costs)
         self.folder = folder_of(plan.out, split, fps)
         self.prototxt, self.snapshots = self.folder / "prototxt", self.folder / "snapshots"
-        self.train, self.test = self.folder / "pairs_train.lmdb", self.folder / "pairs_test.lmdb"
+        self.frames = plan.out / f"frames_{fps:g}fps{suffix}.lmdb"
+        self.train, self.test = (self.folder / f"pairs_{part}{suffix}.lmdb" for part in ("train", "test"))
         self.start = folder_of(plan.out, split, self.given.fps[-1]) / "snapshots" / "start.caffemodel"
-        main = split == self.given.splits[0] and fps == self.given.fps[-1]  # Table 2's, with all protocols
-        self.pairs(self.train, plan.where.train(split), None)
-        self.pairs(self.test, plan.where.test(split), TEST_PAIRS)
+        main = (split, fps, suffix) == (self.given.splits[0], self.given.fps[-1], "")  # Table 2's, with all protocols
+        self.pairs("pairs_train", self.train, plan.where.train(split), None)
+        self.pairs("pairs_test", self.test, plan.where.test(split), TEST_PAIRS)
         self.nets()
         for net in nets:
-            if net == "cnn":
+            if suffix:
+                self.training(net, None)
+            elif net == "cnn":
                 self.single_frames()
             else:
                 self.training(f"{net}_stage1", self.start)
@@ -154,35 +177,36 @@ class _Run:
             self.scores(net, most)
 
     def add(self, name, program, arguments, inputs, outputs, cost=(STARTING, 0.0), **more):
-        self.plan.add(f"{self.folder.name}.{name}", program, arguments, inputs, outputs, cost, **more)
+        self.plan.add(f"{self.folder.name}.{name}{self.suffix}", program, arguments, inputs, outputs, cost, **more)
 
-    def pairs(self, path, list_, each):
-        videos = self.plan.counts.splits[self.split][path == self.test]
-        frames, classes = self.plan.frames_of(self.fps), self.plan.where.classes
-        arguments = ["--frames", frames, "--list", list_, "--classes", classes, "--out", path, "--seed",
+    def pairs(self, name, path, list_, each):
+        videos, classes = self.plan.counts.splits[self.split][path == self.test], self.plan.where.classes
+        arguments = ["--frames", self.frames, "--list", list_, "--classes", classes, "--out", path, "--seed",
                      self.given.seed]
-        self.add(path.stem, "build_pairs.py", [*arguments, *(["--pairs-per-video", each] if each else [])],
-                 [lmdb(frames)[0], list_, classes], lmdb(path), self.plan.costs.pairs(self.fps, videos, each),
+        self.add(name, "build_pairs.py", [*arguments, *(["--pairs-per-video", each] if each else [])],
+                 [lmdb(self.frames)[0], list_, classes], lmdb(path), self.costs.pairs(self.fps, videos, each),
                  leftovers=built(path), settings=self.plan.workers)
 
     def nets(self):
         plan, where = self.plan, self.plan.where
-        runs = ("cnn", *(run for net in NET_OF.values() for run in (f"{net}_stage1", net)))
+        stages = ("",) if self.suffix else ("_stage1", "")
+        runs = ("cnn", *(net + stage for net in NET_OF.values() for stage in stages))
         made = [f"solver_{run}" for run in runs] + [f"{run}_train" for run in runs]
         made += [f"{net}_test" for net in ("cnn", *NET_OF.values())]
         made += [f"deploy_{net}" for net in ("cnn", *NET_OF.values())]
         self.add("nets", "make_prototxt.py",
                  ["--out", self.prototxt, "--snapshots", self.snapshots, "--train-pairs", self.train, "--test-pairs",
-                  self.test, "--frames", plan.frames_of(self.fps), "--train-list", where.train(self.split),
+                  self.test, "--frames", self.frames, "--train-list", where.train(self.split),
                   "--test-list", where.test(self.split), "--classes", plan.counts.classes, "--seed", self.given.seed,
-                  *options(self.given.nets)], [], [self.net(name) for name in made])
+                  *(["--channels", flow.CHANNELS] if self.suffix else []), *options(self.options)],
+                 [], [self.net(name) for name in made])
 
     def net(self, name):
-        return self.prototxt / f"{name}.prototxt"
+        return self.prototxt / f"{name}{self.suffix}.prototxt"
 
     def weights(self, run):
         option = {"cnn": "cnn-iterations"}.get(run, "stage1-iterations" if run.endswith("stage1") else "iterations")
-        return self.snapshots / f"{run}_iter_{self.given.nets[option]}.caffemodel"
+        return self.snapshots / f"{run}{self.suffix}_iter_{self.options[option]}.caffemodel"
 
     def single_frames(self):
         """The CNN and what the RCNNs of this split start from."""
@@ -203,25 +227,25 @@ class _Run:
         solver, kind = self.net(f"solver_{run}"), run.replace("_stage1", "")
         if kind == "rcnn_s":
             split, where = self.split, self.plan.where
-            data = [lmdb(self.plan.frames_of(self.fps))[0], where.train(split), where.test(split)]
+            data = [lmdb(self.frames)[0], where.train(split), where.test(split)]
         else:
             data = [lmdb(self.train)[0], lmdb(self.test)[0]]
         result = self.weights(run)
         self.add(run, "train.py", ["--solver", solver, *(["--weights", weights] if weights else [])],
                  [solver, self.net(f"{run}_train"), self.net(f"{kind}_test"), *data, *([weights] if weights else [])],
-                 [result], self.plan.costs.training(run, int(result.stem.rsplit("_", 1)[1])),
-                 leftovers=((self.snapshots, f"{run}_iter_*"), (self.snapshots, f"{run}.jsonl"),
-                            (self.snapshots, f"{run}.caffe.log")), settings=self.plan.gpu)
+                 [result], self.costs.training(run, int(result.stem.rsplit("_", 1)[1])),
+                 leftovers=tuple((self.snapshots, f"{run}{self.suffix}{end}") for end in (
+                     "_iter_*", ".jsonl", ".caffe.log")), settings=self.plan.gpu)
 
     def scores(self, net, crops):
-        plan, nets, deploy = self.plan, self.given.nets, self.net(f"deploy_{net}")
-        frames, test, path = plan.frames_of(self.fps), plan.where.test(self.split), self.folder / f"scores_{net}.h5"
+        plan, deploy, path = self.plan, self.net(f"deploy_{net}"), self.folder / f"scores_{net}{self.suffix}.h5"
+        frames, test, nets = self.frames, plan.where.test(self.split), self.options
         as_trained = [word for name in ("scale", "mean") if name in nets for word in options({name: nets[name]})]
-        self.add(path.stem, "evaluate.py",
+        self.add(f"scores_{net}", "evaluate.py",
                  ["--net", deploy, "--weights", self.weights(net), "--frames", frames, "--list", test, "--classes",
                   plan.where.classes, "--crops", crops, *as_trained, "--out", path],
                  [deploy, self.weights(net), lmdb(frames)[0], test, plan.where.classes], [path],
-                 plan.costs.test(net, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
+                 self.costs.test(net, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
                  settings=("--batch", str(self.given.test_batch), *plan.gpu))
 
 

@@ -5,8 +5,9 @@ from importlib.resources import files
 import jinja2
 
 from rcnn import scores
-from rcnn.plan import NET_OF
-from rcnn.score_files import ALL, Scores
+from rcnn.files import InputError
+from rcnn.plan import FLOW, NET_OF
+from rcnn.score_files import ALL, Scores, matched
 
 DASH = "–"
 FUSIONS = ("mean", "max", "log-mean")  # in Table 2's order
@@ -33,7 +34,9 @@ TABLE_2 = (
     Setting(7, -1, 5, ALL, "random", (78.8, 78.6, 78.2)),
     Setting(8, -1, 5, "high", "sequential", (71.6, 73.4, 72.9)),
 )
-STREAMS = ("image", "optical flow", "two-stream")
+BOTH = "_two_stream"
+STREAMS = {"image": "", "optical flow": FLOW, "two-stream": BOTH}  # what a net's name ends in
+WEIGHT = 0.5  # of the image stream
 TABLE_3 = (("cnn", "single-frame CNN", (73.0, 83.7, 88.0)), ("rcnn_s", "RCNN-s", (74.1, None, None)),
            ("rcnn_r", "RCNN-r", (81.0, 76.4, 86.3)))  # net, name, the paper's per cent in the order of STREAMS
 CNN_NOTE = ("The paper's single-frame CNN is the CNN + SVM of its reference [12], another network than the GoogLeNet "
@@ -42,6 +45,37 @@ ORDER_NOTE = ("In the text at hand it is not certain which of the paper's figure
               "fusion.")
 ALL_NOTE = ("Fusion of three: the mean of the three signals' probabilities, frame by frame; the paper does not say how "
             "it fuses them.")
+FLOW_NOTE = "Optical flow by the method {}; two-stream: the mean of the logarithms of both streams' video scores."
+
+
+def figures(files, description):
+    """Return ({(net, split, fps): what `accuracies` returns}, problems) of the score files of a description.
+
+    files: {(net, split, fps): Path}, of those of `plan.score_files`.  Where both streams of a net are there, net + BOTH
+    is their fusion (Sec. 3.4).  problems: a line for each two that cannot be fused, as they are of different videos.
+    """
+    known = {key: accuracies(path, wanted(key, description)) for key, path in files.items()}
+    problems = []
+    for (net, split, fps), path in files.items():
+        other = files.get((net + FLOW, split, fps))
+        if other:
+            try:
+                known[net + BOTH, split, fps] = two_streams(path, other, standard_crops(description))
+            except InputError as error:
+                problems.append(f"two streams of {net}, split {split}: {error}")
+    return known, problems
+
+
+def two_streams(image, flow, crops):
+    """Return {(crops, "high"): {fusion: accuracy}} of the log-average of two score files' videos (Sec. 3.4), 0 to 1.
+
+    Raises InputError where one is not a file of scores, or they are of different videos.
+    """
+    with Scores(image) as one, Scores(flow) as two:
+        order, labels = matched(one, two), one.labels
+        first, second = (file.fused("high", FUSIONS, crops) for file in (one, two))
+    fused = {how: scores.fuse_streams(first[how], second[how][order], WEIGHT, how) for how in FUSIONS}
+    return {(crops, "high"): {how: scores.accuracy(scores.predictions(fused[how]), labels) for how in FUSIONS}}
 
 
 def accuracies(path, wanted):
@@ -99,17 +133,21 @@ def table_2(description, figures):
 def table_3(description, figures):
     """Return the rows of Table 3 as dicts: log-mean of the high signal, per cent; `figures` as `table_2` takes them.
 
-    splits: {split: accuracy of the image stream}.  image: their mean, None unless every split is there.
+    splits: {stream: {split: accuracy}}.  ours: {stream: mean over the splits}, None unless every split is there.
     """
-    rows, crops = [], standard_crops(description)
+    rows = []
     for net, name, paper in TABLE_3:
-        splits = {split: percent(figures.get((net, split, description.fps[-1]), {}).get((crops, "high"), {})
-                                 .get("log-mean")) for split in description.splits}
-        values = list(splits.values())
-        mean = sum(values) / len(values) if None not in values else None
-        rows.append({"net": net, "name": name, "ours": dict(zip(STREAMS, (mean, None, None))), "splits": splits,
-                     "paper": dict(zip(STREAMS, paper))})
+        splits = {stream: {split: _high(description, figures, net + end, split) for split in description.splits}
+                  for stream, end in STREAMS.items()}
+        ours = {stream: None if None in of.values() else sum(of.values()) / len(of) for stream, of in splits.items()}
+        rows.append({"net": net, "name": name, "ours": ours, "splits": splits, "paper": dict(zip(STREAMS, paper))})
     return rows
+
+
+def _high(description, figures, net, split):
+    """Return the figure of a net that Table 3 shows, per cent or None."""
+    known = figures.get((net, split, description.fps[-1]), {})
+    return percent(known.get((standard_crops(description), "high"), {}).get("log-mean"))
 
 
 def percent(share):
@@ -144,10 +182,12 @@ def grids(description, rows_2, rows_3):
         head += [stream, "paper"]
     body = [[row["name"] + (" [b]" if row["net"] == "cnn" else ""),
              *(cell(row[who][stream]) for stream in STREAMS for who in ("ours", "paper")),
-             *(cell(row["splits"][split]) for split in splits)] for row in rows_3]
+             *(cell(row["splits"]["image"][split]) for split in splits)] for row in rows_3]
+    notes = [f"[b] {CNN_NOTE}", *([FLOW_NOTE.format(description.flow.method)] if description.flow else []),
+             f"{DASH}: not there."]
     second = {"title": "Table 3: all splits", "head": [*head, *(f"split {split}" for split in splits)], "rows": body,
-              "texts": 1, "notes": [f"[b] {CNN_NOTE}", f"{DASH}: not there."],
-              "lead": f"{lead}; image: mean over the splits, then each split's; high signal, "
+              "texts": 1, "notes": notes,
+              "lead": f"{lead}; means over the splits, then each split's of the image stream; high signal, "
                       f"{crops} crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed "
                       f"{description.seed}."}
     return first, second

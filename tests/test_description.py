@@ -25,6 +25,10 @@ def nets(**values):
     return changed(nets={key: value for key, value in {**GIVEN["nets"], **values}.items() if value is not None})
 
 
+def flow(**values):
+    return changed(streams=["image", "flow"], flow=values)
+
+
 def made(**values):
     return {**changed(videos=None, lists=None), "make": {**MAKE, **values}}
 
@@ -51,6 +55,26 @@ def test_what_is_given_and_what_is_not():
     assert description.parse({**GIVEN, "pretrained": None, "make": None}) == read
 
 
+def test_the_flow_stream():
+    assert description.parse(GIVEN).flow is None
+    read = description.parse(flow())
+    assert (read.flow.method, read.flow.between, read.flow.bound, read.flow.nets) == ("brox", "neighbours", 20, {})
+    assert description.parse(changed(streams=["image", "flow"])) == read
+    read = description.parse(flow(method="dis", between="samples", bound=3, nets={"iterations": 7, "rate": 0.1}))
+    assert (read.flow.method, read.flow.between, read.flow.bound) == ("dis", "samples", 3)
+    assert read.flow_nets == {"batch": 4, "size": 64, "cnn-iterations": 2, "iterations": 7, "snapshot": 2, "rate": 0.1}
+    mean = {**GIVEN["nets"], "mean": [1, 2, 3], "scale": 0.5}
+    assert "mean" not in description.parse({**flow(), "nets": mean}).flow_nets
+    assert description.parse({**flow(nets={"mean": [127, 127]}), "nets": mean}).flow_nets["mean"] == [127, 127]
+    assert description.check(read, "out").videos == 3
+
+
+def test_a_flow_method_that_is_not_there(monkeypatch):
+    monkeypatch.setattr("rcnn.flow.available", lambda: ["dis"])
+    with pytest.raises(InputError, match="^flow method tvl1 .*install"):
+        description.check(description.parse(flow(method="tvl1")), "out")
+
+
 def test_counts_of_files():
     counts = description.check(description.parse(changed(mean_seconds=3)), "out")
     assert counts == description.Counts(2, 3, {1: (2, 1)}, 3)
@@ -73,6 +97,7 @@ def test_the_two_in_the_repository():
                 "stage1-iterations": demo.stage1_iterations, "final-rate": demo.final_rate,
                 "clip-gradients": demo.clip_gradients}
     assert {key: motion.nets[key] for key in expected} == expected
+    assert motion.flow.method == "dis" and ucf101.flow == description.Flow("brox", "neighbours", 20)
     paper = recipes.UCF101
     assert (ucf101.nets["batch"], ucf101.nets["iterations"]) == (paper.data.batch, paper.iterations)
     assert ucf101.lists in paper.train_list and ucf101.size == 256
@@ -100,7 +125,20 @@ def test_the_two_in_the_repository():
     (changed(crops=[[1]]), "crops: "),
     (changed(signals=["top"]), "signals: "),
     (changed(samplings=["none"]), "samplings: "),
-    (changed(streams=["image", "flow"]), "streams: .* some of image"),
+    (changed(streams=["sound"]), "streams: .* some of image, flow, each once"),
+    (changed(streams=["flow"]), 'streams: "image" is always one of them'),
+    (changed(flow={}), 'flow is given, and streams lacks "flow"'),
+    (changed(flow={}, streams=["image"]), 'flow is given, and streams lacks "flow"'),
+    (changed(flow="dis", streams=["image", "flow"]), 'flow: "dis" is not an object of method, between, bound and nets'),
+    (flow(size=3), "flow: unknown key size; the keys are method, between, bound, nets"),
+    (flow(method="best"), 'flow: method: "best" is not one of brox, dis, farneback, tvl1'),
+    (flow(between=[]), r"flow: between: \[\] is not one of neighbours, samples"),
+    (flow(bound=0), "flow: bound: 0 is not a number of pixels above 0"),
+    (flow(nets=3), "flow: nets: 3 is not an object"),
+    (flow(nets={"iterations": 0}), "flow: nets: iterations is missing, or no whole number"),
+    (flow(nets={"stage1-iterations": 1}), "flow: nets: stage1-iterations: flow has no stage 1"),
+    (flow(nets={"channels": 3}), "flow: nets: channels follows from the rest"),
+    (flow(nets={"size": 96}), r"size: frames of 72 pixels are smaller than the nets' input of 96 \(flow: nets\)"),
     (changed(seed=-1), "seed: -1 is not a whole number of 0 to 4294967295"),
     (changed(unhalved=1), "unhalved: 1 is not true or false"),
     (changed(nets=[]), "nets: "),

@@ -1,4 +1,5 @@
 """rcnn/plan.py and rcnn/estimates.py: the steps of a description, what they hang on, and what they cost."""
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from rcnn import description, net, plan
 from rcnn.estimates import Costs
 
 OUT = Path("out")
+FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "nets": {"iterations": 6}}}
 MOTION = description.read(ROOT / "data" / "motion.json")
 
 
@@ -42,7 +44,10 @@ def test_all_steps_of_three_splits():
     steps = planned(MOTION)
     run = {"pairs_train", "pairs_test", "nets", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"}
     whole = run | {"cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"}
-    expected = {"videos", "frames_5fps", "frames_25fps", *(f"split01_25fps.{name}" for name in run),
+    whole |= {f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn",
+                                          "scores_rcnn_r")}
+    expected = {"videos", "frames_5fps", "frames_25fps", "frames_5fps_flow",
+                *(f"split01_25fps.{name}" for name in run),
                 *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole)}
     assert set(steps) == expected
 
@@ -88,11 +93,46 @@ def test_pretrained_weights_start_every_training():
     assert "--weights" not in planned(MOTION)["split01_5fps.cnn"].command
 
 
+def test_flow_leaves_the_image_stream_as_it_is():
+    """So its steps stay done where flow is added to a description."""
+    for given in (GIVEN, made(), {**GIVEN, "pretrained": "bvlc.caffemodel"}):
+        before, after = planned(description.parse(given)), planned(description.parse({**given, **FLOW}))
+        assert list(before.values()) == [step for name, step in after.items() if name in before]
+        assert all(name.endswith("_flow") for name in set(after) - set(before))
+        image, flow = before.values(), [step for name, step in after.items() if name not in before]
+        for these, those in ((image, flow), (flow, image)):  # nor does one stream made anew remove the other's
+            left = [where for step in these for where in step.leftovers]
+            for path in (path for step in those for path in step.outputs):
+                assert not any(path in step.outputs for step in these)
+                assert not any(path.parent == folder and fnmatch(path.name, pattern) for folder, pattern in left)
+
+
+def test_the_flow_stream_learns_from_nothing():
+    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel", **FLOW}))
+    build = steps["frames_5fps_flow"]
+    assert (words(build, "--flow"), words(build, "--flow-between"), words(build, "--flow-bound"),
+            words(build, "--fps")) == (("dis",), ("neighbours",), ("2.5",), ("5",))
+    for kind in ("cnn", "rcnn_r"):
+        step = steps[f"split01_5fps.{kind}_flow"]
+        assert step.command == ("train.py", "--solver", f"out/split01_5fps/prototxt/solver_{kind}_flow.prototxt")
+        assert needs(steps, step.name) == {"frames_5fps_flow", *(f"split01_5fps.{name}_flow" for name in (
+            "pairs_train", "pairs_test", "nets"))}
+        score = steps[f"split01_5fps.scores_{kind}_flow"]
+        assert words(score, "--weights") == tuple(map(str, step.outputs))
+        assert words(score, "--frames") == words(build, "--out") and "--mean" not in score.command
+    nets = steps["split01_5fps.nets_flow"]
+    assert words(nets, "--channels") == ("2",) and words(nets, "--iterations") == ("6",)
+    assert words(nets, "--cnn-iterations") == ("2",) and not {"--stage1-iterations", "--mean"} & set(nets.command)
+    assert steps["split01_5fps.rcnn_r_flow"].outputs == (
+        OUT / "split01_5fps" / "snapshots" / "rcnn_r_flow_iter_6.caffemodel",)
+    assert not any("rcnn_s_flow" in name or "25fps" in name for name in steps if "flow" in name)
+
+
 def test_only_the_main_net_is_tested_with_ten_crops():
     crops = {name: words(step, "--crops") for name, step in planned(MOTION).items()
              if step.command[0] == "evaluate.py"}
     assert crops.pop("split01_5fps.scores_rcnn_r") == ("10",)
-    assert len(crops) == 9 and set(crops.values()) == {("5",)}
+    assert len(crops) == 15 and set(crops.values()) == {("5",)}
     one = planned(description.parse({**GIVEN, "crops": [1]}))
     assert {words(step, "--crops") for step in one.values() if step.command[0] == "evaluate.py"} == {("1",)}
 
@@ -180,6 +220,13 @@ def test_costs_by_hand():
     seconds, number = costs.test("rcnn_r", 5, 3783, 10)
     assert number == pytest.approx(3783 * 36 * 10 * 3 * 101 * 4)
     assert seconds == pytest.approx(2 + 3783 * 36 * 10 * (2 * spatial + temporal) / 8.5e9)
+    flow = Costs(nets, counts, 256, channels=2)
+    assert costs.parameters[0] - flow.parameters[0] == 64 * 7 * 7  # conv1 sees two channels
+    stored = 13320 * 7.2 * 5
+    decoding = costs.frames(5)[0]
+    assert flow.frames(5, "brox", 4)[0] == pytest.approx(decoding + stored * 0.3 / 4)
+    assert flow.frames(5, "dis")[0] == pytest.approx(decoding + stored * 0.0075)
+    assert flow.frames(5, "dis")[1] == pytest.approx(stored * 7300) and flow.pairs(5, 100, 1)[1] == 100 * 12200
     gpu = Costs(nets, counts, 256, gpu=True)
     assert gpu.test("rcnn_s", 5, 3783, 1)[0] == pytest.approx(
         2 + 3783 * 36 * (spatial + temporal) / 4.7e9 * 0.0125)  # Sec. 3.4: 12.5 ms a frame

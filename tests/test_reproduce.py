@@ -1,4 +1,7 @@
-"""tools/reproduce.py from videos to tables, at a tiny scale: stopped, with a step that fails, to its end, and again."""
+"""tools/reproduce.py from videos to tables, at a tiny scale: stopped, with a step that fails, to its end, and again.
+
+Then the flow stream is added to what is done.
+"""
 import json
 import os
 import signal
@@ -7,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
-from runs import ROOT
+from runs import ROOT, run
 from test_running import alive
 
 from rcnn import protos, scores, snapshots
@@ -26,6 +30,11 @@ RUN = ["rcnn_r_stage1", "rcnn_r", "scores_rcnn_r", "pairs_train", "pairs_test", 
 WHOLE = [*RUN, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
 STEPS = {"videos", "frames_5fps", "frames_10fps", *(f"split01_10fps.{name}" for name in RUN),
          *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in WHOLE)}
+
+FLOW = {"streams": ["image", "flow"],
+        "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}}}
+FLOW_STEPS = {"frames_5fps_flow", *(f"split{split:02d}_5fps.{name}_flow" for split in (1, 2) for name in (
+    "pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r"))}
 
 
 def start(folder, *options, given="given.json"):
@@ -92,6 +101,17 @@ def runs(tmp_path_factory):
     seen["again"] = end(start(folder))
     seen["files again"] = files(folder)
     return folder, seen
+
+
+@pytest.fixture(scope="module")
+def flow(runs, tmp_path_factory):
+    """Return (folder, {what was seen}) of the flow stream added to a copy of what is done."""
+    folder = tmp_path_factory.mktemp("flow") / "copy"
+    subprocess.run(["cp", "-a", runs[0], folder], check=True)
+    write(folder, {**GIVEN, **FLOW})
+    seen = {"before": files(folder / "out"), "plan before": planned(folder), "run": end(start(folder)),
+            "files": files(folder)}
+    return folder, {**seen, "again": end(start(folder)), "files again": files(folder)}
 
 
 def children(process):
@@ -189,11 +209,11 @@ def test_the_nets_are_trained_and_start_from_one_another(runs):
         return protos.blob_values(layers[layer].blobs[0])
 
     name = "inception_3a/3x3"
-    for run in ("split01_5fps", "split02_5fps"):
-        began = values(f"{run}/snapshots/start.caffemodel", name)
-        assert (values(f"{run}/snapshots/cnn_iter_200.caffemodel", name) == began).all()
+    for split in ("split01_5fps", "split02_5fps"):
+        began = values(f"{split}/snapshots/start.caffemodel", name)
+        assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel", name) == began).all()
         for net in ("rcnn_r", "rcnn_s"):
-            first, last = (f"{run}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
+            first, last = (f"{split}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
             assert (values(first, name) == began).all() and (values(last, name) != began).any()
             assert values(first, name + "/temporal").any()
     fast = values("split01_10fps/snapshots/rcnn_r_stage1_iter_10.caffemodel", name)
@@ -230,6 +250,63 @@ def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
     assert error == ("reproduce.py: 13 of 33 steps in out were made with other settings or from other files, the first "
                      "is split01_5fps.nets; --dry-run shows what; --force makes it again, another --out leaves it "
                      "alone\n")
+
+
+def test_adding_flow_runs_the_flow_stream_alone(flow):
+    folder, seen = flow
+    states, said = seen["plan before"]
+    assert {name for name, state in states.items() if state == "missing"} == FLOW_STEPS
+    assert {name for name, state in states.items() if state == "done"} == {*STEPS, "report"}
+    status, out, error, _ = seen["run"]
+    assert status == 0 and f"{len(STEPS | FLOW_STEPS)} of {len(STEPS | FLOW_STEPS)} steps done" in out, error
+    changed = {str(path) for path, stamp in files(folder / "out").items() if seen["before"].get(path) != stamp}
+    assert {path for path in changed if "_flow" not in path} == {
+        "table2.md", "table3.md", "tables.html", "results.json", "report.html", "logs/report.log", "steps/report.json"}
+    assert not set(seen["before"]) - set(files(folder / "out"))
+    assert (seen["again"][0], seen["again"][1], seen["files again"]) == (0, out, seen["files"])
+    assert seen["again"][3] < 10
+
+
+def test_table_3_of_the_two_streams(flow):
+    """The means of Table 3 against NumPy, and the fusion against tools/fuse.py."""
+    folder, seen = flow
+    results = json.loads((folder / "out" / "results.json").read_text())
+    rows = {row["net"]: row for row in results["table 3"]}
+    assert rows["rcnn_s"]["ours"]["image"] is not None
+    assert rows["rcnn_s"]["ours"]["optical flow"] is rows["rcnn_s"]["ours"]["two-stream"] is None
+    for net in ("cnn", "rcnn_r"):
+        shares = []
+        for split in ("split01_5fps", "split02_5fps"):
+            logs, paths = [], [folder / "out" / split / f"scores_{net}{end}.h5" for end in ("", "_flow")]
+            for path in paths:
+                with Scores(path) as file:
+                    frames = [file.frames(index, "high")[:, :5].astype(np.float64) for index in range(len(file))]
+                    logs.append({name: np.log(scored.mean(axis=1)).mean(axis=0)
+                                 for name, scored in zip(file.names, frames)})
+                    labels = dict(zip(file.names, file.labels))
+            shares.append([np.mean([np.argmax(sum(log[name] for log in some)) == label
+                                    for name, label in labels.items()]) for some in (logs[:1], logs[1:], logs)])
+        status, _, error = run("fuse", *paths, "--crops", "5", "--fusion", "log-mean", "--json", folder / "fused.json")
+        assert status == 0, error
+        fused = json.loads((folder / "fused.json").read_text())["fusions"]["log-mean"]["accuracy"]
+        assert fused == shares[-1][2]
+        assert list(rows[net]["ours"].values()) == pytest.approx(list(100 * np.mean(shares, axis=0)))
+        assert [list(of.values()) for of in rows[net]["splits"].values()] == (100 * np.array(shares).T).tolist()
+    figures = {(figure["net"], figure["split"]) for figure in results["figures"]}
+    assert {("cnn_flow", 2), ("rcnn_r_two_stream", 1)} <= figures and "Optical flow by the method dis" in seen["run"][1]
+    assert results["problems"] == []
+
+
+def test_the_flow_stream_has_two_channels_and_starts_from_nothing(flow):
+    folder, _ = flow
+    made = folder / "out" / "split01_5fps"
+    layers = {one.name: one for one in protos.weight_layers(
+        protos.read_weights(made / "snapshots" / "rcnn_r_flow_iter_10.caffemodel"))}
+    assert list(layers["conv1/7x7_s2"].blobs[0].shape.dim)[1] == 2
+    log = (folder / "out" / "logs" / "split01_5fps.rcnn_r_flow.log").read_text()
+    assert "--weights" not in log.splitlines()[1]
+    manifest = json.loads((folder / "out" / "frames_5fps_flow.lmdb" / "manifest.json").read_text())
+    assert (manifest["recipe"]["flow"]["method"], manifest["recipe"]["flow"]["bound"]) == ("dis", 3)
 
 
 def test_force_makes_again_what_is_stale(runs, tmp_path):

@@ -12,20 +12,27 @@ from rcnn.score_files import ALL
 from rcnn.score_writing import writing
 
 CLASSES = ["A", "B", "C", "D"]
+FLOW = {"streams": ["image", "flow"]}
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory):
     """Return (path of a score file, [(label, scores of one video)]): 40 videos of 1 to 7 frames, 10 crops."""
     generator = np.random.default_rng(7)
-    path, videos = tmp_path_factory.mktemp("scores") / "scores.h5", []
-    for _ in range(40):
+    return store(tmp_path_factory.mktemp("scores") / "scores.h5", generator, generator.integers(4, size=40), range(40))
+
+
+def store(path, generator, labels, order):
+    """Make a score file of videos named by their number, stored in an order; return it and [(label, scores)]."""
+    videos = []
+    for label in labels:
         values = np.exp(generator.normal(0, 1.5, (generator.integers(1, 8), 10, 3, 4)))
-        videos.append((int(generator.integers(4)), (values / values.sum(-1, keepdims=True)).astype(np.float32)))
-    listed = [(f"v{index}", label, np.arange(len(values)) / 5) for index, (label, values) in enumerate(videos)]
+        values[..., label] *= 1.5
+        videos.append((int(label), (values / values.sum(-1, keepdims=True)).astype(np.float32)))
+    listed = [(f"v{index}", videos[index][0], np.arange(len(videos[index][1])) / 5) for index in order]
     with writing(path, listed, 10, SIGNALS, CLASSES, {}) as writer:
-        for index, (_, values) in enumerate(videos):
-            writer.add(index, values)
+        for place, index in enumerate(order):
+            writer.add(place, videos[index][1])
     return path, videos
 
 
@@ -55,6 +62,34 @@ def test_what_a_file_does_not_have_is_left_out(tmp_path):
         writer.add(0, np.full((1, 5, 1, 4), 0.25, np.float32))
     found = tables.accuracies(tmp_path / "scores.h5", [(5, "high"), (10, "high"), (5, "low")])
     assert found == {(5, "high"): {"mean": 0.0, "max": 0.0, "log-mean": 0.0}}
+
+
+def test_two_streams_are_numpys(scored, tmp_path):
+    """Videos are matched by name, as the second file has them in another order and of other lengths."""
+    path, image = scored
+    generator = np.random.default_rng(8)
+    other, flow = store(tmp_path / "flow.h5", generator, [label for label, _ in image], generator.permutation(40))
+    right, alone = 0, 0
+    for (label, one), (_, two) in zip(image, flow):
+        logs = [np.log(values.astype(np.float64)[:, :5, 2].mean(axis=1)).mean(0) for values in (one, two)]
+        right += int(np.argmax(logs[0] + logs[1]) == label)
+        alone += int(np.argmax(logs[1]) == label)
+    found = tables.two_streams(path, other, 5)
+    assert found[5, "high"]["log-mean"] == right / 40 and set(found[5, "high"]) == set(tables.FUSIONS)
+    assert right / 40 not in (alone / 40, expected(image, 5, "high", "log-mean"))
+
+
+def test_figures_of_all_streams(scored, tmp_path):
+    path, image = scored
+    other, _ = store(tmp_path / "flow.h5", np.random.default_rng(8), [label for label, _ in image], range(40))
+    fewer, _ = store(tmp_path / "fewer.h5", np.random.default_rng(8), [label for label, _ in image][:39], range(39))
+    files = {("cnn", 1, 5): path, ("cnn", 2, 5): path, ("rcnn_r", 1, 5): path, ("cnn_flow", 1, 5): other,
+             ("rcnn_r_flow", 1, 5): fewer, ("rcnn_r_flow", 2, 5): other}
+    known, problems = tables.figures(files, given(**FLOW))
+    assert set(known) == {*files, ("cnn_two_stream", 1, 5)}
+    assert known["cnn_two_stream", 1, 5] == tables.two_streams(path, other, 5)
+    assert known["cnn_flow", 1, 5] == tables.accuracies(other, [(5, "high")])
+    assert len(problems) == 1 and problems[0].startswith("two streams of rcnn_r, split 1: video v39 is in ")
 
 
 def given(**values):
@@ -104,8 +139,29 @@ def test_table_3_is_the_mean_over_the_splits():
     known = figures(KEYS)
     for row in tables.table_3(given(), known):
         shares = [100 * known[row["net"], split, 5][5, "high"]["log-mean"] for split in (1, 2)]
-        assert list(row["splits"].values()) == shares
+        assert list(row["splits"]["image"].values()) == shares
         assert row["ours"] == {"image": sum(shares) / 2, "optical flow": None, "two-stream": None}
+
+
+def test_all_streams_of_table_3():
+    names = ["cnn", "rcnn_r", "rcnn_s", "cnn_flow", "rcnn_r_flow", "cnn_two_stream", "rcnn_r_two_stream"]
+    known = figures([(name, split, 5) for split in (1, 2) for name in names])
+    del known["rcnn_r_two_stream", 2, 5]
+    for row in tables.table_3(given(**FLOW), known):
+        for stream, end in (("image", ""), ("optical flow", "_flow"), ("two-stream", "_two_stream")):
+            shares = {split: known.get((row["net"] + end, split, 5)) for split in (1, 2)}
+            shares = {split: of and 100 * of[5, "high"]["log-mean"] for split, of in shares.items()}
+            assert row["splits"][stream] == shares
+            assert row["ours"][stream] == (None if None in shares.values() else sum(shares.values()) / 2)
+        missing = [stream for stream, mean in row["ours"].items() if mean is None]
+        assert missing == {"cnn": [], "rcnn_r": ["two-stream"], "rcnn_s": ["optical flow", "two-stream"]}[row["net"]]
+    asked = given(**FLOW, flow={"method": "dis"})
+    second = tables.grids(asked, tables.table_2(asked, known), tables.table_3(asked, known))[1]
+    row = dict(zip(second["head"][1::2], second["rows"][0][1::2]))
+    shares = [known["cnn_flow", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
+    assert row["optical flow"] == f"{50 * sum(shares):.1f}"
+    assert "Optical flow by the method dis; two-stream: the mean of the logarithms" in second["notes"][1]
+    assert "by the method" not in str(tables.grids(given(), tables.table_2(asked, known), tables.table_3(asked, known)))
 
 
 def test_what_is_missing_is_none_and_nothing_else():
@@ -114,7 +170,7 @@ def test_what_is_missing_is_none_and_nothing_else():
     rows = tables.table_2(given(), known)
     assert [row["row"] for row in rows if None in row["ours"].values()] == [1, 8]
     third = {row["net"]: row for row in tables.table_3(given(), known)}
-    there = {net: [row["ours"]["image"] is not None, *(value is not None for value in row["splits"].values())]
+    there = {net: [row["ours"]["image"] is not None, *(value is not None for value in row["splits"]["image"].values())]
              for net, row in third.items()}
     assert there == {"cnn": [True, True, True], "rcnn_r": [False, True, False], "rcnn_s": [False, False, True]}
 

@@ -5,8 +5,8 @@
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
 
 rcnn/description.py says what a description holds.  The steps are the programs of tools/: videos, frames, pairs, nets,
-trainings, tests; rcnn/plan.py says what comes from what.  --dry-run shows each with its state, expected time and disk,
-and changes nothing; rcnn/estimates.py says how these are reckoned.
+trainings, tests, for images and if it says so for optical flow; rcnn/plan.py says what comes from what.  --dry-run
+shows each with its state, expected time and disk, and changes nothing; rcnn/estimates.py says how these are reckoned.
 
 Interrupted or killed, the same command goes on where it stopped.  Done, it does nothing.  A step whose command or files
 have changed since is stale: --force makes it again, and removes what it made before.  A step that fails stops only
@@ -174,12 +174,13 @@ def summarize(description, out, steps, runner):
     before = read_json(out / "results.json")
     if all(path.is_file() for path in written) and before.get("made_from") == made_from:
         return before
-    figures = {key: tables.accuracies(path, tables.wanted(key, description)) for key, path in files.items()}
+    figures, problems = tables.figures(files, description)
     rows = tables.table_2(description, figures), tables.table_3(description, figures)
     records = Records(out)
     states = records.states(steps)
     results = {
         "name": description.name, "seed": description.seed, "commit": commit(), "table 2": rows[0], "table 3": rows[1],
+        "problems": problems,
         "figures": [{"net": net, "split": split, "fps": fps, "crops": crops, "signal": signal, "fusion": fusion,
                      "accuracy": share}
                     for (net, split, fps), known in figures.items() for (crops, signal), fusions in known.items()
@@ -189,7 +190,8 @@ def summarize(description, out, steps, runner):
                   for step in steps},
         "made_from": made_from}
     both = tables.grids(description, *rows)
-    for path, text in zip(written, (*map(tables.markdown, both), tables.html(description.name, both, failures),
+    text_of_page = tables.html(description.name, both, failures + problems)
+    for path, text in zip(written, (*map(tables.markdown, both), text_of_page,
                                     json.dumps(results, indent=1, ensure_ascii=False) + "\n")):
         write_text(path, text)
     return results
@@ -226,7 +228,9 @@ def report(out, results, steps, runner):
         command.tell(f"reproduce.py: {name} failed: {why}")
     if runner.skipped:
         command.tell(f"reproduce.py: not run, as they need what failed: {', '.join(runner.skipped)}")
-    return int(bool(runner.failed))
+    for problem in results["problems"]:
+        command.tell(f"reproduce.py: {problem}")
+    return int(bool(runner.failed or results["problems"]))
 
 
 if __name__ == "__main__":
