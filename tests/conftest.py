@@ -6,5 +6,10 @@ import signal
 # before NumPy or Caffe is imported, and inherited by the programs that the tests run.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-# A shell that starts the tests in the background has them, and the programs they run, ignore Ctrl-C, which is tested.
+# Caffe prints every net that it builds, and tests look at what is printed; those that want all of it say so.
+os.environ.setdefault("GLOG_minloglevel", "2")
+
+# A shell that starts the tests in the background has them, and the programs they run, ignore Ctrl-C, which is tested;
+# nohup has them ignore the end of the terminal, which is tested too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

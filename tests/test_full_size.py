@@ -17,6 +17,7 @@ from rcnn import protos, score_files, training
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GLOG_logtostderr": "1",
+               "GLOG_minloglevel": "0",
                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
 
 
