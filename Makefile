@@ -1,21 +1,29 @@
 # Each target first sees to it that Caffe and .venv are there, which takes a second where they are.
 
-.PHONY: help caffe demo test clean
+.PHONY: help caffe cuda cudnn demo test clean-room clean
 
 help:
-	@echo "make demo   from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
-	@echo "make test   the tests"
-	@echo "make caffe  only build Caffe and .venv (tools/install_caffe.sh --help says more)"
-	@echo "make clean  remove .venv and what the demo made; the Caffe build outside the clone stays"
+	@echo "make demo        from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
+	@echo "make test        the tests"
+	@echo "make caffe       only build Caffe and .venv (tools/install_caffe.sh --help says more)"
+	@echo "make cuda        the same with CUDA, for GPUs and the CPU; make cudnn: with cuDNN, for GPUs only"
+	@echo "make clean-room  the Dockerfile's steps and the first two in bare Debian roots, as root, without Docker"
+	@echo "make clean       remove .venv and what the demo made; the Caffe build outside the clone stays"
 
 caffe:
 	tools/install_caffe.sh
+
+cuda cudnn:
+	tools/install_caffe.sh --$@
 
 demo: caffe
 	.venv/bin/python tools/demo.py
 
 test: caffe
 	.venv/bin/python -m pytest -q tests
+
+clean-room:
+	tests/clean_room.sh
 
 clean:
 	rm -rf .venv demo .pytest_cache

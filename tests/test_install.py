@@ -30,7 +30,8 @@ def assert_refused(result, *words):
 def test_help_names_steps_variables_and_an_example():
     result = run([INSTALLER, "--help"])
     assert result.returncode == 0 and result.stderr == ""
-    for word in ("CAFFE_SOURCE", "CAFFE_PREFIX", "XDG_CACHE_HOME", "install.log", "caffe train -solver"):
+    for word in ("CAFFE_SOURCE", "CAFFE_PREFIX", "XDG_CACHE_HOME", "install.log", "caffe train -solver", "CUDA_HOME",
+                 "CUDA_WHEELS", "--cpu", "--cuda", "--cudnn", "--nccl", "--arch", "--tests"):
         assert word in result.stdout
     assert "set -euo" not in result.stdout
 

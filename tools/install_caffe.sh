@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
 #
-# Builds BVLC Caffe from source for the CPU and makes the virtual environment .venv of this clone around it.
+# Builds BVLC Caffe from source, for the CPU or with CUDA, and makes the virtual environment .venv of this clone
+# around it.
 #
 #     tools/install_caffe.sh            (or: make caffe)
 #     source .venv/bin/activate
 #     caffe train -solver prototxt/solver_rcnn_r.prototxt
+#
+#     tools/install_caffe.sh --cuda     (or: make cuda)
+#     source .venv/bin/activate
+#     caffe train -solver prototxt/solver_rcnn_r.prototxt -gpu 0
 #
 # Steps, each left out where its result is there already:
 #   1. Debian packages that the build needs (apt-get; through sudo where you are not root)
@@ -21,15 +26,26 @@
 # Environment variables:
 #   CAFFE_SOURCE    folder with Caffe's source: a git checkout at commit 99bd997 or that commit's files, unpacked
 #   CAFFE_PREFIX    folder for the finished build, instead of the one under ~/.cache
+#   CUDA_HOME       folder of the CUDA toolkit (11 to 13), where the nvcc on PATH or in /usr/local/cuda is not the one
+#   CUDA_WHEELS     folder with NVIDIA's wheels (PyTorch's site-packages, say), to take libraries from that the toolkit
+#                   lacks; else they are fetched with pip into ~/.cache/googlenet-rcnn/wheels
 #   XDG_CACHE_HOME  folder to use instead of ~/.cache
 #
-# Options:
+# Options (without any, the build that .venv has, and the CPU's where there is none):
+#   --cpu           for the CPU
+#   --cuda          with CUDA; the same build also computes on a CPU
+#   --cudnn         with CUDA and cuDNN; this one needs a GPU
+#   --nccl          with CUDA and NCCL, for caffe train -gpu 0,1
+#   --arch LIST     the GPUs' compute capabilities, such as 35,75 (default: those of the GPUs here, and where there is
+#                   none, all usual ones that the toolkit knows)
+#   --tests         Caffe's own C++ tests too, in folder test of the build: cd .venv/caffe/test && ./test.testbin
 #   -h, --help      this text
 
 set -euo pipefail
 
 # The system's tools and libraries only: Debian's Boost.Python fits the system's Python and no other, and a compiler,
 # CMake or protoc of a pyenv or conda on the path would meet libraries that it was not made for.
+readonly callers_path=$PATH
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 unset CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH LD_LIBRARY_PATH \
     CMAKE_PREFIX_PATH CMAKE_GENERATOR PYTHONPATH PYTHONHOME MAKEFLAGS MFLAGS VIRTUAL_ENV
@@ -41,13 +57,6 @@ readonly venv=$root/.venv
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/googlenet-rcnn
 readonly log=$cache/install.log
 
-# Debian's archive is BVLC's tree at this commit, unpatched; the last number is `tree_sha256` of it.
-readonly commit=99bd99795dcdf0b1d3086a8d67ab1782a8a08383
-readonly archive_sha256=e0eb3f06794f7402c77b7dec8e8480273ee1a1bb192e9122b621a69d4147ad0c
-readonly source_sha256=1e6d616d055c5315a13fad37478e0a0b8c48f8d0036f88ac1954a4959c28b75c
-readonly repository=https://github.com/BVLC/caffe
-readonly suite=bullseye
-
 readonly libraries=(libboost-filesystem-dev libboost-python-dev libboost-system-dev libboost-thread-dev libgflags-dev
     libgoogle-glog-dev libhdf5-dev libjpeg-dev liblmdb-dev libopenblas-dev libopencv-dev libprotobuf-dev
     protobuf-compiler python3-dev python3-numpy)
@@ -56,13 +65,21 @@ readonly packages=(build-essential ca-certificates cmake git make python3 python
 # No -march: the build then runs on every machine of its architecture, and OpenBLAS, where the time goes, picks its
 # kernels by the processor it finds. --as-needed leaves out what OpenCV's window module would load into a program that
 # opens none. -ljpeg is for compat.h, and among the standard libraries as those come last, where --as-needed wants it.
-readonly cmake_flags=(-DCMAKE_BUILD_TYPE=Release -DCPU_ONLY=ON -DBLAS=Open -DUSE_OPENCV=ON -DUSE_LMDB=ON
+cmake_flags=(-DCMAKE_BUILD_TYPE=Release -DBLAS=Open -DUSE_OPENCV=ON -DUSE_LMDB=ON
     -DUSE_LEVELDB=OFF -DBUILD_python=ON -DBUILD_python_layer=ON -Dpython_version=3 "-DPYTHON_EXECUTABLE=$python"
     -DBUILD_docs=OFF -DBUILD_matlab=OFF -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON
-    "-DCMAKE_SHARED_LINKER_FLAGS=-Wl,--as-needed" "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed"
-    -DCMAKE_CXX_STANDARD_LIBRARIES=-ljpeg
+    "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--as-needed" -DCMAKE_CXX_STANDARD_LIBRARIES=-ljpeg
     -DCMAKE_EXPORT_NO_PACKAGE_REGISTRY=ON -DCMAKE_POLICY_VERSION_MINIMUM=3.5)
-readonly targets=(caffe.bin pycaffe)
+readonly cpu_flags=(-DCPU_ONLY=ON "-DCMAKE_SHARED_LINKER_FLAGS=-Wl,--as-needed")
+targets=(caffe.bin pycaffe)
+
+# the options
+for_cpu='' with_cuda='' with_cudnn='' with_nccl='' with_tests='' asked_architectures=''
+
+# shellcheck source=tools/caffe/source.sh
+source "$root/tools/caffe/source.sh" # step 2
+# shellcheck source=tools/caffe/cuda.sh
+source "$root/tools/caffe/cuda.sh" # what --cuda adds
 
 # One line an argument.
 say() { printf '%s\n' "$@"; }
@@ -95,7 +112,7 @@ missing_packages() {
 
 check_system() {
     command -v apt-get >/dev/null ||
-        fail "this machine has no apt-get: the installer knows Debian 12 and its relatives only"
+        fail "this machine has no apt-get: the installer knows Debian and Ubuntu only"
     [[ -x $python ]] || return 0
     "$python" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' ||
         fail "$python is $("$python" --version), and requirements.txt needs Python 3.9 to 3.12"
@@ -105,6 +122,7 @@ check_system() {
 fingerprint() {
     {
         say "$commit" "${cmake_flags[@]}" "${targets[@]}"
+        if [[ -n $with_cuda ]]; then cuda_fingerprint; else say "${cpu_flags[@]}"; fi
         sha256sum <"$root/tools/caffe/compat.h"
         "$python" --version
         g++ -dumpfullversion
@@ -117,7 +135,7 @@ prefix_of() {
     if [[ -n ${CAFFE_PREFIX:-} ]]; then
         realpath -m -- "$CAFFE_PREFIX"
     else
-        say "$cache/caffe-$1"
+        say "$cache/caffe-${with_cuda:+cuda$cuda_version-}$1"
     fi
 }
 
@@ -138,6 +156,10 @@ environment_stamp() {
 is_ready() {
     local made_from prefix
     [[ -f $venv/stamp && -x $venv/bin/caffe && -x $venv/bin/python && -z $(missing_packages) ]] || return 1
+    if [[ -n $with_cuda ]]; then
+        ((!${#missing_libraries[@]})) || return 1
+        find_host_compiler
+    fi
     made_from=$(fingerprint)
     prefix=$(prefix_of "$made_from")
     is_built "$prefix" "$made_from" && [[ $(cat "$venv/stamp") == "$(environment_stamp "$made_from" "$prefix")" ]]
@@ -173,74 +195,6 @@ install_packages() {
         fail_with_log "apt-get could not install ${missing[*]}"
 }
 
-# ---- 2. source -----------------------------------------------------------------------------------------------------
-
-# One number for all files of a source tree but those hidden at its top: git's and the CI's, which no build reads.
-tree_sha256() {
-    (cd "$1" && find . -type f -not -path './.*' -print0 | sort -z | xargs -0 -r sha256sum) | sha256sum | cut -c 1-64
-}
-
-# safe.directory: a checkout may belong to another user, and nothing in it is run before the commit is known.
-git_in() { git -c safe.directory='*' -C "$@"; }
-
-check_given_source() {
-    local head
-    [[ -n ${CAFFE_SOURCE:-} ]] || return 0
-    [[ -d $CAFFE_SOURCE ]] || fail "CAFFE_SOURCE: no such folder: $CAFFE_SOURCE"
-    if [[ -e $CAFFE_SOURCE/.git ]] && command -v git >/dev/null; then
-        head=$(git_in "$CAFFE_SOURCE" rev-parse HEAD 2>/dev/null) || head="no commit"
-        [[ $head == "$commit" ]] || fail "CAFFE_SOURCE: $CAFFE_SOURCE is at $head; run: git checkout $commit"
-    else
-        [[ $(tree_sha256 "$CAFFE_SOURCE") == "$source_sha256" ]] ||
-            fail "CAFFE_SOURCE: the files in $CAFFE_SOURCE are not those of BVLC Caffe's commit $commit;" \
-                "unpack that commit anew, or unset CAFFE_SOURCE to have it fetched"
-    fi
-}
-
-source_from_folder() {
-    say "Caffe's source: $CAFFE_SOURCE"
-    mkdir "$1"
-    if [[ -e $CAFFE_SOURCE/.git ]]; then
-        git_in "$CAFFE_SOURCE" archive "$commit" | tar -x -C "$1"
-    else
-        cp -R "$CAFFE_SOURCE/." "$1"
-        chmod -R u+w "$1"
-    fi
-}
-
-source_from_debian() {
-    local apt=$1.apt
-    local private=(apt-get -q -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt/parts"
-        -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o Debug::NoLocking=1
-        -o "APT::Sandbox::User=$(id -un)")
-    mkdir -p "$apt/parts" "$apt/lists/partial" "$apt/cache/archives/partial"
-    "$python" "$root/tools/caffe/debian_source.py" "$suite" >"$apt/parts/$suite.sources" 2>>"$log"
-    [[ -s $apt/parts/$suite.sources ]] || return 1
-    logged "${private[@]}" update || true # one mirror of several may lack the suite
-    (cd "$apt" && logged "${private[@]}" source --download-only caffe) || return 1
-    (cd "$apt" && sha256sum --status -c <<<"$archive_sha256  $(echo caffe_*.orig.tar.gz)") 2>>"$log" || return 1
-    mkdir "$1"
-    tar -xzf "$apt"/caffe_*.orig.tar.gz -C "$1"
-    say "Caffe's source: Debian's source package caffe, suite $suite"
-}
-
-source_from_git() {
-    mkdir "$1"
-    logged git -C "$1" init -q && logged git -C "$1" fetch -q --depth 1 "$repository" "$commit" &&
-        logged git -C "$1" checkout -q "$commit" || return 1
-    say "Caffe's source: $repository"
-}
-
-get_source() {
-    if [[ -n ${CAFFE_SOURCE:-} ]]; then
-        source_from_folder "$1"
-    else
-        say "Fetching Caffe's source ..."
-        source_from_debian "$1" || source_from_git "$1" ||
-            fail_with_log "Caffe's source came neither from Debian nor from $repository; give a folder as CAFFE_SOURCE"
-    fi
-}
-
 # ---- 3. build ------------------------------------------------------------------------------------------------------
 
 # Reads make's output and shows how far it is: in place on a terminal, else a line every tenth part.
@@ -268,15 +222,17 @@ jobs_at_once() {
 
 # Builds in $1.partial and renames: a folder named $1 holds a whole build or is not there.
 build() {
-    local prefix=$1 work=$1.partial finished=$1.partial/finished
+    local prefix=$1 work=$1.partial finished=$1.partial/finished cuda_flags=("${cpu_flags[@]}") cuda_cxx_flags=
     rm -rf "$work"
     mkdir -p "$work" 2>>"$log" || fail "cannot make the folder $work; set CAFFE_PREFIX to one that you can write to"
     get_source "$work/source"
     cp "$root/tools/caffe/compat.h" "$work/"
     mkdir "$work/build"
+    if [[ -n $with_cuda ]]; then configure_cuda "$work"; fi
     SECONDS=0
-    logged cmake -S "$work/source" -B "$work/build" "${cmake_flags[@]}" "-DCMAKE_INSTALL_PREFIX=$prefix" \
-        "-DCMAKE_CXX_FLAGS=-w -include \"$work/compat.h\"" || fail_with_log "CMake could not configure Caffe"
+    logged cmake -S "$work/source" -B "$work/build" "${cmake_flags[@]}" "${cuda_flags[@]}" \
+        "-DCMAKE_INSTALL_PREFIX=$prefix" "-DCMAKE_CXX_FLAGS=-w -include \"$work/compat.h\"$cuda_cxx_flags" ||
+        fail_with_log "CMake could not configure Caffe"
     make -C "$work/build" -j "$(jobs_at_once)" "${targets[@]}" </dev/null 2>&1 | tee -a "$log" | show_progress ||
         fail_with_log "Caffe does not compile"
     mkdir -p "$finished/bin" "$finished/lib" "$finished/python"
@@ -286,10 +242,31 @@ build() {
     cp -R "$work/source/python/caffe" "$finished/python/"
     cp "$work/build/lib/_caffe.so" "$finished/python/caffe/"
     cp "$work/source/LICENSE" "$finished/"
+    if is_before "$(protoc --version | cut -d ' ' -f 2)" 3.19; then renew_python_messages; fi
+    if [[ -n $with_tests ]]; then keep_tests "$work" "$finished/test"; fi
     say "$2" >"$finished/.googlenet-rcnn"
     rm -rf "$prefix"
     mv "$finished" "$prefix"
     rm -rf "$work"
+}
+
+# Version $1 is older than $2.
+is_before() { [[ $1 != "$2" && $(say "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }
+
+# What protoc 3.18 and older writes (Ubuntu 22.04's, Debian 11's) is refused by the protobuf of requirements.txt.
+renew_python_messages() {
+    { logged "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --target "$work/protoc" \
+        grpcio-tools==1.62.3 && logged env PYTHONPATH="$work/protoc" "$venv/bin/python" -m grpc_tools.protoc \
+        -I "$work/source/src/caffe/proto" --python_out="$finished/python/caffe/proto" caffe.proto; } ||
+        fail_with_log "a newer protoc could not write Caffe's messages for Python"
+}
+
+# Caffe's test program looks for its data below the folder that it is run from.
+keep_tests() {
+    mkdir -p "$2/src/caffe/test" "$2/examples"
+    cp "$1/build/test/test.testbin" "$2/"
+    cp -R "$1/source/src/caffe/test/test_data" "$2/src/caffe/test/"
+    cp -R "$1/source/examples/images" "$2/examples/"
 }
 
 # ---- 4. environment ------------------------------------------------------------------------------------------------
@@ -301,13 +278,16 @@ is_usable_environment() {
 }
 readonly python_identity='import sys; print(sys.base_prefix, sys.version)'
 
-make_environment() {
-    local site
+make_virtual_environment() {
     rm -f "$venv/stamp"
-    if ! is_usable_environment; then
+    is_usable_environment || {
         say "Making .venv ..."
         logged "$python" -m venv --clear "$venv" || fail_with_log "$python could not make the virtual environment $venv"
-    fi
+    }
+}
+
+fill_environment() {
+    local site
     say "Installing the Python packages of requirements.txt ..."
     logged "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$root/requirements.txt" ||
         fail_with_log "pip could not install requirements.txt"
@@ -330,22 +310,54 @@ WRAPPER
 
 leave_if_ready() {
     if is_ready; then
-        say "Caffe is ready in .venv: nothing to do."
+        say "Caffe is ready in .venv ($(build_in_words)): nothing to do."
         exit 0
     fi
 }
 
 usage() { awk 'NR > 2 && /^#/ {sub(/^# ?/, ""); print; next} NR > 2 {exit}' "${BASH_SOURCE[0]}"; }
 
+build_in_words() { if [[ -n $with_cuda ]]; then cuda_in_words; else say CPU; fi; }
+
+# The options; those that made .venv, where none is given now.
+read_options() {
+    local given=("$@")
+    if ((!$#)) && [[ -f $venv/options ]]; then mapfile -t given <"$venv/options"; fi
+    set -- "${given[@]}"
+    while (($#)); do
+        case $1 in
+            -h | --help) usage && exit 0 ;;
+            --cpu) for_cpu=1 ;;
+            --cuda) with_cuda=1 ;;
+            --cudnn) with_cuda=1 with_cudnn=ON ;;
+            --nccl) with_cuda=1 with_nccl=ON ;;
+            --arch)
+                [[ -n ${2:-} ]] || fail "--arch: name the GPUs' compute capabilities, such as --arch 35,75"
+                with_cuda=1 asked_architectures=$2
+                shift
+                ;;
+            --tests) with_tests=1 targets+=(test.testbin) ;;
+            *) fail "unknown argument: $1 (see --help)" ;;
+        esac
+        shift
+    done
+    [[ -z $for_cpu || -z $with_cuda ]] || fail "--cpu and an option of CUDA: choose one"
+    if [[ -z $for_cpu$with_cuda ]]; then for_cpu=1; fi
+}
+
+# What read_options would read again: the architectures as they were chosen.
+options_in_words() {
+    say ${for_cpu:+--cpu} ${with_cuda:+--cuda} ${with_cudnn:+--cudnn} ${with_nccl:+--nccl} ${with_tests:+--tests}
+    [[ -z $with_cuda ]] || (IFS=, && say --arch "${architectures[*]}")
+}
+
 main() {
     local made_from prefix
-    case ${1:-} in
-        -h | --help) usage && exit 0 ;;
-        ?*) fail "unknown argument: $1 (see --help)" ;;
-    esac
+    read_options "$@"
     check_system
     check_given_source
     check_given_prefix
+    if [[ -n $with_cuda ]]; then look_for_cuda; fi
     leave_if_ready
     mkdir -p "$cache" || fail "cannot make the folder $cache; set XDG_CACHE_HOME to a folder that you can write to"
     exec 9>"$cache/lock"
@@ -355,6 +367,11 @@ main() {
 
     install_packages
     check_system
+    make_virtual_environment
+    if [[ -n $with_cuda ]]; then
+        find_host_compiler
+        get_wheels
+    fi
     made_from=$(fingerprint)
     prefix=$(prefix_of "$made_from")
     if is_built "$prefix" "$made_from"; then
@@ -362,12 +379,24 @@ main() {
     else
         build "$prefix" "$made_from"
     fi
-    make_environment "$prefix"
-    logged "$venv/bin/python" "$root/tools/caffe/prove.py" "$venv/bin/caffe" ||
+    fill_environment "$prefix"
+    logged "$venv/bin/python" "$root/tools/caffe/prove.py" "$venv/bin/caffe" "$(processor)" ||
         fail_with_log "Caffe was built but does not work; to build it anew, remove $prefix and run this again"
+    options_in_words >"$venv/options"
     environment_stamp "$made_from" "$prefix" >"$venv/stamp"
-    say "BVLC Caffe (commit ${commit:0:7}, CPU) is in $prefix and trains with a Python layer. To use it:" \
-        "    source .venv/bin/activate && caffe train -solver prototxt/solver_rcnn_r.prototxt"
+    tell_what_is_there "$prefix"
+}
+
+# Which one the proof runs on: the GPU where there is one.
+processor() { if [[ -n $with_cuda && -n $(gpus) ]]; then say GPU; else say CPU; fi; }
+
+tell_what_is_there() {
+    local built
+    built=$(build_in_words)
+    say "BVLC Caffe (commit ${commit:0:7}, $built) is in $1 and trains with a Python layer on the $(processor)." \
+        "To use it:" \
+        "    source .venv/bin/activate && caffe train -solver prototxt/solver_rcnn_r.prototxt${with_cuda:+ -gpu 0}"
+    [[ -z $with_cudnn ]] || say "With cuDNN built in, nets run on a GPU only; --cuda without --cudnn serves both."
 }
 
 # exit on the same line: bash reads a script as it runs it, and the file may change meanwhile (git pull).

@@ -23,6 +23,197 @@
 #include <opencv2/imgcodecs/legacy/constants_c.h>
 #endif
 
+// ---- CUDA 13: cudaDeviceProp has lost three members that `caffe device_query` prints (common.cpp) ------------------
+// A struct that has them takes its place, and an overload fills them in.
+#if !defined(CPU_ONLY) && __has_include(<cuda_runtime.h>)
+#include <cuda_runtime.h>
+
+#if CUDART_VERSION >= 13000
+namespace googlenet_rcnn {
+
+struct DeviceProperties : cudaDeviceProp {
+  int clockRate;
+  int deviceOverlap;
+  int kernelExecTimeoutEnabled;
+};
+
+}  // namespace googlenet_rcnn
+
+inline cudaError_t cudaGetDeviceProperties(googlenet_rcnn::DeviceProperties* properties, int device) {
+  cudaDeviceGetAttribute(&properties->clockRate, cudaDevAttrClockRate, device);
+  cudaDeviceGetAttribute(&properties->deviceOverlap, cudaDevAttrGpuOverlap, device);
+  cudaDeviceGetAttribute(&properties->kernelExecTimeoutEnabled, cudaDevAttrKernelExecTimeout, device);
+  return cudaGetDeviceProperties(static_cast<cudaDeviceProp*>(properties), device);
+}
+
+#define cudaDeviceProp googlenet_rcnn::DeviceProperties
+#endif
+#endif
+
+// ---- cuDNN 8: cudnnGetConvolution*Algorithm are gone (layers/cudnn_conv_layer.cpp, cudnn_deconv_layer.cpp) ---------
+// Their successors (*_v7) list the algorithms, the one expected to be fastest first, and take no limit of memory.
+// FMA_MATH keeps fp32 what cuDNN would compute in TF32. Caffe cuts one workspace into a slice a group, and cuDNN 9
+// rejects a slice that is not aligned, so that sizes become multiples of 256 bytes.
+#if defined(USE_CUDNN) && __has_include(<cudnn.h>)
+#include <cstddef>
+#include <cudnn.h>
+
+#if CUDNN_MAJOR >= 8
+namespace googlenet_rcnn {
+
+// The first algorithm that needs at most `limit` bytes, else the one that needs the fewest. `list` is the *_v7
+// function, `Result` a row of its list, `arguments` what the function takes before the list.
+template <typename Result, typename List, typename Algorithm, typename... Arguments>
+cudnnStatus_t choose(List list, std::size_t limit, Algorithm* algorithm, Arguments... arguments) {
+  const int most = 32;  // no kind has as many
+  Result results[most];
+  int count = 0;
+  const cudnnStatus_t status = list(arguments..., most, &count, results);
+  if (status != CUDNN_STATUS_SUCCESS) return status;
+  const Result* best = nullptr;
+  for (const Result* result = results; result != results + count; ++result) {
+    if (result->status != CUDNN_STATUS_SUCCESS) continue;
+    if (!best || (best->memory > limit && result->memory < best->memory)) best = result;
+  }
+  if (!best) return CUDNN_STATUS_NOT_SUPPORTED;
+  *algorithm = best->algo;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+// Calls cudnnGetConvolution*WorkspaceSize, whose last argument is `size`, and rounds the size up.
+template <typename Get, typename... Arguments>
+cudnnStatus_t rounded(Get get, std::size_t* size, Arguments... arguments) {
+  const cudnnStatus_t status = get(arguments..., size);
+  *size = (*size + 255) / 256 * 256;
+  return status;
+}
+
+inline cudnnStatus_t forward_size(cudnnHandle_t handle, cudnnTensorDescriptor_t bottom, cudnnFilterDescriptor_t weight,
+                                  cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t top,
+                                  cudnnConvolutionFwdAlgo_t algorithm, std::size_t* size) {
+  return rounded(cudnnGetConvolutionForwardWorkspaceSize, size, handle, bottom, weight, convolution, top, algorithm);
+}
+
+inline cudnnStatus_t filter_size(cudnnHandle_t handle, cudnnTensorDescriptor_t bottom, cudnnTensorDescriptor_t top,
+                                 cudnnConvolutionDescriptor_t convolution, cudnnFilterDescriptor_t weight,
+                                 cudnnConvolutionBwdFilterAlgo_t algorithm, std::size_t* size) {
+  return rounded(cudnnGetConvolutionBackwardFilterWorkspaceSize, size, handle, bottom, top, convolution, weight,
+                 algorithm);
+}
+
+inline cudnnStatus_t data_size(cudnnHandle_t handle, cudnnFilterDescriptor_t weight, cudnnTensorDescriptor_t top,
+                               cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t bottom,
+                               cudnnConvolutionBwdDataAlgo_t algorithm, std::size_t* size) {
+  return rounded(cudnnGetConvolutionBackwardDataWorkspaceSize, size, handle, weight, top, convolution, bottom,
+                 algorithm);
+}
+
+}  // namespace googlenet_rcnn
+
+enum {  // what the old functions were told about memory; Caffe always says that there is a limit
+  CUDNN_CONVOLUTION_FWD_SPECIFY_WORKSPACE_LIMIT,
+  CUDNN_CONVOLUTION_BWD_FILTER_SPECIFY_WORKSPACE_LIMIT,
+  CUDNN_CONVOLUTION_BWD_DATA_SPECIFY_WORKSPACE_LIMIT,
+};
+
+// Caffe asks for the forward algorithm first, right after it has set the convolution.
+inline cudnnStatus_t cudnnGetConvolutionForwardAlgorithm(
+    cudnnHandle_t handle, cudnnTensorDescriptor_t bottom, cudnnFilterDescriptor_t weight,
+    cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t top, int, std::size_t limit,
+    cudnnConvolutionFwdAlgo_t* algorithm) {
+  const cudnnStatus_t status = cudnnSetConvolutionMathType(convolution, CUDNN_FMA_MATH);
+  if (status != CUDNN_STATUS_SUCCESS) return status;
+  return googlenet_rcnn::choose<cudnnConvolutionFwdAlgoPerf_t>(
+      cudnnGetConvolutionForwardAlgorithm_v7, limit, algorithm, handle, bottom, weight, convolution, top);
+}
+
+inline cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm(
+    cudnnHandle_t handle, cudnnTensorDescriptor_t bottom, cudnnTensorDescriptor_t top,
+    cudnnConvolutionDescriptor_t convolution, cudnnFilterDescriptor_t weight, int, std::size_t limit,
+    cudnnConvolutionBwdFilterAlgo_t* algorithm) {
+  return googlenet_rcnn::choose<cudnnConvolutionBwdFilterAlgoPerf_t>(
+      cudnnGetConvolutionBackwardFilterAlgorithm_v7, limit, algorithm, handle, bottom, top, convolution, weight);
+}
+
+inline cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm(
+    cudnnHandle_t handle, cudnnFilterDescriptor_t weight, cudnnTensorDescriptor_t top,
+    cudnnConvolutionDescriptor_t convolution, cudnnTensorDescriptor_t bottom, int, std::size_t limit,
+    cudnnConvolutionBwdDataAlgo_t* algorithm) {
+  return googlenet_rcnn::choose<cudnnConvolutionBwdDataAlgoPerf_t>(
+      cudnnGetConvolutionBackwardDataAlgorithm_v7, limit, algorithm, handle, weight, top, convolution, bottom);
+}
+
+#define cudnnGetConvolutionForwardWorkspaceSize googlenet_rcnn::forward_size
+#define cudnnGetConvolutionBackwardFilterWorkspaceSize googlenet_rcnn::filter_size
+#define cudnnGetConvolutionBackwardDataWorkspaceSize googlenet_rcnn::data_size
+#endif
+#endif
+
+// ---- A machine without a GPU: a build with CUDA asks for one before it reads data on the CPU (internal_thread.cpp) --
+// There the present device is called -1 here, and making that the present one succeeds; other numbers fail as before.
+// Nor does each program complain there that cuBLAS and cuRAND are not to be had (common.cpp).
+#if !defined(CPU_ONLY) && __has_include(<cublas_v2.h>) && __has_include(<curand.h>)
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <curand.h>
+
+namespace googlenet_rcnn {
+
+inline cudaError_t get_device(int* device) {
+  const cudaError_t status = cudaGetDevice(device);
+  if (status != cudaErrorInsufficientDriver && status != cudaErrorNoDevice) return status;
+  cudaGetLastError();  // forgets it
+  *device = -1;
+  return cudaSuccess;
+}
+
+inline cudaError_t set_device(int device) { return device == -1 ? cudaSuccess : cudaSetDevice(device); }
+
+inline bool has_device() {
+  int device;
+  return get_device(&device) != cudaSuccess || device != -1;
+}
+
+inline cublasStatus_t create_blas(cublasHandle_t* handle) {
+  return has_device() ? cublasCreate(handle) : CUBLAS_STATUS_SUCCESS;  // Caffe has set it to NULL
+}
+
+// Stands for the generator of random numbers that there is none of.
+inline curandGenerator_t no_generator() {
+  static int none;
+  return reinterpret_cast<curandGenerator_t>(&none);
+}
+
+inline curandStatus_t create_generator(curandGenerator_t* generator, curandRngType_t type) {
+  if (has_device()) return curandCreateGenerator(generator, type);
+  *generator = no_generator();
+  return CURAND_STATUS_SUCCESS;
+}
+
+inline curandStatus_t seed_generator(curandGenerator_t generator, unsigned long long seed) {
+  return generator == no_generator() ? CURAND_STATUS_SUCCESS : curandSetPseudoRandomGeneratorSeed(generator, seed);
+}
+
+inline curandStatus_t offset_generator(curandGenerator_t generator, unsigned long long offset) {
+  return generator == no_generator() ? CURAND_STATUS_SUCCESS : curandSetGeneratorOffset(generator, offset);
+}
+
+inline curandStatus_t destroy_generator(curandGenerator_t generator) {
+  return generator == no_generator() ? CURAND_STATUS_SUCCESS : curandDestroyGenerator(generator);
+}
+
+}  // namespace googlenet_rcnn
+
+#define cudaGetDevice(device) googlenet_rcnn::get_device(device)
+#define cudaSetDevice(device) googlenet_rcnn::set_device(device)
+#undef cublasCreate
+#define cublasCreate(handle) googlenet_rcnn::create_blas(handle)
+#define curandCreateGenerator(generator, type) googlenet_rcnn::create_generator(generator, type)
+#define curandSetPseudoRandomGeneratorSeed(generator, seed) googlenet_rcnn::seed_generator(generator, seed)
+#define curandSetGeneratorOffset(generator, offset) googlenet_rcnn::offset_generator(generator, offset)
+#define curandDestroyGenerator(generator) googlenet_rcnn::destroy_generator(generator)
+#endif
+
 // ---- Speed, not a breakage: cv::imdecode spends half its time on the order of the colours (util/io.cpp) ------------
 // OpenCV 4.6 has libjpeg-turbo write RGB and then swaps red and blue byte by byte, which takes longer than decoding.
 // Here libjpeg-turbo writes BGR itself. Its other settings are the defaults, as in OpenCV, so the pixels are the same.

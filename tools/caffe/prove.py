@@ -1,6 +1,6 @@
 """Prove that a built Caffe works: pycaffe, the caffe program, LMDB, JPEG decoding and a Python layer in one run.
 
-    .venv/bin/python tools/caffe/prove.py .venv/bin/caffe
+    .venv/bin/python tools/caffe/prove.py .venv/bin/caffe CPU     (or GPU: the first one)
 
 Run by tools/install_caffe.sh at its end, with the environment's Python.  Prints what caffe prints; exits with status
 0 only if every step worked.  This file is also the module of the Python layer that the caffe program loads.
@@ -51,25 +51,28 @@ def write_records(folder):
 
 
 def write_net(path, records):
-    """Write a net that tells black from white: LMDB, the Python layer, one classifier."""
+    """Write a net that tells black from white: LMDB, the Python layer, one classifier.
+
+    Its engine is Caffe's own: one built with cuDNN would else ask for a GPU even on the CPU.
+    """
     net = caffe.NetSpec()
     net.data, net.label = L.Data(source=str(records), backend=P.Data.LMDB, batch_size=16, ntop=2,
                                  transform_param={"scale": 1 / 255})
     net.half = L.Python(net.data, python_param={"module": "prove", "layer": "Halve"})
     net.score = L.InnerProduct(net.half, num_output=2, weight_filler={"type": "xavier"})
-    net.loss = L.SoftmaxWithLoss(net.score, net.label)
+    net.loss = L.SoftmaxWithLoss(net.score, net.label, softmax_param={"engine": P.Softmax.CAFFE})
     path.write_text(f"force_backward: true\n{net.to_proto()}")
 
 
 def main():
-    program = str(Path(sys.argv[1]).absolute())
+    program, processor = str(Path(sys.argv[1]).absolute()), sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         write_records(folder / "records")
         write_net(folder / "net.prototxt", folder / "records")
         (folder / "solver.prototxt").write_text(
             f'net: "{folder}/net.prototxt"\nbase_lr: 0.1\nlr_policy: "fixed"\ndisplay: 1\nmax_iter: {ITERATIONS}\n'
-            f'snapshot_prefix: "{folder}/weights"\nsolver_mode: CPU\n')
+            f'snapshot_prefix: "{folder}/weights"\nsolver_mode: {processor}\n')
         os.environ["PROVE_PREFIX"] = sys.prefix
         environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.absolute()))
         result = subprocess.run([program, "train", "-solver", str(folder / "solver.prototxt")], env=environment,
@@ -78,6 +81,8 @@ def main():
         losses = [float(number) for number in re.findall(r"Iteration \d+.*, loss = (\S+)", result.stdout)]
         if result.returncode or len(losses) < 2 or not losses[-1] < losses[0] / 2:
             sys.exit(f"caffe train ended with status {result.returncode} and losses {losses}")
+        if processor == "GPU":
+            caffe.set_mode_gpu()
         net = caffe.Net(str(folder / "net.prototxt"), caffe.TEST,
                         weights=str(folder / f"weights_iter_{ITERATIONS}.caffemodel"))
         print("pycaffe: loss", net.forward()["loss"])
