@@ -152,7 +152,7 @@ inline cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm(
 // ---- A machine without a GPU: a build with CUDA asks for one before it reads data on the CPU (internal_thread.cpp) --
 // There the present device is called -1 here, and making that the present one succeeds; other numbers fail as before.
 // Nor does each program complain there that cuBLAS and cuRAND are not to be had (common.cpp).
-#if !defined(CPU_ONLY) && __has_include(<cublas_v2.h>) && __has_include(<curand.h>)
+#if !defined(CPU_ONLY) && __has_include(<cuda_runtime.h>) && __has_include(<cublas_v2.h>) && __has_include(<curand.h>)
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 #include <curand.h>
