@@ -21,8 +21,8 @@ class SequentialFrames(caffe.Layer):
     top[1]: N, 0-based class numbers.
     top[2]: N, 1 where the row's frame is the first of its video, else 0.
 
-    Every video of the list comes once an epoch, in an order that is drawn anew for each: the lists go class by class, so
-    that the streams would show a few classes at a time.  In training, crop and mirror are drawn once for a video; at
+    Every video of the list comes once an epoch, in an order that is drawn anew for each: the lists go class by class,
+    so that the streams would show a few classes at a time.  In training, crop and mirror are drawn once for a video; at
     test it is the centre and no mirror.  Videos that the LMDB's build had to skip are left out.
 
     param_str is JSON:

@@ -22,6 +22,7 @@ Flow takes FLOW_SECONDS of one core for each stored frame, by the processes that
 made videos, on a machine that others used too.  Brox's method on a GPU is faster, by how much was not measured.
 """
 from rcnn import flow
+from rcnn.description import FRAME_RATE
 from rcnn.googlenet import Convolution, FullyConnected, googlenet, shapes
 
 PAGE = 4096
@@ -55,14 +56,14 @@ class Costs:
 
     def videos(self):
         """Return (seconds, bytes) of the made videos."""
-        frames = self.counts.videos * self.counts.seconds * 25
+        frames = self.counts.videos * self.counts.seconds * FRAME_RATE
         return frames * DRAWING, frames * 500
 
     def frames(self, fps, method=None, workers=1):
         """Return (seconds, bytes) of a frames LMDB of all videos, of flow by a method, by so many processes."""
         number = self.counts.videos * self.counts.seconds
         computing = number * fps * FLOW_SECONDS[method] / workers if method else 0
-        return number * 25 * DECODING + computing, number * fps * max(PAGE, self.frame_bytes * self.frame_size ** 2)
+        return number * FRAME_RATE * DECODING + computing, number * fps * max(PAGE, self.frame_bytes * self.frame_size ** 2)
 
     def pairs(self, fps, videos, each=None):
         """Return (seconds, bytes) of a pairs LMDB of so many videos, all pairs or `each` a video."""

@@ -1,4 +1,5 @@
 """Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -8,9 +9,11 @@ from rcnn.files import InputError, replacing
 # Okabe and Ito's palette (Color Universal Design, 2008), dark colours first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
+PLAIN = {"text.parse_math": False}  # a name or path may hold a $, and is no formula
 MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are too small for numbers
 
 
+@matplotlib.rc_context(PLAIN)
 def loss_curves(path, curves, window=40, title="Training loss"):
     """Draw training curves as in Fig. 2 and write them to `path` (PNG), whole or not at all.
 
@@ -35,6 +38,7 @@ def loss_curves(path, curves, window=40, title="Training loss"):
     _save(figure, path)
 
 
+@matplotlib.rc_context(PLAIN)
 def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
     """Draw a confusion matrix and write it to `path` (PNG), whole or not at all.
 
@@ -64,6 +68,7 @@ def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
     _save(figure, path)
 
 
+@matplotlib.rc_context(PLAIN)
 def film_strips(path, strips, title):
     """Draw one row of frames for each name and write them to `path` (PNG), whole or not at all.
 
@@ -81,6 +86,7 @@ def film_strips(path, strips, title):
     _save(figure, path)
 
 
+@matplotlib.rc_context(PLAIN)
 def scores_over_time(path, times, curves, title="Scores over time", stride=1):
     """Draw the scores of some classes over a video's time and write them to `path` (PNG), whole or not at all.
 
@@ -99,7 +105,7 @@ def scores_over_time(path, times, curves, title="Scores over time", stride=1):
     axes.set_xlabel("time (seconds)")
     thin = "of the frame" if stride == 1 else f"mean of {stride} frames"
     axes.set_ylabel(f"score (thin: {thin}; thick: log-mean so far)")
-    axes.set_title(title, parse_math=False)
+    axes.set_title(title)
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)
     for text in axes.legend().get_texts():
@@ -118,6 +124,7 @@ def _save(figure, path):
         figure.savefig(part, format="png")
 
 
+@matplotlib.rc_context(PLAIN)
 def feature_maps(path, frames, columns, rows, title):
     """Draw feature maps beside the two frames that they come from, as Fig. 3; write them to `path` (PNG), whole or not.
 
@@ -131,7 +138,7 @@ def feature_maps(path, frames, columns, rows, title):
     left, right = figure.subfigures(1, 2, width_ratios=(2.4, 0.5 + 2.2 * len(columns)))
     for axes, (name, frame) in zip(left.subplots(len(frames), 1), frames.items()):
         axes.imshow(frame[..., ::-1])
-        axes.set_title(name, fontsize=8, parse_math=False)
+        axes.set_title(name, fontsize=8)
         axes.set_axis_off()
     grid = right.subplots(len(rows), len(columns), squeeze=False)
     for row, (name, maps) in zip(grid, rows.items()):

@@ -103,8 +103,8 @@ def read_tables(path):
             texts.append(_inline(text))
     tables = [(heading, [rows[0], *rows[2:]], before, after) for heading, rows, before, after in found if rows[1:]]
     if not tables or len(tables) < len(found):
-        raise InputError(f"tables: {path} has {len(found)} tables, {len(tables)} of them with a second line; a Markdown "
-                         "table is lines that begin with |, the second of them of dashes")
+        raise InputError(f"tables: {path} has {len(found)} tables, {len(tables)} of them with a second line; a "
+                         "Markdown table is lines that begin with |, the second of them of dashes")
     return tables
 
 
@@ -163,6 +163,7 @@ class _Nets:
 
     def __init__(self, files, signal, fusion, crops):
         self.files, self.names = list(files.values()), list(files)
+        crops = crops or min(file.crops for file in self.files)  # the same for both
         self.file, self.signal, self.fusion, self.crops = self.files[0], signal, fusion, crops
         self.labels, self.class_names = self.file.labels, self.file.classes
         self.order = [slice(None), *(matched(self.file, other) for other in self.files[1:])]
@@ -175,7 +176,6 @@ class _Nets:
         self.matrices = [fusion_rules.confusion(predicted, self.labels, len(self.class_names))
                          for predicted in self.predicted]
         kind = "mean of the three signals" if signal == ALL else f"{signal} signal"
-        crops = crops or self.file.crops
         self.rule = f"{kind}, {crops} crop{'s' if crops > 1 else ''}, {fusion} over frames"
 
     @staticmethod

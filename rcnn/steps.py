@@ -18,7 +18,6 @@ from pathlib import Path
 from rcnn.files import InputError, remove, sha256, write_text
 
 HASHED = 1 << 28  # bytes; larger files are known by size and time alone
-STATES = ("done", "missing", "begun", "stale", "open")
 
 
 class Records:
@@ -40,11 +39,12 @@ class Records:
         record = self.read(step)
         if record is None:
             return "missing"
+        stale = "stale" if record["finished"] or self._left(step) else "missing"
         named = list(step.command), set(map(str, step.inputs)), set(map(str, step.outputs))
         if (record["command"], set(record["inputs"]), set(record["outputs"])) != named:
-            return "stale"
+            return stale
         if not all(unchanged(path, stamp) for path, stamp in record["inputs"].items() if Path(path).exists()):
-            return "stale"
+            return stale
         if not record["finished"]:
             return "begun"
         if not all(path.exists() for path in step.outputs):
@@ -80,14 +80,21 @@ class Records:
 
     def pause(self, step, seconds):
         """Note for how long a step has run that did not finish."""
-        self._write(step, self.read(step)["seconds"] + seconds)
+        record = self.read(step)
+        self._write(step, record["seconds"] + seconds, record["inputs"])
 
     def finish(self, step, seconds):
         """Note that a step is done after so many more seconds; InputError where it did not make what it should."""
         lacking = [str(path) for path in step.outputs if not path.exists()]
         if lacking:
             raise InputError(f"it did not make {lacking[0]}")
-        self._write(step, self.read(step)["seconds"] + seconds, True)
+        record = self.read(step)
+        self._write(step, record["seconds"] + seconds, record["inputs"], finished=True)
+
+    def _left(self, step):
+        """Return whether anything of what a step makes or leaves is there."""
+        return any(path.exists() for path in step.outputs) or any(
+            any(Path(folder).glob(pattern)) for folder, pattern in step.leftovers)
 
     def clear(self, step):
         """Remove what a step made and left, and its record."""
@@ -101,8 +108,10 @@ class Records:
     def _path(self, step):
         return self.folder / f"{step.name}.json"
 
-    def _write(self, step, seconds, finished=False):
-        record = {"command": list(step.command), "inputs": {str(path): stamp(path) for path in step.inputs},
+    def _write(self, step, seconds, inputs=None, finished=False):
+        """Write a step's record; inputs: their stamps as they were when it began, None to take them now."""
+        inputs = inputs or {str(path): stamp(path) for path in step.inputs}
+        record = {"command": list(step.command), "inputs": inputs,
                   "outputs": {str(path): stamp(path) if finished else None for path in step.outputs},
                   "finished": finished, "seconds": round(seconds, 1)}
         write_text(self._path(step), json.dumps(record, indent=1) + "\n")

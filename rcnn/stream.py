@@ -70,23 +70,27 @@ class Classifier:
         scores = self._network.forward(inputs, first=self._first)
         if idle:
             self._network.restore(idle, held)
+        for row, image in enumerate(several):  # before any is taken, so that an error leaves all as they were
+            if image is not None:
+                check_finite(scores[row:row + 1], f"of stream {row}", self._counts[row], self._counts[row] + 1)
         results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
         return results if several is frames else results[0]
 
     def reset(self, stream=None):
         """Make the next frame of a stream (its number from 0; None: of every stream) the first of a video."""
+        if stream is not None and not 0 <= stream < self.streams:
+            raise InputError(f"no stream {stream}; there are {self.streams}, counted from 0")
         rows = slice(None) if stream is None else stream
         self._first[rows], self._logs[rows], self._counts[rows] = True, 0, 0
 
     def _input(self, image):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise InputError(f"a frame is uint8, height x width x 3, not {image.dtype}, "
                              f"{' x '.join(map(str, image.shape))}")
         image = video.resize(image, self.frame_size)
         return crops.network_input(crops.oversample(image, self._network.size, 1), self._mean, self._scale)[0]
 
     def _take(self, row, scores):
-        check_finite(scores[np.newaxis], f"of stream {row}")
         self._first[row] = False
         self._logs[row] += np.log(np.maximum(scores, FLOOR, dtype=np.float64))
         self._counts[row] += 1

@@ -54,7 +54,8 @@ def sample(path, fps=None, warnings=None):
     if path.stat().st_size == 0:
         raise VideoError("the file is empty")
     # One thread: the work is spread over videos, and a damaged file then decodes alike each time.
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    # FFmpeg takes what stands before a colon of a relative path for a protocol.
+    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     if not capture.isOpened():
         raise VideoError("the file is damaged or not a video: OpenCV cannot open it")
     frames = _decoded(capture, size_change(path), [] if warnings is None else warnings)
@@ -140,6 +141,8 @@ def open_source(source, fps, warnings=None):
     Raises InputError where there is no such file, folder or camera; `frames` raises what `sample`, `folder` and
     `camera` do.
     """
+    if not source:
+        raise InputError("the source is empty; give a video file, a folder of images, or the number of a camera")
     if re.fullmatch("[0-9]+", source) and not Path(source).exists():
         return Source(camera(int(source), fps), None, True)
     if Path(source).is_dir():
@@ -242,7 +245,7 @@ def _read(path):
 
 def _expected(path, fps):
     """Return how many frames `sample` gives by what the container says, None where it says nothing usable."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(str(Path(path).resolve()), cv2.CAP_FFMPEG)
     rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
     capture.release()
     if not (rate > 0 and count > 0):

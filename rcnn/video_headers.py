@@ -4,6 +4,7 @@ A stream repeats its header, which has the size, at frames that decoding can beg
 first one is taken for a change.  Streams of other codecs than MPEG-1, -2 and -4, H.264 and JPEG are not looked at.
 """
 import re
+from pathlib import Path
 
 import cv2
 
@@ -21,7 +22,7 @@ def size_change(path):
 
     path: a file that cv2.VideoCapture opens.
     """
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = cv2.VideoCapture(str(Path(path).resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
     if codec not in HEADERS or not capture.set(cv2.CAP_PROP_FORMAT, -1):  # packets instead of pictures
         return None

@@ -283,3 +283,24 @@ def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys
     evaluate("frame", crops=1, force="")
     with score_files.Scores("s.h5") as file:
         assert file.crops == 1
+
+
+def test_the_recurrent_net_in_both_modes(evaluate, images):
+    """--mode pair gives the pair net's scores, and without it they are others from the third frame on."""
+    model = net.Model(classes=3, width=0.0625, size=64)
+    large = {name: [cv2.resize(image, (70, 70)) for image in frames] for name, frames in images.items()}
+    build_frames("large.lmdb", large)
+    for name, make in (("deploy_rcnn_s", net.deploy_rcnn_s), ("deploy_rcnn_r", net.deploy_rcnn_r)):
+        Path(f"{name}.prototxt").write_text(str(make(model)))
+    caffe.Net("deploy_rcnn_s.prototxt", caffe.TEST).save("same.caffemodel")
+    for out, name, options in (("r.h5", "deploy_rcnn_r", {}), ("p.h5", "deploy_rcnn_s", {"mode": "pair"}),
+                               ("s.h5", "deploy_rcnn_s", {})):
+        evaluate(name, weights="same.caffemodel", frames="large.lmdb", crops=1, out=out, **options)
+    with score_files.Scores("r.h5") as pair, score_files.Scores("p.h5") as same, score_files.Scores("s.h5") as true:
+        assert [file.attributes["mode"] for file in (pair, same, true)] == ["pair", "pair", "recurrent"]
+        for index, video in enumerate(pair.names):
+            expected = pair.frames(index, "high")
+            assert np.allclose(same.frames(index, "high"), expected, atol=1e-6)
+            assert np.allclose(true.frames(index, "high")[:2], expected[:2], atol=1e-6)
+            if len(images[video]) > 2:
+                assert np.abs(true.frames(index, "high")[2:] - expected[2:]).max() > 1e-6

@@ -68,3 +68,11 @@ def test_no_scores_to_draw(tmp_path):
     with pytest.raises(InputError, match="no scores to draw"):
         plots.scores_over_time(tmp_path / "s.png", [], {"a": ([], [])})
     assert not list(tmp_path.iterdir())
+
+
+def test_names_are_no_formulas(tmp_path):
+    name = r"a$\frac$"
+    plots.confusion_matrix(tmp_path / "c.png", [[1, 0], [0, 1]], [name, "b"], name)
+    plots.loss_curves(tmp_path / "l.png", {name: ([0, 1], [2.0, 1.0], [2.0, 1.0])}, title=name)
+    plots.film_strips(tmp_path / "f.png", {name: [np.zeros((8, 8, 3), np.uint8)]}, name)
+    assert len(list(tmp_path.glob("*.png"))) == 3

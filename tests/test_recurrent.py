@@ -150,6 +150,16 @@ def test_the_full_size_net(tmp_path, combine):
         assert largest_difference(second[name][0], pair[name][0]) < 1e-5
         assert largest_difference(second[name][1], single[name][1]) < 1e-5
         assert name == "high" or largest_difference(second[name][0], single[name][0]) > 1e-3
+    nets.push(one, 1)
+    unmarked = nets.push(two, (0, 0))
+    alone = build(net.deploy_rcnn_s(model, 1), tmp_path, caffe.TEST)
+    for name, value in nets.parameters.items():
+        blob_of(alone, name).data[...] = value
+    forward(alone, frame=one[:1], first=1)
+    row = forward(alone, frame=two[:1], first=0)
+    for name in names:
+        assert np.array_equal(unmarked[name][0], second[name][0])
+        assert largest_difference(second[name][:1], row[name]) < 1e-5
 
 
 # Learning

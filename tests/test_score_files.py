@@ -300,7 +300,8 @@ def test_a_disk_that_fills_while_a_video_is_added(tmp_path, videos, monkeypatch)
     class Full(io.FileIO):
         def write(self, data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(score_writing, "open", lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode),
+    monkeypatch.setattr(score_writing, "open",
+                        lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode),
                         raising=False)
     with pytest.raises(InputError, match="cannot write .*s.h5.partial: No space left on device"):
         write(tmp_path / "s.h5", videos)

@@ -82,6 +82,7 @@ def test_another_command_input_or_output_is_stale(records, first):
 
 def test_settings_of_an_unfinished_step_count_too(records, first):
     records.begin(first, "missing")
+    Path("made.partial").write_text("half")
     assert records.state(replace(first, command=("one.py",))) == "stale"
 
 
@@ -167,3 +168,20 @@ def test_stamps_of_folders(tmp_path):
     (tmp_path / "a" / "b" / "one.avi").rename(tmp_path / "a" / "two.avi")
     (tmp_path / "a" / "two.avi").write_text("1")
     assert not unchanged(tmp_path / "a", known)
+
+
+def test_an_input_that_changes_while_a_step_runs_makes_it_stale(records, first):
+    records.begin(first, "missing")
+    Path("made").write_text("output of the input as it was")
+    Path("given").write_text("changed meanwhile")
+    records.finish(first, 1.0)
+    assert records.state(first) == "stale"
+
+
+def test_a_step_that_made_nothing_can_be_given_anew(records, first):
+    records.begin(first, "missing")
+    records.pause(first, 1.0)
+    other = replace(first, command=("one.py", "--other"))
+    assert records.state(other) == "missing"
+    Path("made").write_text("half")
+    assert records.state(other) == "stale"

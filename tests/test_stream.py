@@ -116,6 +116,33 @@ def test_scores_that_are_not_finite(paths, images):
         Classifier(*paths, scale=1e38).push(images[0])
 
 
+def test_an_error_in_one_stream_leaves_the_others_as_they_were(paths, images):
+    classifier = Classifier(*paths, streams=2, scale=1 / 64)
+    for index in range(2):
+        classifier.push([images[index]] * 2)
+    forward = classifier._network.forward
+
+    def spoilt(*arrays, **named):
+        scores = forward(*arrays, **named)
+        scores[1] = np.nan
+        return scores
+    classifier._network.forward = spoilt
+    with pytest.raises(InputError, match="video of stream 1, frame 3 of 3: the scores are not finite"):
+        classifier.push([images[2]] * 2)
+    classifier._network.forward = forward
+    classifier.reset()
+    expected = by_hand(paths, images[:2])
+    for index in range(2):
+        result = classifier.push([images[index]] * 2)[0]
+    assert np.allclose(result.so_far, log_mean(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("stream", [-1, 2])
+def test_a_stream_that_is_not_there(paths, stream):
+    with pytest.raises(InputError, match=f"no stream {stream}; there are 2, counted from 0"):
+        Classifier(*paths, streams=2).reset(stream)
+
+
 def test_a_net_without_state(paths, tmp_path):
     nets.build(net.deploy_cnn(MODEL), tmp_path)
     with pytest.raises(InputError, match="keeps no state from frame to frame; give deploy_rcnn_s.prototxt"):

@@ -65,7 +65,7 @@ def arguments():
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
     options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
-    options.add_argument("--batch", type=positive, default=10, 
+    options.add_argument("--batch", type=positive, default=10,
                          help="crops a forward pass, at least one frame's; it bounds the memory")
     options.add_argument("--mode", choices=("pair", "recurrent"),
                          help="how deploy_rcnn_s scores (default: recurrent); the other nets know one way each")

@@ -93,7 +93,8 @@ def load(net_path, weights_path):
     from rcnn.protos import read_net, read_weights
     from rcnn.weights import combination
     message = read_net(net_path)
-    inputs = {layer.name: tuple(layer.input_param.shape[0].dim) for layer in message.layer if layer.type == "Input"}
+    inputs = {layer.name: tuple(layer.input_param.shape[0].dim) for layer in message.layer
+              if layer.type == "Input" and layer.input_param.shape}
     combine = combination(message)
     if combine is None or set(inputs) != {PREVIOUS + "frame", "frame"}:
         raise InputError(f"net: {net_path} has inputs {', '.join(sorted(inputs)) or 'none'} and "
@@ -118,6 +119,7 @@ def read_pair(args, size):
         return *(resize(_read_image(path), side) for path in args.images), [Path(path).name for path in args.images]
     if args.pairs:
         with open_records(args.pairs, "pairs") as pairs:
+            check_images(pairs)
             if not 0 <= args.pair < len(pairs):
                 raise InputError(f"--pair: {args.pairs} has the pairs 0 to {len(pairs) - 1}, not {args.pair}")
             key, record = next(islice(pairs, args.pair, None))
@@ -125,6 +127,7 @@ def read_pair(args, size):
         _, video, index = parse_pair_key(key)
         return previous, frame, (f"{video}, {index - 1}", f"{video}, {index}")
     with open_records(args.frames, "frames") as frames:
+        check_images(frames)
         count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}.get(args.video)
         if count is None:
             raise InputError(f"--video: {args.frames} has no video {args.video}; its names are as in the list, without "
@@ -133,6 +136,12 @@ def read_pair(args, size):
             raise InputError(f"--frame: {args.video} has frames 0 to {count - 1} in {args.frames}, not {args.frame}")
         images = [frames.frame(args.video, index)[0] for index in (args.frame - 1, args.frame)]
     return *images, (f"{args.video}, {args.frame - 1}", f"{args.video}, {args.frame}")
+
+
+def check_images(records):
+    """Raise InputError unless an LMDB holds images."""
+    if records.channels != 3:
+        raise InputError(f"{records.path} holds optical flow; give an LMDB of images")
 
 
 def _read_image(path):

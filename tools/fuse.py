@@ -67,7 +67,8 @@ def arguments():
     if args.weight is not None and len(args.scores) == 1:
         options.error("--weight is for two score files")
     written = [path for path in (args.confusion, args.json) if path]
-    if len({Path(path).resolve() for path in args.scores + written}) < len(set(args.scores)) + len(written):
+    if len({Path(path).resolve() for path in args.scores + written}) < (
+            len({Path(path).resolve() for path in args.scores}) + len(written)):
         raise InputError("--confusion and --json must be two files, and neither of them a score file")
     for path in written:
         check_writable(path)

@@ -112,7 +112,7 @@ def show(steps, out, jobs):
         return
     print(f"{len(left)} of {len(steps)} steps to do: about {clock(wall(left, jobs))} with --jobs {jobs}; "
           f"{size(needed)} of disk, {size(free)} are free")
-    stale = sum(state == "stale" for state in states.values())
+    stale = sum(state == "stale" for name, state in states.items() if name != "report")  # it is made anew unasked
     if stale:
         print(f"{stale} of them are stale and need --force, which removes what they made before")
     if any(state == "open" for state in states.values()):
