@@ -1,5 +1,6 @@
 """rcnn/sequences.py over real frames LMDBs, whose pixels say what they are."""
 import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -69,11 +70,11 @@ def test_one_database_for_all_who_hold_it_and_closed_after(source, monkeypatch):
     one = open_frames(source)
     monkeypatch.chdir(source.parent)
     assert open_frames("f.lmdb") is one is open_frames(str(source))
-    with pytest.raises(lmdb.Error, match="already open"):
-        lmdb.open(str(source))
+    held = weakref.ref(one)
     del one
     gc.collect()
-    lmdb.open(str(source)).close()
+    assert held() is None
+    lmdb.open(str(source)).close()  # newer releases of lmdb refuse a database that is still open in this process
 
 
 LIST = "Right/v_Right_g01_c01.avi\n"
