@@ -14,7 +14,8 @@ both_paths() { sed -E 'p; s|^/usr/lib|/lib|; t; s|^/lib|/usr/lib|'; }
 
 {
     printf '%s\n' make python3
-    find "$@" -type f \( -name '*.so*' -o -perm -u+x \) -exec ldd {} + 2>/dev/null |
+    # ldd fails where one of the files is a script
+    { find "$@" -type f \( -name '*.so*' -o -perm -u+x \) -exec ldd {} + 2>/dev/null || true; } |
         sed -nE 's/.* => (\/[^ ]+) \(0x.*/\1/p' | sort -u | xargs realpath | both_paths |
         { xargs dpkg -S 2>/dev/null || true; } | cut -d : -f 1
 } | sort -u
