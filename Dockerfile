@@ -31,9 +31,9 @@ RUN tools/install_caffe.sh ${OPTIONS} \
 
 FROM ${RUNTIME}
 COPY --from=build /opt/cache /opt/cache
-RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive xargs apt-get install -y --no-install-recommends </opt/cache/packages \
-    && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive xargs apt-get install -qq -y --no-install-recommends </opt/cache/packages \
+    && apt-get clean && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 --non-unique rcnn \
     && install -d -o rcnn -g rcnn /opt/googlenet-rcnn
 WORKDIR /opt/googlenet-rcnn
