@@ -236,24 +236,6 @@ def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, m
     assert manifest["videos"] == plain["videos"] and contents(tmp_path / "killed")[0] == contents(tmp_path / "plain")[0]
 
 
-def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path):
-    arguments = [*make_set(tmp_path, 40, 60), "--fps", 25]
-    assert run("build_frames", *arguments, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
-    process = start("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
-    for _ in range(2):
-        seen = set(children_of(process.pid))
-        while len(seen) < 3:
-            time.sleep(0.02)
-            seen = set(children_of(process.pid))
-        time.sleep(0.3)
-        os.kill(max(seen), signal.SIGKILL)
-        while max(seen) in children_of(process.pid) and process.poll() is None:
-            time.sleep(0.02)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 0, error
-    assert contents(tmp_path / "f.lmdb") == contents(tmp_path / "undisturbed.lmdb")
-
-
 # Flow
 
 def write_motion(path, frames=13, height=96, width=128, shift=(2, 1), grey=False, seed=0):
