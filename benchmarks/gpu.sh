@@ -146,14 +146,15 @@ step() {
 }
 
 check() {
-    local python=$root/.venv/bin/python gpu=(--gpu 0) mode=gpu filter='*' small=() torch=()
+    local python=$root/.venv/bin/python gpu=(--gpu 0) mode=gpu filter='*' small=() quick=() torch=()
     local pairs=(--train-batch 64 --iterations 10)
     [[ -x $root/.venv/bin/caffe ]] || fail "there is no .venv; run tools/install_caffe.sh --cuda --tests"
     mkdir -p "$folder" && cd "$root"
     : >"$folder/summary.txt"
     export PATH=$root/.venv/bin:$PATH GLOG_minloglevel=2 PYTHONPATH=$root:$root/tests
     if [[ -n $cpu ]]; then
-        gpu=() mode=cpu small=(--width 0.25 --size 96) filter='*/0.*:*/1.*:-*GPU*'
+        gpu=() mode=cpu small=(--width 0.25 --size 96) quick=(--batch 1 4 --rounds 2)
+        filter='*/0.*:*/1.*:-*GPU*'
         pairs=(--train-batch 2 --iterations 1 --rounds 1 --batches 1 --batch 4)
     else
         step device caffe device_query -gpu 0
@@ -172,7 +173,8 @@ check() {
     step outputs "$python" benchmarks/gpu.py outputs --against "$folder/cpu.npz" "${gpu[@]}" "${small[@]}"
     describe_training >"$folder/motion.json"
     step training "$python" tools/reproduce.py "$folder/motion.json" --out "$folder/motion" "${gpu[@]}"
-    step speed "$python" benchmarks/gpu.py speed --json "$folder/speed.json" "${gpu[@]}" "${small[@]}" "${torch[@]}"
+    step speed "$python" benchmarks/gpu.py speed --json "$folder/speed.json" "${gpu[@]}" "${small[@]}" "${quick[@]}" \
+        "${torch[@]}"
     step pairs "$python" benchmarks/pairs.py "${pairs[@]}" "${gpu[@]}"
     if [[ -n $cpu ]] || with_cudnn; then
         step our-tests "$python" -m pytest -q tests/test_device.py ${cpu:+-k net}
