@@ -62,7 +62,7 @@ def frames(appearance, movement, seconds, generator):
     for states in draw_states(movement, seconds, generator):
         frame = background.copy()
         for patch, state in zip(patches, states):
-            _paint(frame, patch, *state)
+            paint(frame, patch, *state)
         yield np.clip(frame, 0, 255).astype(np.uint8)
 
 
@@ -98,7 +98,7 @@ def _patch(appearance, generator):
     return cv2.GaussianBlur(image, (0, 0), 1.2)
 
 
-def _paint(frame, patch, x, y, size, angle):
+def paint(frame, patch, x, y, size, angle):
     """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths.
 
     A patch that crosses the frame's edge comes in again at the opposite one.
