@@ -98,12 +98,12 @@ def _patch(appearance, generator):
     return cv2.GaussianBlur(image, (0, 0), 1.2)
 
 
-def paint(frame, patch, x, y, size, angle):
+def paint(frame, patch, x, y, size, angle, smallest=SMALLEST, largest=LARGEST):
     """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths.
 
-    A patch that crosses the frame's edge comes in again at the opposite one.
+    A patch that crosses the frame's edge comes in again at the opposite one.  smallest, largest: radius in pixels.
     """
-    radius = SMALLEST * (LARGEST / SMALLEST) ** size
+    radius = smallest * (largest / smallest) ** size
     opacity = min(1.0, 0.3 + 7 * min(size, 1 - size))
     for across, down in product((-1, 0, 1), repeat=2):
         _paint_once(frame, patch, (x + across) * WIDTH, (y + down) * HEIGHT, radius, opacity, 2 * np.pi * angle)

@@ -25,6 +25,7 @@ from rcnn import motion
 SHORTEST, LONGEST = 1.0, 10.0  # seconds
 FLOWER, CRATE, WHEEL, STAR, PEBBLE, CROSS, RING = "Flower", "Crate", "Wheel", "Star", "Pebble", "Cross", "Ring"
 KINDS = ("appearance", "motion", "both")
+SMALLEST, LARGEST = 45.0, 90.0  # radius in pixels
 CANVAS = 2  # a place is so many times as high and wide as a frame
 
 
@@ -53,7 +54,7 @@ def place(generator):
     height, width = CANVAS * motion.HEIGHT, CANVAS * motion.WIDTH
     tint = generator.uniform(80, 160, 3).astype(np.float32)
     grey, colour = _texture(height, width, 1, generator), _texture(height, width, 3, generator)
-    return tint + 22 * grey + 10 * colour
+    return tint + 12 * grey + 5 * colour
 
 
 def frames(name, number, background, generator):
@@ -67,10 +68,10 @@ def frames(name, number, background, generator):
     states = _states(kind.movements[generator.integers(len(kind.movements))], number, generator)
     camera = _camera(number, generator)
     light = 1 + 0.03 * _wave(number, generator.uniform(0.3, 2), generator)
-    noise = generator.uniform(2, 7) * generator.standard_normal((2 * motion.HEIGHT, 2 * motion.WIDTH, 1), np.float32)
+    noise = generator.uniform(1, 4) * generator.standard_normal((2 * motion.HEIGHT, 2 * motion.WIDTH, 1), np.float32)
     for state, (x, y), brightness in zip(states, camera, light):
         frame = _view(background, x, y)
-        motion.paint(frame, patch, (state[0] - x) % 1, (state[1] - y) % 1, state[2], state[3])
+        motion.paint(frame, patch, (state[0] - x) % 1, (state[1] - y) % 1, state[2], state[3], SMALLEST, LARGEST)
         top, left = generator.integers(motion.HEIGHT), generator.integers(motion.WIDTH)
         frame = frame * np.float32(brightness) + noise[top:top + motion.HEIGHT, left:left + motion.WIDTH]
         yield np.clip(frame, 0, 255).astype(np.uint8)
