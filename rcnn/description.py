@@ -19,6 +19,10 @@
     flow         of the stream "flow": "method", "between" and "bound", as tools/build_frames.py takes them (brox,
                  neighbours, 20), and "nets", options of tools/make_prototxt.py where they differ from the image
                  stream's; the mean is flow's own unless it is given here
+    variants     {name: RCNN-r of the first split with other settings}, for tools/claims.py: "nets", options of
+                 tools/make_prototxt.py where they differ; "unhalved" (the description's); "stages", 2 or 1, which has
+                 all updates in the second; "start", "pretrained" or "nothing" (one stage, from the fillers)
+    recurrent-test  whether RCNN-r's weights are tested in the recurrent net too, frame after frame
     seed         of the made videos, the order of pairs, the fillers and the crops
     test-batch   crops a forward pass of the test (evaluate.py --batch)
     mean-seconds mean length of a video, for estimates of disk and time
@@ -26,11 +30,12 @@
 Paths are relative to the folder that the programs run in, as everywhere here.
 """
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rcnn import crops as protocols
-from rcnn import flow
+from rcnn import flow, scenes
 from rcnn.files import InputError, existing
 from rcnn.flow_frames import BETWEEN
 from rcnn.googlenet import SIGNALS
@@ -41,6 +46,7 @@ SET = ("check", "out", "snapshots", "classes", "seed", "channels", "encoding", "
        "train-list", "test-list")  # options of make_prototxt.py that follow from the rest
 SAMPLINGS = ("random", "sequential")
 STREAMS = ("image", "flow")
+STARTS = ("pretrained", "nothing")
 IMAGE_ONLY = ("mean", "stage1-iterations")  # options of the image stream's nets that are not the flow stream's too
 FRAME_RATE = 25  # of UCF-101's videos and of the made ones
 
@@ -52,6 +58,15 @@ class Flow:
     between: str = BETWEEN[0]
     bound: float = flow.BOUND
     nets: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A variant of a description; see above."""
+    nets: dict = field(default_factory=dict)
+    unhalved: bool = None
+    stages: int = 2
+    start: str = STARTS[0]
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,8 @@ class Description:
     signals: tuple = SIGNALS
     streams: tuple = STREAMS[:1]
     flow: Flow = None
+    variants: dict = field(default_factory=dict)
+    recurrent_test: bool = False
     seed: int = 1
     test_batch: int = 10
     mean_seconds: float = 7.2
@@ -84,6 +101,13 @@ class Description:
     def flow_nets(self):
         """Options of make_prototxt.py for the flow stream's nets."""
         return {**{key: value for key, value in self.nets.items() if key not in IMAGE_ONLY}, **self.flow.nets}
+
+    def variant_nets(self, variant):
+        """Options of make_prototxt.py for the nets of a Variant; where it has one stage, that has all updates."""
+        nets = {**self.nets, **variant.nets}
+        if variant.stages == 1 and "iterations" not in variant.nets:
+            nets["iterations"] += nets["stage1-iterations"]
+        return nets
 
 
 def read(path):
@@ -121,6 +145,7 @@ def parse(given):
     _demand("flow" in values.get("streams", ()) or "flow" not in values, 'flow is given, and streams lacks "flow"')
     if "flow" in values.get("streams", ()):
         values["flow"] = _flow(values.get("flow", {}))
+    values["variants"] = {name: _variant(name, variant) for name, variant in values.get("variants", {}).items()}
     description = Description(**values)
     _check(description)
     return description
@@ -128,15 +153,31 @@ def parse(given):
 
 def _flow(given):
     """Return the Flow of what a description gave."""
-    kinds = {"method": (lambda value: value in flow.METHODS, f"one of {', '.join(flow.METHODS)}"),
-             "between": (lambda value: value in BETWEEN, f"one of {', '.join(BETWEEN)}"),
-             "bound": (_number, "a number of pixels above 0"),
-             "nets": (lambda value: isinstance(value, dict), "an object of options of tools/make_prototxt.py")}
+    return Flow(**_part("flow", given, {
+        "method": (lambda value: value in flow.METHODS, f"one of {', '.join(flow.METHODS)}"),
+        "between": (lambda value: value in BETWEEN, f"one of {', '.join(BETWEEN)}"),
+        "bound": (_number, "a number of pixels above 0"), "nets": NETS}))
+
+
+def _variant(name, given):
+    """Return the Variant of what a description gave."""
+    part = f"variants: {name}"
+    _demand(re.fullmatch(r"[a-z0-9][a-z0-9 -]*", name), f"{part}: a name is of small letters, digits, blanks and -")
+    _demand(isinstance(given, dict), f"{part}: {json.dumps(given)} is not an object")
+    variant = Variant(**_part(part, given, {
+        "nets": NETS, "unhalved": TRUTH, "stages": (lambda value: _whole(value) and value < 3, "1 or 2"),
+        "start": (lambda value: value in STARTS, f"one of {', '.join(STARTS)}")}))
+    _demand(variant.start == STARTS[0] or variant.stages == 1, f"{part}: from nothing there is one stage: say stages 1")
+    return variant
+
+
+def _part(part, given, kinds):
+    """Return an object of a description, whose keys and values are as `kinds` says (see `_kinds`)."""
     for key, value in given.items():
-        _demand(key in kinds, f"flow: unknown key {key}; the keys are {', '.join(kinds)}")
+        _demand(key in kinds, f"{part}: unknown key {key}; the keys are {', '.join(kinds)}")
         holds, expected = kinds[key]
-        _demand(holds(value), f"flow: {key}: {json.dumps(value)} is not {expected}")
-    return Flow(**given)
+        _demand(holds(value), f"{part}: {key}: {json.dumps(value)} is not {expected}")
+    return given
 
 
 def _kinds():
@@ -158,12 +199,12 @@ def _kinds():
     table, path = lambda value: isinstance(value, dict), (text, "a path")
     return {
         "name": (text, "one line of text"), "videos": path, "lists": path, "classes": path, "pretrained": path,
-        "make": (table, "an object of options of tools/make_motion_videos.py"),
-        "nets": (table, "an object of options of tools/make_prototxt.py"),
+        "make": (table, "an object of options of tools/make_motion_videos.py"), "nets": NETS,
+        "variants": (table, "an object of variants"),
         "splits": (some(lambda value: _whole(value) and value < 100), "a list of different numbers of 1 to 99"),
         "fps": (some(_number, 2), "a list of one or two different numbers above 0"),
         "size": (_whole, "a whole number of pixels"),
-        "unhalved": (lambda value: isinstance(value, bool), "true or false"),
+        "unhalved": TRUTH, "recurrent-test": TRUTH,
         "samplings": some_of(SAMPLINGS), "crops": some_of(protocols.PROTOCOLS), "signals": some_of(SIGNALS),
         "flow": (table, "an object of method, between, bound and nets"), "streams": some_of(STREAMS),
         "seed": (seed, "a whole number of 0 to 4294967295"),
@@ -179,6 +220,10 @@ def _whole(value):
     return _number(value) and isinstance(value, int)
 
 
+NETS = (lambda value: isinstance(value, dict), "an object of options of tools/make_prototxt.py")
+TRUTH = (lambda value: isinstance(value, bool), "true or false")
+
+
 def _check(description):
     """Raise InputError for values that do not go together."""
     _demand("image" in description.streams, 'streams: "image" is always one of them')
@@ -187,6 +232,9 @@ def _check(description):
         _demand("stage1-iterations" not in description.flow.nets, "flow: nets: stage1-iterations: flow has no stage 1")
         needed = [key for key in NEEDED if key not in IMAGE_ONLY]
         _check_nets("flow: nets", description.flow_nets, needed, description.size)
+    for name, variant in description.variants.items():
+        _check_nets(f"variants: {name}: nets", description.variant_nets(variant), NEEDED, description.size)
+    _demand(not description.variants or "random" in description.samplings, 'variants: they need the sampling "random"')
     _check_options("make", description.make or {})
     if description.make is None:
         for key in ("videos", "lists"):
@@ -196,11 +244,15 @@ def _check(description):
         _demand(not getattr(description, key), f"{key} and make do not go together")
     for key in ("out", "seed", "splits", "workers"):
         _demand(key not in description.make, f"make: {key} follows from the rest; leave it out")
-    for key in ("appearances", "movements"):
+    kind = description.make.get("set", "motion")
+    _demand(kind in ("motion", "scenes"), f"make: set: {json.dumps(kind)} is neither motion nor scenes")
+    for key in ("appearances", "movements") if kind == "motion" else ():
         names = description.make.get(key)
         _demand(isinstance(names, list) and names and all(isinstance(name, str) for name in names),
                 f"make: {key} is missing, or no list of names")
-    for key, holds in (("seconds", _number), ("groups", _whole), ("clips", _whole)):
+    seconds = (lambda given: isinstance(given, list) and len(given) == 2 and all(map(_number, given))
+               ) if kind == "scenes" else _number
+    for key, holds in (("seconds", seconds), ("groups", _whole), ("clips", _whole)):
         _demand(holds(description.make.get(key)), f"make: {key} is missing, or no such number")
 
 
@@ -286,8 +338,12 @@ def check(description, out):
 
 def _made(description):
     make = description.make
-    classes = len(set(make["appearances"])) * len(set(make["movements"]))
+    if make.get("set") == "scenes":
+        classes, (shortest, longest) = len(scenes.CLASSES), make["seconds"]
+        seconds = scenes.mean_length(shortest, longest)
+    else:
+        classes, seconds = len(set(make["appearances"])) * len(set(make["movements"])), make["seconds"]
     a_group = classes * make["clips"]
     tested = max(1, make["groups"] // 4) * a_group  # tools/make_motion_videos.py holds out a quarter
     videos = make["groups"] * a_group
-    return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), make["seconds"])
+    return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)

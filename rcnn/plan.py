@@ -9,6 +9,8 @@ A step is one program of tools/.  It depends on another one where that makes wha
         pairs_train.lmdb, pairs_test.lmdb, prototxt/, snapshots/, scores_cnn.h5, scores_rcnn_r.h5, scores_rcnn_s.h5
         pairs_train_flow.lmdb, ...     and the flow stream's beside them
 
+        variant_NAME/              RCNN-r with other settings, on the same pairs, if the description has variants
+
 The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.  The flow
 stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4); the paper has no RCNN-s of flow.
 """
@@ -78,6 +80,17 @@ def score_files(description, out):
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
 
 
+def variant_scores(description, out):
+    """Return {variant: Path} of the score files of a description's variants."""
+    folder = folder_of(out, description.splits[0], description.fps[-1])
+    return {name: variant_folder(folder, name) / "scores_rcnn_r.h5" for name in description.variants}
+
+
+def variant_folder(folder, name):
+    """Return the folder of a variant in that of its split and frame rate."""
+    return folder / f"variant_{name.replace(' ', '_')}"
+
+
 def report(description, out, scores):
     """Return the step that makes OUT/report.html about the first split, or None where there are no scores for it.
 
@@ -120,7 +133,12 @@ class _Plan:
             self.flow_costs = Costs(description.flow_nets, counts, description.size, gpu is not None, flow.CHANNELS)
             self.flow_frames(description.fps[-1], workers or cores())
         for (split, fps, suffix), nets in runs.items():
-            _Run(self, split, fps, nets, suffix)
+            _Run(self, split, fps, suffix).steps(nets)
+        main = _Run(self, self.given.splits[0], self.given.fps[-1])
+        if self.given.recurrent_test:
+            main.scores("rcnn_r", min(self.given.crops), "rcnn_s", "scores_rcnn_r_recurrent")
+        for name, variant in self.given.variants.items():
+            _Variant(main, name, variant).steps(["rcnn_r"])
 
     def add(self, name, program, arguments, inputs, outputs, cost=(STARTING, 0.0), **more):
         command = tuple(str(word) for word in (program, *arguments))
@@ -153,31 +171,36 @@ class _Plan:
 class _Run:
     """The steps of a split at a frame rate, of images or of flow."""
 
-    def __init__(self, plan, split, fps, nets, suffix=""):
+    def __init__(self, plan, split, fps, suffix=""):
         self.plan, self.given, self.split, self.fps, self.suffix = plan, plan.given, split, fps, suffix
         self.options, self.costs = (self.given.flow_nets, plan.flow_costs) if suffix else (self.given.nets, plan.costs)
-        self.folder = folder_of(plan.out, split, fps)
-        self.prototxt, self.snapshots = self.folder / "prototxt", self.folder / "snapshots"
+        self.folder, self.unhalved = folder_of(plan.out, split, fps), self.given.unhalved
+        self.name = self.folder.name
         self.frames = plan.out / f"frames_{fps:g}fps{suffix}.lmdb"
         self.train, self.test = (self.folder / f"pairs_{part}{suffix}.lmdb" for part in ("train", "test"))
         self.start = folder_of(plan.out, split, self.given.fps[-1]) / "snapshots" / "start.caffemodel"
-        main = (split, fps, suffix) == (self.given.splits[0], self.given.fps[-1], "")  # Table 2's, with all protocols
-        self.pairs("pairs_train", self.train, plan.where.train(split), None)
-        self.pairs("pairs_test", self.test, plan.where.test(split), TEST_PAIRS)
+
+    @property
+    def snapshots(self):
+        return self.folder / "snapshots"
+
+    def steps(self, nets):
+        main = (self.split, self.fps, self.suffix) == (self.given.splits[0], self.given.fps[-1], "")  # Table 2's
+        self.pairs("pairs_train", self.train, self.plan.where.train(self.split), None)
+        self.pairs("pairs_test", self.test, self.plan.where.test(self.split), TEST_PAIRS)
         self.nets()
         for net in nets:
-            if suffix:
+            if self.suffix:
                 self.training(net, None)
             elif net == "cnn":
                 self.single_frames()
             else:
                 self.training(f"{net}_stage1", self.start)
                 self.training(net, self.weights(f"{net}_stage1"))
-            most = max(self.given.crops) if main and net == "rcnn_r" else min(5, max(self.given.crops))
-            self.scores(net, most)
+            self.scores(net, max(self.given.crops) if main and net == "rcnn_r" else min(5, max(self.given.crops)))
 
     def add(self, name, program, arguments, inputs, outputs, cost=(STARTING, 0.0), **more):
-        self.plan.add(f"{self.folder.name}.{name}{self.suffix}", program, arguments, inputs, outputs, cost, **more)
+        self.plan.add(f"{self.name}.{name}{self.suffix}", program, arguments, inputs, outputs, cost, **more)
 
     def pairs(self, name, path, list_, each):
         videos, classes = self.plan.counts.splits[self.split][path == self.test], self.plan.where.classes
@@ -195,14 +218,14 @@ class _Run:
         made += [f"{net}_test" for net in ("cnn", *NET_OF.values())]
         made += [f"deploy_{net}" for net in ("cnn", *NET_OF.values())]
         self.add("nets", "make_prototxt.py",
-                 ["--out", self.prototxt, "--snapshots", self.snapshots, "--train-pairs", self.train, "--test-pairs",
+                 ["--out", self.folder / "prototxt", "--snapshots", self.snapshots, "--train-pairs", self.train, "--test-pairs",
                   self.test, "--frames", self.frames, "--train-list", where.train(self.split),
                   "--test-list", where.test(self.split), "--classes", plan.counts.classes, "--seed", self.given.seed,
                   *(["--channels", flow.CHANNELS] if self.suffix else []), *options(self.options)],
                  [], [self.net(name) for name in made])
 
     def net(self, name):
-        return self.prototxt / f"{name}{self.suffix}.prototxt"
+        return self.folder / "prototxt" / f"{name}{self.suffix}.prototxt"
 
     def weights(self, run):
         option = {"cnn": "cnn-iterations"}.get(run, "stage1-iterations" if run.endswith("stage1") else "iterations")
@@ -218,7 +241,7 @@ class _Run:
         self.starting("start", "deploy_rcnn_r", pretrained or self.weights("cnn"), self.start)
 
     def starting(self, name, net, weights, path):
-        unhalved = ["--unhalved"] if self.given.unhalved and net != "deploy_cnn" else []
+        unhalved = ["--unhalved"] if self.unhalved and net != "deploy_cnn" else []
         self.add(name, "init_weights.py",
                  ["--net", self.net(net), "--weights", weights, "--out", path, *unhalved, "--seed", self.given.seed],
                  [self.net(net), Path(weights)], [path], self.plan.costs.weights(net != "deploy_cnn"))
@@ -237,16 +260,45 @@ class _Run:
                  leftovers=tuple((self.snapshots, f"{run}{self.suffix}{end}") for end in (
                      "_iter_*", ".jsonl", ".caffe.log")), settings=self.plan.gpu)
 
-    def scores(self, net, crops):
-        plan, deploy, path = self.plan, self.net(f"deploy_{net}"), self.folder / f"scores_{net}{self.suffix}.h5"
+    def scores(self, net, crops, tested=None, name=None):
+        """Add the test of a net's weights, in the net `tested` if that is another one."""
+        tested, name = tested or net, name or f"scores_{net}"
+        plan, deploy, path = self.plan, self.net(f"deploy_{tested}"), self.folder / f"{name}{self.suffix}.h5"
         frames, test, nets = self.frames, plan.where.test(self.split), self.options
-        as_trained = [word for name in ("scale", "mean") if name in nets for word in options({name: nets[name]})]
-        self.add(f"scores_{net}", "evaluate.py",
+        as_trained = [word for option in ("scale", "mean") if option in nets
+                      for word in options({option: nets[option]})]
+        self.add(name, "evaluate.py",
                  ["--net", deploy, "--weights", self.weights(net), "--frames", frames, "--list", test, "--classes",
                   plan.where.classes, "--crops", crops, *as_trained, "--out", path],
                  [deploy, self.weights(net), lmdb(frames)[0], test, plan.where.classes], [path],
-                 self.costs.test(net, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
+                 self.costs.test(tested, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
                  settings=("--batch", str(self.given.test_batch), *plan.gpu))
+
+
+class _Variant(_Run):
+    """The steps of a description.Variant, on the pairs of `main`, a _Run of images."""
+
+    def __init__(self, main, name, variant):
+        super().__init__(main.plan, main.split, main.fps)
+        self.variant, self.options = variant, self.given.variant_nets(variant)
+        self.folder, self.name = variant_folder(main.folder, name), f"{main.name}.{name}"
+        self.costs = Costs(self.options, self.plan.counts, self.given.size, bool(self.plan.gpu))
+        self.began = main.weights("cnn")
+        if variant.unhalved is not None:
+            self.unhalved = variant.unhalved
+
+    def steps(self, nets):
+        self.nets()
+        start = None
+        if self.variant.start == "pretrained":
+            start = self.snapshots / "start.caffemodel"
+            self.starting("start", "deploy_rcnn_r", self.given.pretrained or self.began, start)
+        for net in nets:
+            if self.variant.stages == 2:
+                self.training(f"{net}_stage1", start)
+                start = self.weights(f"{net}_stage1")
+            self.training(net, start)
+            self.scores(net, min(self.given.crops))
 
 
 def built(path):

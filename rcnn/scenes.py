@@ -49,6 +49,11 @@ def draw_length(generator, shortest=SHORTEST, longest=LONGEST):
     return max(2, round(float(np.exp(generator.uniform(np.log(shortest), np.log(longest)))) * motion.FPS))
 
 
+def mean_length(shortest=SHORTEST, longest=LONGEST):
+    """Return the mean length, in seconds, of videos of `draw_length`."""
+    return (longest - shortest) / np.log(longest / shortest) if longest > shortest else longest
+
+
 def place(generator):
     """Draw the background of a group: float32 CANVAS * HEIGHT x CANVAS * WIDTH x 3 BGR; it tiles."""
     height, width = CANVAS * motion.HEIGHT, CANVAS * motion.WIDTH
