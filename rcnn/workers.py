@@ -8,8 +8,11 @@ import re
 import signal
 import threading
 from collections import deque
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor, TimeoutError
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.pool import ExceptionWithTraceback
 
 from rcnn.files import InputError
 
@@ -23,31 +26,100 @@ def cores():
 
 
 class Pool(Executor):
-    """A concurrent.futures Executor of fresh processes, which end when this one does, even if it is killed."""
-    deaths = (BrokenExecutor,)
+    """A concurrent.futures Executor of fresh processes, which end when this one does, even if it is killed.
+
+    Each process has a pipe of its own, which no other holds: whenever it dies, its pipe ends, and its job alone fails.
+    With ProcessPoolExecutor they share one, and it waits for ever for the rest of what a killed process was sending.
+    """
+    deaths = (BrokenProcessPool,)
 
     def __init__(self, workers):
         """workers: how many processes."""
         self.workers = workers
-        self._start()
+        self._idle = deque()
+        resource_tracker.ensure_running()  # Starting it lets Ctrl-C through again, and the first process would get it.
+        # The terminal sends Ctrl-C to processes started in these threads too, but their parent alone decides.
+        self._threads = ThreadPoolExecutor(workers, initializer=signal.pthread_sigmask,
+                                           initargs=(signal.SIG_BLOCK, [signal.SIGINT]))
 
     def submit(self, function, /, *arguments, **named):
-        return self._processes.submit(function, *arguments, **named)
-
-    def renew(self):
-        """Go on with new processes after one has died."""
-        self._processes.shutdown()
-        self._start()
+        return self._threads.submit(self._call, (function, arguments, named))
 
     def wait_for_workers(self):
         pass
 
     def shutdown(self, wait=True, *, cancel_futures=False):
-        self._processes.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        for process in self._idle:
+            process.end()
 
-    def _start(self):
+    def _call(self, job):
+        """Return what a job gives or raise what it raises; raise BrokenProcessPool where its process dies."""
+        process = self._process()
+        try:
+            value, error = process.call(job)
+        except BaseException as failure:
+            process.end()
+            if isinstance(failure, (EOFError, OSError)):
+                raise BrokenProcessPool("a worker process died") from None
+            raise
+        self._idle.append(process)
+        if error is not None:
+            raise error
+        return value
+
+    def _process(self):
+        """Return a process without a job: one that lives, or else a new one."""
+        with suppress(IndexError):
+            while not (process := self._idle.pop()).alive():
+                process.end()
+            return process
+        return _Process()
+
+
+class _Process:
+    """A process that does one job after the other."""
+
+    def __init__(self):
         # Fresh, not forked: a fork would share LMDB's and OpenCV's state, and the lock on the folder being built.
-        self._processes = ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"), initializer=_start)
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        with other:
+            self._process = context.Process(target=_work, args=(other,), daemon=True)
+            self._process.start()
+
+    def alive(self):
+        return self._process.is_alive()
+
+    def call(self, job):
+        """Return (value, error or None) of a job, (function, arguments, named arguments).
+
+        Raises EOFError or OSError where the process dies.
+        """
+        self._connection.send(job)
+        return self._connection.recv()
+
+    def end(self):
+        """End a process that has no job."""
+        self._connection.close()
+        self._process.join()
+
+
+def _work(connection):
+    """Do the jobs that come through a connection until it is closed."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with suppress(EOFError, ConnectionError):
+        while True:
+            function, arguments, named = connection.recv()
+            try:
+                connection.send((function(*arguments, **named), None))
+            except BaseException as error:
+                connection.send((None, ExceptionWithTraceback(error, error.__traceback__)))
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def pool(workers):
@@ -68,9 +140,6 @@ class Cluster(Executor):
 
     def submit(self, function, /, *arguments, **named):
         return self._executor.submit(function, *arguments, **named)
-
-    def renew(self):
-        pass
 
     def wait_for_workers(self):
         """Raise InputError where there is no worker, nor comes one within PATIENCE seconds."""
@@ -145,12 +214,7 @@ class _Queue:
         return len(self._begun)
 
     def begin(self, job):
-        try:
-            future = self._submit(job)
-        except self._deaths:
-            self._mend()
-            future = self._submit(job)
-        self._begun.append((job, future))
+        self._begun.append((job, self._submit(job)))
 
     def first(self):
         """Return the result of the job that was begun first, and drop it."""
@@ -177,7 +241,6 @@ class _Queue:
     def _mend(self):
         """Do those jobs again whose processes died, while no other is under way."""
         died = [self._died(future) for _, future in self._begun]
-        self._executor.renew()
         for place, job in [(place, job) for place, (job, _) in enumerate(self._begun) if died[place]]:
             self._begun[place] = job, self._alone(job)
 
@@ -186,7 +249,6 @@ class _Queue:
             future = self._submit(job)
             if not self._died(future):
                 return future
-            self._executor.renew()
         if self._given_up is None:
             raise InputError(f"a worker process died {TRIES} times on one job (killed, out of memory, or crashed); run "
                              "the same command again to go on, with fewer --workers if memory is short")
@@ -197,27 +259,12 @@ class _Queue:
 
 @contextmanager
 def _interrupted_later():
-    """Put off Ctrl-C until the block ends, and hide it from processes started in the block.
-
-    The terminal sends it to them too, but their parent alone decides; and one whose parent stops while it starts it
-    would fail.
-    """
+    """Put off Ctrl-C until the block ends, as what is begun must be known to be cancelled."""
     pressed = []
     handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, handler)
     if pressed:
         raise KeyboardInterrupt
-
-
-def _start():
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    multiprocessing.parent_process().join()
-    os._exit(1)

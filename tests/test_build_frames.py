@@ -236,6 +236,24 @@ def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, m
     assert manifest["videos"] == plain["videos"] and contents(tmp_path / "killed")[0] == contents(tmp_path / "plain")[0]
 
 
+def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path):
+    """The first child is the resource tracker."""
+    arguments = [*make_set(tmp_path, 100, 60), "--fps", 25]
+    assert run("build_frames", *arguments, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
+    process = start("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
+    while len(children := children_of(process.pid)) < 3:
+        time.sleep(0.02)
+        assert process.poll() is None
+    time.sleep(0.5)
+    os.kill(max(children), signal.SIGKILL)
+    try:
+        _, error = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and "Traceback" not in error, error
+    assert contents(tmp_path / "f.lmdb") == contents(tmp_path / "undisturbed.lmdb")
+
+
 # Flow
 
 def write_motion(path, frames=13, height=96, width=128, shift=(2, 1), grey=False, seed=0):

@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
 
 import pytest
 from runs import ROOT, contents, run
@@ -25,6 +26,18 @@ def die(job):
     return number
 
 
+def die_sending(job):
+    """Return a job's number; the first time, kill the process when half of that is sent."""
+    def half(connection, message):
+        os.write(connection.fileno(), message[:len(message) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+    number, mark = job
+    if not mark.exists():
+        mark.touch()
+        Connection._send = half
+    return number
+
+
 def given_up(job):
     return f"no {job}"
 
@@ -41,6 +54,36 @@ def test_a_job_that_kills_its_process_once_is_done_again(tmp_path):
     jobs = [0, (1, tmp_path / "one"), 2, (3, tmp_path / "two"), 4]
     with workers.pool(1) as executor:
         assert list(workers.in_order(executor, die, jobs, 2, given_up)) == [0, 1, 2, 3, 4]
+
+
+def test_a_process_killed_as_it_sends_its_result(tmp_path):
+    with workers.pool(2) as executor:
+        jobs = [(number, tmp_path / str(number)) for number in range(2)]
+        assert list(workers.in_order(executor, die_sending, jobs, 2)) == [0, 1]
+
+
+def own_id(job):
+    return os.getpid()
+
+
+def test_processes_killed_without_a_job_cost_no_job_a_try():
+    with workers.pool(workers.TRIES + 1) as executor:
+        for process in set(workers.in_order(executor, own_id, range(workers.TRIES + 1), workers.TRIES + 1)):
+            os.kill(process, signal.SIGKILL)
+        time.sleep(0.2)
+        assert list(workers.in_order(executor, die, [1], 1)) == [1]
+
+
+def not_to_be_pickled(job):
+    return lambda: job
+
+
+def test_a_result_that_cannot_be_sent_is_raised_with_where():
+    with workers.pool(1) as executor:
+        with pytest.raises(Exception, match="(?i)pickle") as raised:
+            list(workers.in_order(executor, not_to_be_pickled, [0], 1, given_up))
+        assert "rcnn/workers.py" in str(raised.value.__cause__)
+        assert list(workers.in_order(executor, die, [1, 2], 1)) == [1, 2]
 
 
 def test_without_a_stand_in_it_ends_in_one_line():
