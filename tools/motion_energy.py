@@ -1,0 +1,73 @@
+"""Measure how much of a layer's energy lies where something moves (the claim of Fig. 3, as a number).
+
+    python tools/motion_energy.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \\
+        --pairs data/ucf101/pairs_test01.lmdb --out motion_energy.json
+
+For each pair: the share of the energy of the layer's spatial part, temporal part and their sum that lies in the tenth
+of its places where the two frames differ most; and the same with the second frame seen twice, which is without motion.
+A part that knew nothing of motion would have a tenth there.  rcnn/motion_energy.py says more.
+"""
+import json
+import os
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from rcnn import crops
+from rcnn.command import finite, parser, positive, positive_real, progress, run
+from rcnn.files import InputError, check_writable, write_text
+from rcnn.records import decode_pair, open_records
+
+
+def main():
+    options = parser(__doc__)
+    options.add_argument("--net", required=True, help="the deploy net's prototxt, of RCNN-r")
+    options.add_argument("--weights", required=True, help="its caffemodel")
+    options.add_argument("--pairs", required=True, help="pairs LMDB (tools/build_pairs.py)")
+    options.add_argument("--number", type=positive, default=1000, help="how many pairs, the first ones, at most")
+    options.add_argument("--layer", default="conv1/7x7_s2", help="any convolution with a temporal part")
+    options.add_argument("--scale", type=positive_real, default=1.0,
+                         help="what the input is multiplied by after the mean is taken off, as in training")
+    options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
+                         help="the mean that is taken off, as in training")
+    options.add_argument("--out", required=True, help="JSON file to write")
+    args = options.parse_args()
+    check_writable(args.out)
+    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
+    from rcnn import motion_energy
+    from rcnn.feature_maps import check_images, load
+    net, combined = load(args.net, args.weights)
+    size = net.blobs["frame"].shape[2]
+    moving, still = [], []
+    with open_records(args.pairs, "pairs") as pairs:
+        check_images(pairs)
+        number = min(args.number, len(pairs))
+        with progress(number, "pair") as bar:
+            for _, record in islice(pairs, number):
+                previous, frame, _ = decode_pair(record)
+                views = [crops.oversample(image, size, 1)[0] for image in (previous, frame)]
+                for found, kept in zip(motion_energy.shares(net, combined, args.layer, *views, args.mean, args.scale),
+                                       (moving, still)):
+                    kept.append(found)
+                bar.update()
+    result = {"pairs": number, "layer": args.layer, "region": motion_energy.MOVING,
+              "net": str(args.net), "weights": str(Path(args.weights))}
+    for name, kept in (("motion", moving), ("without motion", still)):
+        result[name] = {part: mean([pair[part] for pair in kept]) for part in motion_energy.PARTS}
+    write_text(args.out, json.dumps(result, indent=1) + "\n")
+    for name in ("motion", "without motion"):
+        print(f"{name}: " + ", ".join(f"{part} {100 * value:.1f} %" for part, value in result[name].items()))
+    print(f"{number} pairs, {args.layer}, the {100 * motion_energy.MOVING:g} % of places that change most: {args.out}")
+
+
+def mean(values):
+    """Return the mean of the shares that there are, and raise InputError where there is none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        raise InputError("a part of the layer is 0 on every pair; were the weights trained?")
+    return float(np.mean(known))
+
+
+if __name__ == "__main__":
+    run(main)
