@@ -79,6 +79,15 @@ take_library() {
     fail "there is no $1.so in ${places[*]}; name a folder with NVIDIA's wheels as CUDA_WHEELS"
 }
 
+# A library of another major version has another name.
+check_libraries() {
+    local absent
+    absent=$(enter_root ldd "$(readlink "$room/opt/$kind")/lib/libcaffe.so" | awk '/not found/ {print $1}' |
+        paste -sd ' ')
+    [[ -z $absent ]] || fail "--$kind needs $absent, and ${places[*]} have none; CUDA_WHEELS may name a folder with" \
+        "NVIDIA's wheels of the CUDA that pack built with"
+}
+
 run() {
     local room=$folder/root places=() site kind name
     ((EUID == 0)) || fail "only root can enter another root; run it with sudo"
@@ -94,11 +103,13 @@ run() {
     mapfile -t places < <(printf '%s\n' "$site"/nvidia/*/lib /usr/local/cuda/lib64 /usr/local/cuda/lib \
         /usr/lib/x86_64-linux-gnu /usr/local/nvidia/lib64 /usr/lib64)
     mkdir -p "$room/usr/local/gpu" "$folder/results"
-    for name in libcudart libcublas libcurand libcudnn libcuda libnvidia-ml libnvidia-ptxjitcompiler; do
+    # cuDNN opens libnvrtc by itself, for kernels that it compiles while it runs
+    for name in libcudart libcublas libcurand libcudnn libnvrtc libcuda libnvidia-ml libnvidia-ptxjitcompiler; do
         take_library "$name"
     done
     cp -L "$(command -v nvidia-smi)" "$room/usr/local/bin/"
     rm -rf "$room$inner/benchmarks" && cp -R "$root/benchmarks" "$room$inner/" # the scripts of here, if newer
+    for kind in cuda cudnn; do check_libraries; done
     serve_torch
     for kind in cuda cudnn; do
         tell "Caffe, --$kind"
@@ -222,8 +233,11 @@ main() {
     while (($#)); do
         case $1 in
             --cpu) cpu=1 ;;
-            --arch) architectures=${2:-} && shift ;;
-            --minutes) minutes=${2:-} && shift ;;
+            --arch | --minutes)
+                [[ -n ${2:-} ]] || fail "$1: its value is missing (see --help)"
+                if [[ $1 == --arch ]]; then architectures=$2; else minutes=$2; fi
+                shift
+                ;;
             *) fail "unknown argument: $1 (see --help)" ;;
         esac
         shift

@@ -77,8 +77,11 @@ try_caffe() {
 while (($#)); do
     case $1 in
         --quick) quick=1 ;;
-        --base) base=${2:-} && shift ;;
-        --rooms) rooms=$(realpath -m -- "${2:-}") && shift ;;
+        --base | --rooms)
+            [[ -n ${2:-} ]] || fail "$1: its value is missing (see --help)"
+            if [[ $1 == --base ]]; then base=$2; else rooms=$(realpath -m -- "$2"); fi
+            shift
+            ;;
         -h | --help) usage && exit 0 ;;
         *) fail "unknown argument: $1 (see --help)" ;;
     esac
