@@ -12,8 +12,8 @@ speed that swells and ebbs, so no single frame tells one movement from another; 
 
 A scene has a background and objects with textures of 1/f spectrum, a camera that pans and shakes (over both), light
 that flickers, and noise.  A group is a place: all videos of a group, of whatever class, have one background, of which
-each shows its own part, so that a background tells no class.  Colours, shapes' details, speeds, camera and length (log-uniform) are each
-video's own.
+each shows its own part, so that a background tells no class.  Colours, shapes' details, speeds, camera and length
+(log-uniform) are each video's own.
 """
 from dataclasses import dataclass
 
@@ -62,6 +62,24 @@ def place(generator):
     return tint + 12 * grey + 5 * colour
 
 
+def draw_states(movement, number, generator):
+    """Draw the states of one video of a movement (of motion.MOVEMENTS): float64 number x 4 (x, y, size, angle), shares
+    (0 to 1) of paths.
+    """
+    velocity = motion.draw_motion(movement, generator)
+    velocity = np.array([velocity.x, velocity.y, velocity.size, velocity.angle])
+    speed = 1 + 0.35 * _wave(number, generator.uniform(0.2, 0.6), generator)
+    way = np.concatenate([[0.0], np.cumsum(speed[1:])]) / motion.FPS
+    return (generator.random(4) + way[:, None] * velocity) % 1.0
+
+
+def draw_camera(number, generator):
+    """Draw where the camera looks in each frame: float64 number x 2, shares of a frame's width and height."""
+    drift = generator.uniform(-0.06, 0.06, 2) * np.arange(number)[:, None] / motion.FPS
+    shake = np.stack([_wave(number, generator.uniform(0.5, 3), generator) for _ in range(2)], axis=1)
+    return generator.random(2) * CANVAS + drift + generator.uniform(0, 0.012) * shake
+
+
 def frames(name, number, background, generator):
     """Yield `number` frames of one video of a class, uint8 HEIGHT x WIDTH x 3 BGR, motion.FPS of them a second.
 
@@ -70,8 +88,8 @@ def frames(name, number, background, generator):
     """
     kind = CLASSES[name]
     patch = _patch(kind.shape, generator)
-    states = _states(kind.movements[generator.integers(len(kind.movements))], number, generator)
-    camera = _camera(number, generator)
+    states = draw_states(kind.movements[generator.integers(len(kind.movements))], number, generator)
+    camera = draw_camera(number, generator)
     light = 1 + 0.03 * _wave(number, generator.uniform(0.3, 2), generator)
     noise = generator.uniform(1, 4) * generator.standard_normal((2 * motion.HEIGHT, 2 * motion.WIDTH, 1), np.float32)
     for state, (x, y), brightness in zip(states, camera, light):
@@ -80,22 +98,6 @@ def frames(name, number, background, generator):
         top, left = generator.integers(motion.HEIGHT), generator.integers(motion.WIDTH)
         frame = frame * np.float32(brightness) + noise[top:top + motion.HEIGHT, left:left + motion.WIDTH]
         yield np.clip(frame, 0, 255).astype(np.uint8)
-
-
-def _states(movement, number, generator):
-    """Draw the state of each frame: float64 number x 4 (x, y, size, angle), shares (0 to 1) of paths."""
-    velocity = motion.draw_motion(movement, generator)
-    velocity = np.array([velocity.x, velocity.y, velocity.size, velocity.angle])
-    speed = 1 + 0.35 * _wave(number, generator.uniform(0.2, 0.6), generator)
-    way = np.concatenate([[0.0], np.cumsum(speed[1:])]) / motion.FPS
-    return (generator.random(4) + way[:, None] * velocity) % 1.0
-
-
-def _camera(number, generator):
-    """Draw where the camera looks in each frame: float64 number x 2, shares of a frame's width and height."""
-    drift = generator.uniform(-0.06, 0.06, 2) * np.arange(number)[:, None] / motion.FPS
-    shake = np.stack([_wave(number, generator.uniform(0.5, 3), generator) for _ in range(2)], axis=1)
-    return generator.random(2) * CANVAS + drift + generator.uniform(0, 0.012) * shake
 
 
 def _wave(number, frequency, generator):
