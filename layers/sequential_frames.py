@@ -60,9 +60,8 @@ class SequentialFrames(caffe.Layer):
         self.mean = np.float32(options["mean"]).reshape(-1, 1, 1)
         self.scale = np.float32(options["scale"])
         seed = 0 if options["seed"] is None and self.phase == caffe.TEST else options["seed"]
-        self.generator = np.random.default_rng(seed)
+        self.generator, order = sequences.draws(seed)
         self.places = [(*centre, False)] * options["batch"]
-        order = int(self.generator.integers(2 ** 32))
         self.steps = sequences.rows(frames, videos, options["batch"], order, ThreadPoolExecutor(cores()))
 
     def reshape(self, bottom, top):

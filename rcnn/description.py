@@ -23,6 +23,7 @@
                  tools/make_prototxt.py where they differ; "unhalved" (the description's); "stages", 2 or 1, which has
                  all updates in the second; "start", "pretrained" or "nothing" (one stage, from the fillers)
     recurrent-test  whether RCNN-r's weights are tested in the recurrent net too, frame after frame
+    motion-energy   whether tools/motion_energy.py measures RCNN-r's first layer on the test pairs
     seed         of the made videos, the order of pairs, the fillers and the crops
     test-batch   crops a forward pass of the test (evaluate.py --batch)
     mean-seconds mean length of a video, for estimates of disk and time
@@ -93,6 +94,7 @@ class Description:
     flow: Flow = None
     variants: dict = field(default_factory=dict)
     recurrent_test: bool = False
+    motion_energy: bool = False
     seed: int = 1
     test_batch: int = 10
     mean_seconds: float = 7.2
@@ -204,7 +206,7 @@ def _kinds():
         "splits": (some(lambda value: _whole(value) and value < 100), "a list of different numbers of 1 to 99"),
         "fps": (some(_number, 2), "a list of one or two different numbers above 0"),
         "size": (_whole, "a whole number of pixels"),
-        "unhalved": TRUTH, "recurrent-test": TRUTH,
+        "unhalved": TRUTH, "recurrent-test": TRUTH, "motion-energy": TRUTH,
         "samplings": some_of(SAMPLINGS), "crops": some_of(protocols.PROTOCOLS), "signals": some_of(SIGNALS),
         "flow": (table, "an object of method, between, bound and nets"), "streams": some_of(STREAMS),
         "seed": (seed, "a whole number of 0 to 4294967295"),

@@ -25,6 +25,7 @@ from rcnn.workers import cores
 
 NET_OF = {"random": "rcnn_r", "sequential": "rcnn_s"}  # a sampling's net
 FLOW = "_flow"  # ends the names of what is the flow stream's, as in prototxt/
+RECURRENT, ENERGY = "scores_rcnn_r_recurrent", "motion_energy.json"  # beside the split's other results
 TEST_PAIRS = 1  # pairs of each test video, to watch a training by
 
 
@@ -78,6 +79,11 @@ def score_files(description, out):
         keys += [(net + FLOW, split, description.fps[-1]) for split in description.splits for net in nets
                  if net != "rcnn_s"]
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
+
+
+def frames(description, out):
+    """Return the frames LMDB of images at the rate of Table 3."""
+    return Path(out) / f"frames_{description.fps[-1]:g}fps.lmdb"
 
 
 def variant_scores(description, out):
@@ -136,7 +142,9 @@ class _Plan:
             _Run(self, split, fps, suffix).steps(nets)
         main = _Run(self, self.given.splits[0], self.given.fps[-1])
         if self.given.recurrent_test:
-            main.scores("rcnn_r", min(self.given.crops), "rcnn_s", "scores_rcnn_r_recurrent")
+            main.scores("rcnn_r", min(self.given.crops), "rcnn_s", RECURRENT)
+        if self.given.motion_energy:
+            main.energy()
         for name, variant in self.given.variants.items():
             _Variant(main, name, variant).steps(["rcnn_r"])
 
@@ -260,16 +268,25 @@ class _Run:
                  leftovers=tuple((self.snapshots, f"{run}{self.suffix}{end}") for end in (
                      "_iter_*", ".jsonl", ".caffe.log")), settings=self.plan.gpu)
 
+    def as_trained(self):
+        """Return the words of the options in which a program's input must be the nets'."""
+        return [word for option in ("scale", "mean") if option in self.options
+                for word in options({option: self.options[option]})]
+
+    def energy(self):
+        deploy, weights, path = self.net("deploy_rcnn_r"), self.weights("rcnn_r"), self.folder / ENERGY
+        self.add("motion_energy", "motion_energy.py",
+                 ["--net", deploy, "--weights", weights, "--pairs", self.test, *self.as_trained(), "--out", path],
+                 [deploy, weights, lmdb(self.test)[0]], [path])
+
     def scores(self, net, crops, tested=None, name=None):
         """Add the test of a net's weights, in the net `tested` if that is another one."""
         tested, name = tested or net, name or f"scores_{net}"
         plan, deploy, path = self.plan, self.net(f"deploy_{tested}"), self.folder / f"{name}{self.suffix}.h5"
-        frames, test, nets = self.frames, plan.where.test(self.split), self.options
-        as_trained = [word for option in ("scale", "mean") if option in nets
-                      for word in options({option: nets[option]})]
+        frames, test = self.frames, plan.where.test(self.split)
         self.add(name, "evaluate.py",
                  ["--net", deploy, "--weights", self.weights(net), "--frames", frames, "--list", test, "--classes",
-                  plan.where.classes, "--crops", crops, *as_trained, "--out", path],
+                  plan.where.classes, "--crops", crops, *self.as_trained(), "--out", path],
                  [deploy, self.weights(net), lmdb(frames)[0], test, plan.where.classes], [path],
                  self.costs.test(tested, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
                  settings=("--batch", str(self.given.test_batch), *plan.gpu))

@@ -113,6 +113,48 @@ def scores_over_time(path, times, curves, title="Scores over time", stride=1):
     _save(figure, path)
 
 
+@matplotlib.rc_context(PLAIN)
+def intervals(path, rows, title):
+    """Draw a mean, its interval and single values for each row, and a line at 0; write them to `path` (PNG).
+
+    rows: [(name, mean, low, high, values)], the first one on top; low and high may be None.
+    """
+    figure, axes = _figure(10, 0.3 * len(rows) + 1)
+    for place, (_, mean, low, high, values) in enumerate(rows):
+        if low is not None:
+            axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=2)
+        axes.plot(values, [place] * len(values), ".", color=COLOURS[1], markersize=5)
+        axes.plot(mean, place, "D", color=COLOURS[0], markersize=5)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_title(title, fontsize=11)
+    _save(figure, path)
+
+
+@matplotlib.rc_context(PLAIN)
+def grouped_bars(path, series, title):
+    """Draw a bar of the mean of some values, and the values as dots, for each name and group; write them to `path`.
+
+    series: {name: {group: values}}, with the same groups in each; values from 0 to 100.
+    """
+    figure, axes = _figure(8, 4)
+    groups, width = list(next(iter(series.values()))), 0.8 / len(series)
+    for index, (name, known) in enumerate(series.items()):
+        places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(groups))]
+        axes.bar(places, [sum(known[group]) / len(known[group]) for group in groups], 0.9 * width, label=name,
+                 color=COLOURS[index % len(COLOURS)], alpha=0.6)
+        for place, group in zip(places, groups):
+            axes.plot([place] * len(known[group]), known[group], ".", color="black", markersize=4)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylim(0, 100)
+    axes.set_title(title, fontsize=11)
+    axes.grid(alpha=0.3, axis="y")
+    axes.legend()
+    _save(figure, path)
+
+
 def _figure(width, height, *grid, **options):
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)

@@ -2,6 +2,8 @@
 import weakref
 from pathlib import Path
 
+import numpy as np
+
 from rcnn import sampling
 from rcnn.files import InputError
 from rcnn.lists import read_list
@@ -60,6 +62,12 @@ def videos_with_frames(listed, frames, list_path):
     if not videos:
         raise InputError(f"{list_path} has no video with frames in {frames.path}")
     return videos, [(video, reasons[video.name]) for video in listed if video.name not in built]
+
+
+def draws(seed):
+    """Return (numpy.random.Generator of the crops, seed of the order of videos) of a layer's seed (None: a fresh one)."""
+    generator = np.random.default_rng(seed)
+    return generator, int(generator.integers(2 ** 32))
 
 
 def rows(frames, videos, streams, seed, executor):

@@ -13,6 +13,7 @@ folder by the names and sizes of the files in it.
 """
 import hashlib
 import json
+import subprocess
 from pathlib import Path
 
 from rcnn.files import InputError, remove, sha256, write_text
@@ -145,3 +146,14 @@ def _listing(folder):
     names = sorted((str(path.relative_to(folder)), path.stat().st_size) for path in folder.rglob("*")
                    if path.is_file() and not path.name.startswith("."))
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+
+def commit(folder):
+    """Return the commit of the code in a folder, with a + if tracked files were changed since, None where git has none."""
+    def git(*words):
+        done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -19,7 +19,6 @@ made from.
 import json
 import os
 import shutil
-import subprocess
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,7 @@ from rcnn import command, plan, tables
 from rcnn import description as descriptions
 from rcnn.files import InputError, locked, write_text
 from rcnn.running import Runner, clock
-from rcnn.steps import Records, stamp
+from rcnn.steps import Records, commit, stamp
 
 TOOLS = Path(__file__).resolve().parent
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
@@ -179,7 +178,7 @@ def summarize(description, out, steps, runner):
     records = Records(out)
     states = records.states(steps)
     results = {
-        "name": description.name, "seed": description.seed, "commit": commit(), "table 2": rows[0], "table 3": rows[1],
+        "name": description.name, "seed": description.seed, "commit": commit(TOOLS), "table 2": rows[0], "table 3": rows[1],
         "problems": problems,
         "figures": [{"net": net, "split": split, "fps": fps, "crops": crops, "signal": signal, "fusion": fusion,
                      "accuracy": share}
@@ -204,17 +203,6 @@ def read_json(path):
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError):
         return {}
-
-
-def commit():
-    """Return the commit of the code, with a + if tracked files were changed since, or None where git cannot say."""
-    def git(*words):
-        done = subprocess.run(["git", "-C", str(TOOLS), *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-    try:
-        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 def report(out, results, steps, runner):
