@@ -247,7 +247,7 @@ def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path):
     time.sleep(0.5)
     os.kill(max(children), signal.SIGKILL)
     try:
-        _, error = process.communicate(timeout=60)
+        _, error = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 0 and "Traceback" not in error, error
