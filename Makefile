@@ -1,6 +1,6 @@
 # Each target first sees to it that Caffe and .venv are there, which takes a second where they are.
 
-.PHONY: help caffe cuda cudnn demo test clean-room clean
+.PHONY: help caffe cuda cudnn claims demo test clean-room clean
 
 help:
 	@echo "make demo        from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
@@ -18,6 +18,11 @@ cuda cudnn:
 
 demo: caffe
 	.venv/bin/python tools/demo.py
+
+SIZE = small
+
+claims: caffe
+	.venv/bin/python tools/claims.py data/claims_$(SIZE).json --out claims/$(SIZE) --jobs 2 --page docs/claims.md
 
 test: caffe
 	.venv/bin/python -m pytest -q tests

@@ -1,4 +1,5 @@
 """The page of claims: verdicts, figures and pictures, as Markdown, from what tools/claims.py measured."""
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rcnn import claims, plots
 from rcnn.files import write_text
 
 SHARES = ("crop", "conv1")  # what stands in the names of figures from 0 to 1
-WIDTH = 60  # characters of a label in a picture
+WIDTH = 56  # characters of a line of a label in a picture
 
 
 def write(path, results, curves, films):
@@ -36,7 +37,8 @@ def write(path, results, curves, films):
                                          "time", "steps")},
         results="claims.json", pictures=names, confidence=claims.CONFIDENCE, claims=shown,
         counts={verdict: verdicts[verdict] for verdict in (claims.HOLDS, claims.OPEN, claims.OPPOSITE)},
-        figures=[every(name, results["figures"]) for name in results["shown"]])
+        lead=[f"{value:.1f}" for value in claims.lead(results["figures"])[0]], aim=claims.LEAD,
+        met=claims.lead(results["figures"])[1], figures=[every(name, results["figures"]) for name in results["shown"]])
     write_text(path, text)
     return [path, *pictures.values()]
 
@@ -75,8 +77,8 @@ def every(name, figures):
 
 def draw(pictures, results):
     """Draw the pictures of accuracies."""
-    rows = [(f"{comparison['text'][:WIDTH]}", *(100 * comparison[key] if comparison[key] is not None else None
-                                                for key in ("mean", "low", "high")),
+    rows = [(textwrap.fill(comparison["text"], WIDTH), *(100 * comparison[key] if comparison[key] is not None else None
+                                                    for key in ("mean", "low", "high")),
              [100 * value for value in comparison["differences"]])
             for claim in results["claims"] for comparison in claim["comparisons"] if is_share(comparison["better"])]
     plots.intervals(pictures["intervals"], rows, "difference in points: mean, interval, and each seed")

@@ -119,7 +119,7 @@ def intervals(path, rows, title):
 
     rows: [(name, mean, low, high, values)], the first one on top; low and high may be None.
     """
-    figure, axes = _figure(10, 0.3 * len(rows) + 1)
+    figure, axes = _figure(10, 0.34 * len(rows) + 1)
     for place, (_, mean, low, high, values) in enumerate(rows):
         if low is not None:
             axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=2)
