@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rcnn.command import progress, tell
-from rcnn.files import InputError
+from rcnn.files import InputError, locked
 from rcnn.steps import Records
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -144,6 +144,23 @@ class Runner:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+def nearest(path):
+    """Return a path as seen from here if it is in this folder, else absolute, so that one folder has one name."""
+    path = Path(path).resolve()
+    return Path(os.path.relpath(path)) if Path.cwd() in path.parents else path
+
+
+@contextmanager
+def held(out):
+    """Hold the folder of what is made for this program alone; it is made if need be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {out}: {error.strerror}; give another --out") from None
+    with locked(out):
+        yield
 
 
 def by_length(steps):

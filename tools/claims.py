@@ -20,10 +20,10 @@ from pathlib import Path
 
 from rcnn import claims, claims_page, command, plan
 from rcnn import description as descriptions
-from rcnn.files import InputError, locked, write_text
+from rcnn.files import InputError, check_writable, write_text
 from rcnn.lists import read_classes, read_list
 from rcnn.records import open_records
-from rcnn.running import Runner, clock
+from rcnn.running import Runner, clock, held, nearest
 from rcnn.steps import Records, commit
 
 TOOLS = Path(__file__).resolve().parent
@@ -34,9 +34,11 @@ def main():
     args = arguments()
     base = descriptions.read(args.description)
     claims.check(base)
-    runs = {seed: (replace(base, seed=seed), args.out / f"seed{seed}") for seed in sorted(set(args.seeds))}
+    out = nearest(args.out)
+    page = args.page or out / "claims.md"
+    runs = {seed: (replace(base, seed=seed), out / f"seed{seed}") for seed in sorted(set(args.seeds))}
     steps = [step for seed, run in runs.items() for step in planned(seed, *run, args.gpu)]
-    states = Records(args.out).states(steps)
+    states = Records(out).states(steps)
     if args.dry_run:
         left = [step for step in steps if states[step.name] != "done"]
         seconds, needed = sum(step.seconds for step in left), sum(step.bytes for step in left)
@@ -45,22 +47,19 @@ def main():
         return 0
     stale = [name for name, state in states.items() if state == "stale"]
     if stale and not args.force:
-        raise InputError(f"{len(stale)} of {len(steps)} steps in {args.out} were made with other settings or from other "
+        raise InputError(f"{len(stale)} of {len(steps)} steps in {out} were made with other settings or from other "
                          f"files, the first is {stale[0]}; --force makes them again, another --out leaves them alone")
-    try:
-        args.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {args.out}: {error.strerror}; give another --out") from None
-    with locked(args.out):
-        runner = Runner(args.out, TOOLS, args.jobs, args.force)
+    check_writable(page)
+    with held(out):
+        runner = Runner(out, TOOLS, args.jobs, args.force)
         runner.run(steps)
         if runner.failed:
             for name, why in runner.failed.items():
                 command.tell(f"claims.py: {name} failed: {why}")
             return 1
-        results = measured(args, base, runs, steps)
-        write_text(args.out / "claims.json", json.dumps(results, indent=1) + "\n")
-        pages = claims_page.write(args.page or args.out / "claims.md", results, *shown(*runs[min(runs)]))
+        results = measured(out, base, runs, steps)
+        write_text(out / "claims.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
+        pages = claims_page.write(page, results, *shown(*runs[min(runs)]))
     report(results, pages)
     return 0
 
@@ -85,35 +84,36 @@ def planned(seed, description, out, gpu):
     return [replace(step, name=f"seed{seed}.{step.name}") for step in plan.steps(description, counts, out, gpu, 1)]
 
 
-def measured(args, base, runs, steps):
+def measured(out, base, runs, steps):
     """Return what claims.json holds."""
     figures = [claims.measure(*run) for run in runs.values()]
-    records = Records(args.out)
+    records = Records(out)
     judged = [{**asdict(claim), "comparisons": [claims.judge(comparison, figures) for comparison in claim.comparisons]}
               for claim in claims.claims()]
-    compared = [name for claim in judged for row in claim["comparisons"] for name in (row["better"], row["worse"]) if name]
+    compared = [row[key] for claim in judged for row in claim["comparisons"] for key in ("better", "worse") if row[key]]
     first = f"seed{min(runs)}."
-    counts = descriptions.check(base, args.out)
-    return {"description": asdict(base), "seeds": list(runs), "commit": commit(TOOLS), "videos": counts.videos,
+    return {"description": asdict(base), "seeds": list(runs), "commit": commit(TOOLS),
+            "videos": descriptions.check(base, out).videos,
             "classes": read_classes(plan.lists(*runs[min(runs)]).classes), "split": base.splits[0],
-            "command": shlex.join(["python", "tools/claims.py", *map(str, sys.argv[1:])]),
+            "command": shlex.join(["python", "tools/claims.py", *sys.argv[1:]]),
             "time": clock(sum(records.read(step)["seconds"] for step in steps)),
             "claims": judged, "figures": figures, "shown": list(dict.fromkeys(compared)),
             "steps": [shlex.join(step.command) for step in steps if step.name.startswith(first)]}
 
 
 def shown(description, out):
-    """Return (the loss curves of stage 2, frames of one held-out video a class) of a seed."""
+    """Return (the loss curves of stage 2, frames of the longest held-out video of each class) of a seed."""
     curves = {title: claims.loss_log(description, out, net) for title, net in (
         ("RCNN-r (random sampling)", "rcnn_r"), ("RCNN-s (sequential sampling)", "rcnn_s"))}
     lists = plan.lists(description, out)
     classes = read_classes(lists.classes)
     with open_records(plan.frames(description, out), "frames") as frames:
         count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}
-        held_out = {video.label: video for video in read_list(lists.test(description.splits[0]), classes)
-                    if count.get(video.name, 0) >= FRAMES_SHOWN}
-        films = {classes[label]: [frames.frame(video.name, index)[0] for index in range(FRAMES_SHOWN)]
-                 for label, video in sorted(held_out.items())}
+        held_out = [video for video in read_list(lists.test(description.splits[0]), classes) if video.name in count]
+        longest = {video.label: video.name for video in sorted(held_out, key=lambda video: count[video.name])}
+        number = min([FRAMES_SHOWN, *(count[name] for name in longest.values())])
+        films = {classes[label]: [frames.frame(name, index)[0] for index in range(number)]
+                 for label, name in sorted(longest.items())}
     return curves, films
 
 

@@ -17,16 +17,14 @@ OUT holds table2.md, table3.md and tables.html, report.html about the first spli
 made from.
 """
 import json
-import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from rcnn import command, plan, tables
 from rcnn import description as descriptions
-from rcnn.files import InputError, locked, write_text
-from rcnn.running import Runner, clock
+from rcnn.files import InputError, write_text
+from rcnn.running import Runner, clock, held, nearest
 from rcnn.steps import Records, commit, stamp
 
 TOOLS = Path(__file__).resolve().parent
@@ -69,23 +67,6 @@ def arguments():
     options.add_argument("--workers", type=command.positive,
                          help="processes that decode and encode (default: one a core)")
     return options.parse_args()
-
-
-def nearest(path):
-    """Return a path as seen from here if it is in this folder, else absolute, so that one folder has one name."""
-    path = Path(path).resolve()
-    return Path(os.path.relpath(path)) if Path.cwd() in path.parents else path
-
-
-@contextmanager
-def held(out):
-    """Hold the folder for this program alone; it is made if need be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {out}: {error.strerror}; give another --out") from None
-    with locked(out):
-        yield
 
 
 def run(runner, steps, states):
@@ -178,8 +159,8 @@ def summarize(description, out, steps, runner):
     records = Records(out)
     states = records.states(steps)
     results = {
-        "name": description.name, "seed": description.seed, "commit": commit(TOOLS), "table 2": rows[0], "table 3": rows[1],
-        "problems": problems,
+        "name": description.name, "seed": description.seed, "commit": commit(TOOLS),
+        "table 2": rows[0], "table 3": rows[1], "problems": problems,
         "figures": [{"net": net, "split": split, "fps": fps, "crops": crops, "signal": signal, "fusion": fusion,
                      "accuracy": share}
                     for (net, split, fps), known in figures.items() for (crops, signal), fusions in known.items()
