@@ -1,10 +1,10 @@
 """The paper's claims as comparisons of measured figures, and a verdict on each over several seeds.
 
-A figure has a name; `measure` gives every figure of one seed's run.  A Comparison says that the figure `better` is above
-(of a loss: below) the figure `worse`.  Over the seeds, whose videos, weights and crops differ, its differences have a
-mean and a standard deviation s; with n seeds the interval is mean +- t s / sqrt(n), t the 95 % point of Student's
-distribution with n - 1 degrees of freedom.  The verdict: it holds where all of the interval is above 0, the opposite
-holds where all of it is below, else it is not decided.
+A figure has a name; `measure` gives every figure of one seed's run.  A Comparison says that the figure `better` is
+above (of a loss: below) the figure `worse`.  Over the seeds, whose videos, weights and crops differ, its differences
+have a mean and a standard deviation s; with n seeds the interval is mean +- t s / sqrt(n), t the 95 % point of
+Student's distribution with n - 1 degrees of freedom.  The verdict: it holds where all of the interval is above 0, the
+opposite holds where all of it is below, else it is not decided.
 """
 import json
 from dataclasses import asdict, dataclass
@@ -41,7 +41,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: what the paper says and where, and the comparisons that it comes down to.  note: how it is measured."""
+    """What the paper says and where, and the comparisons that it comes down to.  note: how they are measured."""
     title: str
     source: str
     comparisons: tuple
@@ -51,8 +51,13 @@ class Claim:
 def name(net, crops, signal="high", fusion="log-mean", kind="all"):
     """Return the name of a video accuracy; kind: of the classes, "all" or one of scenes.KINDS."""
     parts = [net, "1 crop" if crops == 1 else f"{crops} crops"]
-    parts += [part if part != ALL else "three signals" for part, usual in ((signal, "high"), (fusion, "log-mean")) if part != usual]
-    return ", ".join(parts + ([KINDS_SHOWN[kind]] if kind != "all" else []))
+    if signal != "high":
+        parts.append("three signals" if signal == ALL else signal)
+    if fusion != "log-mean":
+        parts.append(fusion)
+    if kind != "all":
+        parts.append(KINDS_SHOWN[kind])
+    return ", ".join(parts)
 
 
 NEEDED = {"samplings": ("random", "sequential"), "crops": (1, 5, 10), "signals": SIGNALS, "streams": ("image", "flow"),
@@ -69,20 +74,21 @@ def check(description):
     if not (description.recurrent_test and description.motion_energy):
         raise InputError("description: recurrent-test and motion-energy: the claims need both to be true")
     if len(description.fps) != 2 or (description.make or {}).get("set") != "scenes":
-        raise InputError('description: fps and make: the claims need two frame rates, and made videos of the set scenes')
+        raise InputError("description: fps and make: the claims need two frame rates, and videos of the set scenes")
+    if (description.nets.get("display"), description.nets.get("iter-size", 1)) != (1, 1):
+        raise InputError("description: nets: the claims need the loss of every batch: display 1 and iter-size 1")
 
 
 def claims():
     """Return the Claims, as a tuple."""
-    five, one = 5, 1
     rcnn_r, cnn, rcnn_s = "RCNN-r", "CNN", "RCNN-s"
 
-    def over(first, second, kind):
-        return Comparison(f"{first} beats the {second} on {KINDS_SHOWN[kind]}",
-                          name(first, five, kind=kind), name(second, five, kind=kind))
+    def over_cnn(net, kind):
+        return Comparison(f"{net} beats the {cnn} on {KINDS_SHOWN[kind]}", name(net, 5, kind=kind),
+                          name(cnn, 5, kind=kind))
 
     def variant(text, other, usual=rcnn_r):
-        return Comparison(text, name(usual, one), name(other, one))
+        return Comparison(text, name(usual, 1), name(other, 1))
 
     return (
         Claim(LOSSES, "Sec. 3.3, Fig. 2", (
@@ -93,38 +99,38 @@ def claims():
             Comparison("the averaged loss of sequential sampling is less steady",
                        "unsteadiness, RCNN-s", "unsteadiness, RCNN-r"),
             Comparison("the loss of sequential sampling rises when videos change", "jump, RCNN-s"),
-            Comparison("RCNN-r beats RCNN-s", name(rcnn_r, five), name(rcnn_s, five))),
-            f"Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates around "
-            f"that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the batch is "
+            Comparison("RCNN-r beats RCNN-s", name(rcnn_r, 5), name(rcnn_s, 5))),
+            f"Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates "
+            f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the batch is "
             f"larger where its video begins, by least squares over the updates of that half, after the mean over "
             f"{TREND} is taken off."),
         Claim(NETS, "Sec. 3.4, Table 3",
-              tuple(over(rcnn_r, cnn, kind) for kind in KINDS_SHOWN)
-              + tuple(over(rcnn_s, cnn, kind) for kind in KINDS_SHOWN),
+              tuple(over_cnn(net, kind) for net in (rcnn_r, rcnn_s) for kind in KINDS_SHOWN),
               "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
               "the others."),
         Claim("High beats medium beats low signal", "Sec. 3.2, Table 2 rows 3, 5, 6, 7", (
-            Comparison("high beats medium", name(rcnn_r, five), name(rcnn_r, five, "medium")),
-            Comparison("medium beats low", name(rcnn_r, five, "medium"), name(rcnn_r, five, "low")),
-            Comparison("high beats the fusion of three", name(rcnn_r, five), name(rcnn_r, five, ALL)))),
+            Comparison("high beats medium", name(rcnn_r, 5), name(rcnn_r, 5, "medium")),
+            Comparison("medium beats low", name(rcnn_r, 5, "medium"), name(rcnn_r, 5, "low")),
+            Comparison("high beats the fusion of three", name(rcnn_r, 5), name(rcnn_r, 5, ALL)))),
         Claim("Five crops beat one and ten", "Sec. 3.2, Table 2 rows 2, 3, 4", (
             Comparison("5 crops beat 1", name(rcnn_r, 5), name(rcnn_r, 1)),
             Comparison("5 crops beat 10", name(rcnn_r, 5), name(rcnn_r, 10)))),
         Claim("Log-mean is the best fusion over frames", "Sec. 2.4, Table 2 row 3", (
-            Comparison("log-mean beats mean", name(rcnn_r, five), name(rcnn_r, five, fusion="mean")),
-            Comparison("log-mean beats maximum", name(rcnn_r, five), name(rcnn_r, five, fusion="max")))),
+            Comparison("log-mean beats mean", name(rcnn_r, 5), name(rcnn_r, 5, fusion="mean")),
+            Comparison("log-mean beats maximum", name(rcnn_r, 5), name(rcnn_r, 5, fusion="max")))),
         Claim("Five frames a second beat twenty-five", "Sec. 3.2, Table 2 rows 1, 3", (
-            Comparison("5 fps beats 25 fps", name(rcnn_r, five), name("RCNN-r at 25 fps", five)),),
+            Comparison("5 fps beats 25 fps", name(rcnn_r, 5), name("RCNN-r at 25 fps", 5)),),
             "The same number of updates at both rates, which are more passes over the pairs at 5 fps."),
         Claim("Two streams beat one", "Sec. 3.4, Table 3", (
-            Comparison("RCNN-r's two streams beat its image stream", name("RCNN-r two-stream", five), name(rcnn_r, five)),
-            Comparison("RCNN-r's two streams beat its flow stream", name("RCNN-r two-stream", five),
-                       name("RCNN-r flow", five)),
-            Comparison("RCNN-r's image stream beats its flow stream", name(rcnn_r, five), name("RCNN-r flow", five)),
-            Comparison("RCNN-r's flow stream beats the CNN's", name("RCNN-r flow", five), name("CNN flow", five)),
-            Comparison("the CNN's two streams beat its image stream", name("CNN two-stream", five), name(cnn, five)),
-            Comparison("RCNN-r's image stream alone beats the CNN's two", name(rcnn_r, five),
-                       name("CNN two-stream", five)))),
+            Comparison("RCNN-r's two streams beat its image stream", name("RCNN-r two-stream", 5),
+                       name(rcnn_r, 5)),
+            Comparison("RCNN-r's two streams beat its flow stream", name("RCNN-r two-stream", 5),
+                       name("RCNN-r flow", 5)),
+            Comparison("RCNN-r's image stream beats its flow stream", name(rcnn_r, 5), name("RCNN-r flow", 5)),
+            Comparison("RCNN-r's flow stream beats the CNN's", name("RCNN-r flow", 5), name("CNN flow", 5)),
+            Comparison("the CNN's two streams beat its image stream", name("CNN two-stream", 5), name(cnn, 5)),
+            Comparison("RCNN-r's image stream alone beats the CNN's two", name(rcnn_r, 5),
+                       name("CNN two-stream", 5)))),
         Claim("How it is trained and tested", "Sec. 2.2, 2.3, 3.1 and choices of this software", (
             variant("two stages beat one of as many updates", "one stage"),
             variant("the CNN's weights beat none to start from (msra fillers, no stage 1)", "nothing"),
@@ -136,7 +142,7 @@ def claims():
             variant("cutting the gradient (Eq. 6) beats letting it through", "uncut gradient"),
             variant("one crop for the pair beats two", "two crops"),
             variant("pairs beat frame after frame in testing RCNN-r's weights", "RCNN-r tested recurrently")),
-            f"Tested with {one} crop."),
+            "Tested with 1 crop."),
         Claim("The first layer's sum keeps what moves", "Sec. 3.4, Fig. 3", (
             Comparison("more of the temporal part's energy than of the spatial part's lies where something moves",
                        energy("motion", "temporal"), energy("motion", "spatial")),
@@ -159,14 +165,16 @@ def measure(description, out):
     """Return {name: figure} of one seed's run, accuracies and shares from 0 to 1.
 
     description: description.Description with its seed; out: its folder, whose steps are done.
-    Raises InputError where a file is missing or damaged.
+    Of several splits it is the first.  Raises InputError where a file of scores is damaged.
     """
     fps, split = description.fps[-1], description.splits[0]
     folder, figures = plan.folder_of(out, split, fps), {}
-    files = plan.score_files(description, out)
-    titles = {"cnn": "CNN", "rcnn_r": "RCNN-r", "rcnn_s": "RCNN-s", "cnn_flow": "CNN flow", "rcnn_r_flow": "RCNN-r flow"}
+    files = {key: path for key, path in plan.score_files(description, out).items() if key[1] == split}
+    titles = {"cnn": "CNN", "rcnn_r": "RCNN-r", "rcnn_s": "RCNN-s", "cnn_flow": "CNN flow",
+              "rcnn_r_flow": "RCNN-r flow"}
     for (net, _, rate), path in files.items():
-        figures.update(accuracies(titles[net] + (f" at {rate:g} fps" if rate != fps else ""), path, description.crops))
+        title = titles[net] if rate == fps else f"{titles[net]} at {rate:g} fps"
+        figures.update(accuracies(title, path, description.crops))
     for variant, path in plan.variant_scores(description, out).items():
         figures.update(accuracies(variant, path, description.crops))
     figures.update(accuracies("RCNN-r tested recurrently", folder / f"{plan.RECURRENT}.h5", description.crops))
@@ -197,8 +205,12 @@ def accuracies(net, path, protocols):
 
 def loss_log(description, out, net):
     """Return (updates, raw, averaged) of stage 2's training of a net, as training.loss_curve does."""
-    folder = plan.folder_of(out, description.splits[0], description.fps[-1])
-    return training.loss_curve(training.read_log(folder / "snapshots" / f"{net}.jsonl"))
+    return training.loss_curve(training.read_log(snapshots(description, out) / f"{net}.jsonl"))
+
+
+def snapshots(description, out):
+    """Return the folder of the trainings that are compared."""
+    return plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
 
 
 def losses(description, out):
@@ -210,7 +222,6 @@ def losses(description, out):
         found[f"loss, {title}, mean of stage 2"] = float(raw.mean())
         found[f"loss, {title}, end of stage 2"] = float(raw[-max(1, len(raw) // 10):].mean())
         found[f"unsteadiness, {title}"] = float((averaged - trend(averaged))[later].std())
-    _, raw, _ = loss_log(description, out, "rcnn_s")
     found["jump, RCNN-s"] = jump(raw, beginnings(description, out, len(raw)), description.nets["batch"])
     return found
 
@@ -226,10 +237,11 @@ def trend(values):
 def jump(raw, begun, batch):
     """Return by how much a row's loss is larger where its video begins, by least squares over the second half.
 
-    raw: loss of each update, a mean over `batch` rows.  begun: in how many rows a video began at each update.
+    raw: loss of each update, a mean over `batch` rows.  begun: in how many rows a video began at each update.  The
+    trend is taken off both, so that what the trend has of the jumps does not make them look smaller.
     """
     half = len(raw) // 2
-    loss, rows = (raw - trend(raw))[half:], begun[half:].astype(np.float64)
+    loss, rows = ((values - trend(values))[half:] for values in (raw, begun))
     rows -= rows.mean()
     return float(batch * (loss @ rows) / max(rows @ rows, 1e-12))
 
@@ -237,7 +249,8 @@ def jump(raw, begun, batch):
 def beginnings(description, out, updates):
     """Return in how many streams of RCNN-s's training a video began at each update: int64.
 
-    The order is that of layers/sequential_frames.py, from the training's seed.
+    The order is that of layers/sequential_frames.py, from the training's seed; it begins anew where a training that
+    was interrupted went on.
     """
     lists = plan.lists(description, out)
     with open_records(plan.frames(description, out), "frames") as frames:
@@ -245,7 +258,11 @@ def beginnings(description, out, updates):
         videos, _ = sequences.videos_with_frames(listed, frames, lists.train(description.splits[0]))
     _, order = sequences.draws(description.seed)
     steps = sampling.sequences({video.name: len(times) for video, times in videos}, description.nets["batch"], order)
-    return np.array([sum(first for _, _, first in step) for _, step in zip(range(updates), steps)], np.int64)
+    whole = np.array([sum(first for _, _, first in step) for _, step in zip(range(updates), steps)], np.int64)
+    begun = whole.copy()
+    for start in training.resumed(snapshots(description, out) / "rcnn_s.caffe.log"):
+        begun[start:] = whole[:max(0, updates - start)]
+    return begun
 
 
 def judge(comparison, measured):

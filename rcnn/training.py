@@ -28,6 +28,7 @@ GLOG = re.compile(r"^([IWEF])\d{4,8} \d\d:\d\d:\d\d\.\d+ +\d+ ([^ :]+:\d+)\] (.*
 SHOWN = re.compile(rf"^Iteration (\d+)(?: \(.*\))?, loss = {NUMBER}$", re.IGNORECASE)
 RATE = re.compile(rf"^Iteration (\d+), lr = {NUMBER}$", re.IGNORECASE)
 TESTING = re.compile(r"^Iteration (\d+), Testing net \(#(\d+)\)$")
+RESUMED = re.compile(r"\] Resuming from \S.*_iter_(\d+)\.solverstate$", re.MULTILINE)
 OUTPUT = re.compile(rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\* {NUMBER} = {NUMBER} loss\))?$",
                     re.IGNORECASE)
 
@@ -132,6 +133,12 @@ def read_log(path):
                              "give another --log or --fresh") from None
         records.append(record)
     return records
+
+
+def resumed(path):
+    """Return the iterations of the snapshots at which trainings went on, in time's order, by all that caffe printed."""
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    return [int(number) for number in RESUMED.findall(text)]
 
 
 def rewind(path, iteration):
