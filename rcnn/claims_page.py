@@ -30,6 +30,7 @@ def write(path, results, curves, films):
         picture = {claims.LOSSES: names["loss"], claims.NETS: names["kinds"]}.get(claim["title"])
         shown.append({**claim, "comparisons": rows, "picture": picture})
     verdicts = Counter(comparison["verdict"] for claim in results["claims"] for comparison in claim["comparisons"])
+    ahead, met = claims.lead(results["figures"])
     environment = jinja2.Environment(loader=jinja2.PackageLoader("rcnn"), undefined=jinja2.StrictUndefined,
                                      trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     text = environment.get_template("claims.md").render(
@@ -37,8 +38,8 @@ def write(path, results, curves, films):
                                          "time", "steps")},
         results="claims.json", pictures=names, confidence=claims.CONFIDENCE, claims=shown,
         counts={verdict: verdicts[verdict] for verdict in (claims.HOLDS, claims.OPEN, claims.OPPOSITE)},
-        lead=[f"{value:.1f}" for value in claims.lead(results["figures"])[0]], aim=claims.LEAD,
-        met=claims.lead(results["figures"])[1], figures=[every(name, results["figures"]) for name in results["shown"]])
+        lead=[f"{value:.1f}" for value in ahead], aim=claims.LEAD, met=met,
+        figures=[every(name, results["figures"]) for name in results["shown"]])
     write_text(path, text)
     return [path, *pictures.values()]
 
@@ -77,9 +78,11 @@ def every(name, figures):
 
 def draw(pictures, results):
     """Draw the pictures of accuracies."""
-    rows = [(textwrap.fill(comparison["text"], WIDTH), *(100 * comparison[key] if comparison[key] is not None else None
-                                                    for key in ("mean", "low", "high")),
-             [100 * value for value in comparison["differences"]])
+    def points(value):
+        return None if value is None else 100 * value
+
+    rows = [(textwrap.fill(comparison["text"], WIDTH), *(points(comparison[key]) for key in ("mean", "low", "high")),
+             list(map(points, comparison["differences"])))
             for claim in results["claims"] for comparison in claim["comparisons"] if is_share(comparison["better"])]
     plots.intervals(pictures["intervals"], rows, "difference in points: mean, interval, and each seed")
     figures = results["figures"]
