@@ -108,7 +108,7 @@ class Description:
         """Options of make_prototxt.py for the nets of a Variant; where it has one stage, that has all updates."""
         nets = {**self.nets, **variant.nets}
         if variant.stages == 1 and "iterations" not in variant.nets:
-            nets["iterations"] += nets["stage1-iterations"]
+            nets["iterations"] += self.nets["stage1-iterations"]
         return nets
 
 
@@ -170,6 +170,8 @@ def _variant(name, given):
         "nets": NETS, "unhalved": TRUTH, "stages": (lambda value: _whole(value) and value < 3, "1 or 2"),
         "start": (lambda value: value in STARTS, f"one of {', '.join(STARTS)}")}))
     _demand(variant.start == STARTS[0] or variant.stages == 1, f"{part}: from nothing there is one stage: say stages 1")
+    _demand(variant.stages == 2 or "stage1-iterations" not in variant.nets,
+            f"{part}: nets: stage1-iterations: with stages 1 there is no stage 1 of its own")
     return variant
 
 
@@ -222,6 +224,10 @@ def _whole(value):
     return _number(value) and isinstance(value, int)
 
 
+def _lengths(value):
+    return isinstance(value, list) and len(value) == 2 and all(map(_number, value)) and value[0] <= value[1]
+
+
 NETS = (lambda value: isinstance(value, dict), "an object of options of tools/make_prototxt.py")
 TRUTH = (lambda value: isinstance(value, bool), "true or false")
 
@@ -236,7 +242,9 @@ def _check(description):
         _check_nets("flow: nets", description.flow_nets, needed, description.size)
     for name, variant in description.variants.items():
         _check_nets(f"variants: {name}: nets", description.variant_nets(variant), NEEDED, description.size)
-    _demand(not description.variants or "random" in description.samplings, 'variants: they need the sampling "random"')
+    for key in ("variants", "recurrent-test", "motion-energy"):
+        _demand(not getattr(description, key.replace("-", "_")) or "random" in description.samplings,
+                f'{key}: it needs the sampling "random"')
     _check_options("make", description.make or {})
     if description.make is None:
         for key in ("videos", "lists"):
@@ -252,8 +260,7 @@ def _check(description):
         names = description.make.get(key)
         _demand(isinstance(names, list) and names and all(isinstance(name, str) for name in names),
                 f"make: {key} is missing, or no list of names")
-    seconds = (lambda given: isinstance(given, list) and len(given) == 2 and all(map(_number, given))
-               ) if kind == "scenes" else _number
+    seconds = _lengths if kind == "scenes" else _number
     for key, holds in (("seconds", seconds), ("groups", _whole), ("clips", _whole)):
         _demand(holds(description.make.get(key)), f"make: {key} is missing, or no such number")
 
