@@ -63,7 +63,8 @@ class Costs:
         """Return (seconds, bytes) of a frames LMDB of all videos, of flow by a method, by so many processes."""
         number = self.counts.videos * self.counts.seconds
         computing = number * fps * FLOW_SECONDS[method] / workers if method else 0
-        return number * FRAME_RATE * DECODING + computing, number * fps * max(PAGE, self.frame_bytes * self.frame_size ** 2)
+        stored = max(PAGE, self.frame_bytes * self.frame_size ** 2)
+        return number * FRAME_RATE * DECODING + computing, number * fps * stored
 
     def pairs(self, fps, videos, each=None):
         """Return (seconds, bytes) of a pairs LMDB of so many videos, all pairs or `each` a video."""

@@ -1,4 +1,4 @@
-"""The two parts of an RCNN layer (Eq. 3) as RCNN-r's deploy net computes them, for figures and for measures of motion."""
+"""The two parts of an RCNN layer (Eq. 3) as RCNN-r's deploy net computes them, for figures and measures of motion."""
 import numpy as np
 
 from rcnn.files import InputError

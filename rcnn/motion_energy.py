@@ -43,11 +43,7 @@ def shares(net, combined, layer, previous, frame, mean=crops.MEAN, scale=1.0):
     the net's input size.  Seen twice, the second frame has no motion; the region stays that of the pair.
     """
     inputs = [crops.network_input(image[None], mean, scale) for image in (previous, frame)]
-    found, region = [], None
-    for before in inputs:
-        spatial, temporal = parts(net, combined, layer, before, inputs[1])
-        if region is None:
-            region = moving_region(previous, frame, *spatial.shape[1:])
-        found.append({name: share(values, region)
-                      for name, values in zip(PARTS, (spatial, temporal, spatial + temporal))})
-    return tuple(found)
+    made = [parts(net, combined, layer, before, inputs[1]) for before in inputs]
+    region = moving_region(previous, frame, *made[0][0].shape[1:])
+    return tuple({name: share(values, region) for name, values in zip(PARTS, (spatial, temporal, spatial + temporal))}
+                 for spatial, temporal in made)

@@ -8,8 +8,7 @@ A step is one program of tools/.  It depends on another one where that makes wha
     split01_5fps/                  one folder a split and frame rate:
         pairs_train.lmdb, pairs_test.lmdb, prototxt/, snapshots/, scores_cnn.h5, scores_rcnn_r.h5, scores_rcnn_s.h5
         pairs_train_flow.lmdb, ...     and the flow stream's beside them
-
-        variant_NAME/              RCNN-r with other settings, on the same pairs, if the description has variants
+        variant_NAME/                  RCNN-r with other settings, on the same pairs, if the description has variants
 
 The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.  The flow
 stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4); the paper has no RCNN-s of flow.
@@ -226,8 +225,8 @@ class _Run:
         made += [f"{net}_test" for net in ("cnn", *NET_OF.values())]
         made += [f"deploy_{net}" for net in ("cnn", *NET_OF.values())]
         self.add("nets", "make_prototxt.py",
-                 ["--out", self.folder / "prototxt", "--snapshots", self.snapshots, "--train-pairs", self.train, "--test-pairs",
-                  self.test, "--frames", self.frames, "--train-list", where.train(self.split),
+                 ["--out", self.folder / "prototxt", "--snapshots", self.snapshots, "--train-pairs", self.train,
+                  "--test-pairs", self.test, "--frames", self.frames, "--train-list", where.train(self.split),
                   "--test-list", where.test(self.split), "--classes", plan.counts.classes, "--seed", self.given.seed,
                   *(["--channels", flow.CHANNELS] if self.suffix else []), *options(self.options)],
                  [], [self.net(name) for name in made])

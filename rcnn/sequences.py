@@ -65,7 +65,7 @@ def videos_with_frames(listed, frames, list_path):
 
 
 def draws(seed):
-    """Return (numpy.random.Generator of the crops, seed of the order of videos) of a layer's seed (None: a fresh one)."""
+    """Return (numpy.random.Generator of the crops, seed of the order of videos) of a layer; seed None: fresh ones."""
     generator = np.random.default_rng(seed)
     return generator, int(generator.integers(2 ** 32))
 

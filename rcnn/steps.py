@@ -149,7 +149,7 @@ def _listing(folder):
 
 
 def commit(folder):
-    """Return the commit of the code in a folder, with a + if tracked files were changed since, None where git has none."""
+    """Return the commit of the code in a folder, with a + if tracked files differ from it, None where git has none."""
     def git(*words):
         done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True)
         return done.stdout.strip()

@@ -1,7 +1,7 @@
 """Measure how much of a layer's energy lies where something moves (the claim of Fig. 3, as a number).
 
-    python tools/motion_energy.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \\
-        --pairs data/ucf101/pairs_test01.lmdb --out motion_energy.json
+    python tools/motion_energy.py --net prototxt/deploy_rcnn_r.prototxt --out motion_energy.json \\
+        --weights snapshots/rcnn_r_iter_30000.caffemodel --pairs data/ucf101/pairs_test01.lmdb
 
 For each pair: the share of the energy of the layer's spatial part, temporal part and their sum that lies in the tenth
 of its places where the two frames differ most; and the same with the second frame seen twice, which is without motion.
@@ -10,7 +10,6 @@ A part that knew nothing of motion would have a tenth there.  rcnn/motion_energy
 import json
 import os
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 
@@ -52,7 +51,7 @@ def main():
                     kept.append(found)
                 bar.update()
     result = {"pairs": number, "layer": args.layer, "region": motion_energy.MOVING,
-              "net": str(args.net), "weights": str(Path(args.weights))}
+              "net": args.net, "weights": args.weights}
     for name, kept in (("motion", moving), ("without motion", still)):
         result[name] = {part: mean([pair[part] for pair in kept]) for part in motion_energy.PARTS}
     write_text(args.out, json.dumps(result, indent=1) + "\n")
