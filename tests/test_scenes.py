@@ -148,7 +148,7 @@ def test_speeds_vary_within_a_video_and_keep_their_sign(movement, axis):
 @pytest.mark.parametrize("camera", [(0.25, 0.25), (1.6, 1.7)])
 def test_the_camera_moves_background_and_object_alike(camera, directed, background):
     """Also over the edge of the place, which tiles.  What is left between the pictures is noise and light."""
-    right, down = 40, 24
+    right, down = 160, 120
     moved = (camera[0] + right / motion.WIDTH, camera[1] + down / motion.HEIGHT)
     directed([(*camera, 0.5, 0.1)] * 3, [camera, moved, camera])
     first, second, third = (cv2.GaussianBlur(frame, (0, 0), 2) for frame in film("Crate", 3, background))
