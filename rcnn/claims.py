@@ -15,9 +15,7 @@ from scipy.stats import t as student
 from rcnn import plan, sampling, scenes, scores, sequences, training
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
-from rcnn.lists import read_classes, read_list
 from rcnn.motion_energy import PARTS
-from rcnn.records import open_records
 from rcnn.score_files import ALL, Scores
 from rcnn.tables import FUSIONS, two_streams
 
@@ -252,10 +250,8 @@ def beginnings(description, out, updates):
     The order is that of layers/sequential_frames.py, from the training's seed; it begins anew where a training that
     was interrupted went on.
     """
-    lists = plan.lists(description, out)
-    with open_records(plan.frames(description, out), "frames") as frames:
-        listed = read_list(lists.train(description.splits[0]), read_classes(lists.classes))
-        videos, _ = sequences.videos_with_frames(listed, frames, lists.train(description.splits[0]))
+    frames = sequences.open_frames(plan.frames(description, out))
+    videos, _ = sequences.listed_videos(frames, plan.lists(description, out).train(description.splits[0]))
     _, order = sequences.draws(description.seed)
     steps = sampling.sequences({video.name: len(times) for video, times in videos}, description.nets["batch"], order)
     whole = np.array([sum(first for _, _, first in step) for _, step in zip(range(updates), steps)], np.int64)

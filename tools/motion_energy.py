@@ -42,6 +42,8 @@ def main():
     with open_records(args.pairs, "pairs") as pairs:
         check_images(pairs)
         number = min(args.number, len(pairs))
+        if not number:
+            raise InputError(f"{args.pairs} has no pairs")
         with progress(number, "pair") as bar:
             for _, record in islice(pairs, number):
                 previous, frame, _ = decode_pair(record)
