@@ -2,6 +2,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 from runs import ROOT
 
@@ -31,6 +32,14 @@ def flow(**values):
 
 def made(**values):
     return {**changed(videos=None, lists=None), "make": {**MAKE, **values}}
+
+
+def scenes(**values):
+    return {**made(), "make": {"set": "scenes", "seconds": [1, 10], "groups": 8, "clips": 3, **values}}
+
+
+def variant(**values):
+    return changed(variants={"other one": values})
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +94,33 @@ def test_counts_of_made_videos():
     assert description.check(read, "out") == description.Counts(2, 48, {1: (36, 12), 3: (36, 12)}, 1)
     where = description.lists(read, "out")
     assert str(where.train(3)) == "out/videos/lists/trainlist03.txt" and str(where.videos) == "out/videos"
+
+
+def test_counts_of_scenes():
+    """Lengths are log-uniform; groups of 12 classes."""
+    counts = description.check(description.parse(scenes()), "out")
+    lengths = np.exp(np.random.default_rng(1).uniform(0, np.log(10), 100000))
+    assert (counts.classes, counts.videos, counts.splits) == (12, 288, {1: (216, 72)})
+    assert counts.seconds == pytest.approx(lengths.mean(), rel=0.01)
+    assert description.check(description.parse(scenes(seconds=[2, 2])), "out").seconds == 2
+
+
+def test_variants():
+    given = variant(nets={"combine": "sum", "iterations": 9}, unhalved=True)
+    read = description.parse(given)
+    other = read.variants["other one"]
+    assert other == description.Variant({"combine": "sum", "iterations": 9}, True, 2, "pretrained")
+    assert read.variant_nets(other) == {**GIVEN["nets"], "combine": "sum", "iterations": 9}
+    assert description.parse(GIVEN).variants == {}
+    assert description.parse(variant()).variants == {"other one": description.Variant({}, None, 2, "pretrained")}
+    for values, iterations in (({}, 4), ({"stages": 1}, 3 + 4), ({"stages": 1, "nets": {"iterations": 5}}, 5),
+                               ({"stages": 1, "start": "nothing", "nets": {"rate": 0.1}}, 7)):
+        read = description.parse(variant(**values))
+        assert read.variant_nets(read.variants["other one"])["iterations"] == iterations
+    assert read.nets["iterations"] == 4
+    assert not description.parse(GIVEN).recurrent_test and not description.parse(GIVEN).motion_energy
+    read = description.parse(changed(recurrent_test=True, motion_energy=True))
+    assert read.recurrent_test and read.motion_energy
 
 
 def test_the_two_in_the_repository():
@@ -154,6 +190,34 @@ def test_the_two_in_the_repository():
     (made(movements="Up"), "make: movements is missing, or no list of names"),
     (made(clips=0), "make: clips is missing"),
     (made(seconds=float("inf")), "make: seconds is missing"),
+    (made(seconds=[1, 2]), "make: seconds is missing, or no such number"),
+    (made(set="films"), 'make: set: "films" is neither motion nor scenes'),
+    (made(set=[]), r"make: set: \[\] is neither"),
+    (scenes(seconds=3), "make: seconds is missing, or no such number"),
+    (scenes(seconds=[1]), "make: seconds is missing"),
+    (scenes(seconds=[3, 2]), "make: seconds is missing"),
+    (scenes(seconds=[0, 2]), "make: seconds is missing"),
+    (scenes(groups=0), "make: groups is missing, or no such number"),
+    (changed(variants=[]), r"variants: \[\] is not an object of variants"),
+    (changed(variants={"a": 3}), "variants: a: 3 is not an object"),
+    (changed(variants={"A/b": {}}), "variants: A/b: a name is of small letters, digits, blanks and -"),
+    (changed(variants={"": {}}), "variants: : a name is of"),
+    (variant(net={}), "variants: other one: unknown key net; the keys are nets, unhalved, stages, start"),
+    (variant(nets=3), "variants: other one: nets: 3 is not an object"),
+    (variant(unhalved=0), "variants: other one: unhalved: 0 is not true or false"),
+    (variant(stages=3), "variants: other one: stages: 3 is not 1 or 2"),
+    (variant(stages=True), "stages: true is not 1 or 2"),
+    (variant(start="zero", stages=1), 'variants: other one: start: "zero" is not one of pretrained, nothing'),
+    (variant(start="nothing"), "variants: other one: from nothing there is one stage: say stages 1"),
+    (variant(stages=1, nets={"stage1-iterations": 3}), "nets: stage1-iterations: with stages 1 there is no stage 1"),
+    (variant(nets={"iterations": "9"}), "variants: other one: nets: iterations is missing, or no whole number"),
+    (variant(nets={"size": 96}), r"smaller than the nets' input of 96 \(variants: other one: nets\)"),
+    (variant(nets={"seed": 2}), "variants: other one: nets: seed follows from the rest"),
+    ({**variant(), "samplings": ["sequential"]}, 'variants: it needs the sampling "random"'),
+    (changed(samplings=["sequential"], recurrent_test=True), 'recurrent-test: it needs the sampling "random"'),
+    (changed(samplings=["sequential"], motion_energy=True), 'motion-energy: it needs the sampling "random"'),
+    (changed(recurrent_test="yes"), 'recurrent-test: "yes" is not true or false'),
+    (changed(motion_energy=1), "motion-energy: 1 is not true or false"),
 ])
 def test_what_is_no_description(given, message):
     with pytest.raises(InputError, match=message) as raised:

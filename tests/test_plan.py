@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nets import build
 from runs import ROOT
-from test_description import GIVEN, made
+from test_description import GIVEN, made, scenes
 
 from rcnn import description, net, plan
 from rcnn.estimates import Costs
@@ -53,7 +53,8 @@ def test_all_steps_of_three_splits():
 
 
 def test_each_step_comes_after_what_it_needs():
-    for given in (MOTION, description.parse(GIVEN), description.parse({**GIVEN, "pretrained": "bvlc.caffemodel"})):
+    for given in (MOTION, *map(description.parse, (GIVEN, {**GIVEN, "pretrained": "bvlc.caffemodel"}, {
+            **GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True}))):
         there = {Path(name) for name in ("videos", "lists/classInd.txt", "lists/trainlist01.txt",
                                          "lists/testlist01.txt", "bvlc.caffemodel") if given.make is None}
         for step in planned(given).values():
@@ -126,6 +127,88 @@ def test_the_flow_stream_learns_from_nothing():
     assert steps["split01_5fps.rcnn_r_flow"].outputs == (
         OUT / "split01_5fps" / "snapshots" / "rcnn_r_flow_iter_6.caffemodel",)
     assert not any("rcnn_s_flow" in name or "25fps" in name for name in steps if "flow" in name)
+
+
+VARIANTS = {"other": {"nets": {"combine": "sum", "scale": 0.25}, "unhalved": True},
+            "one stage": {"stages": 1, "nets": {"rate": 0.5}}, "from none": {"stages": 1, "start": "nothing"}}
+
+
+def test_variants_leave_the_rest_as_it_is():
+    for given in (GIVEN, made(), {**GIVEN, **FLOW, "splits": [2, 1]}):
+        before = planned(description.parse(given))
+        after = planned(description.parse({**given, "variants": VARIANTS}))
+        assert list(before.values()) == [step for name, step in after.items() if name in before]
+        first = f"split{given['splits'][0]:02d}_5fps"
+        of = {"other": ["nets", "start", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"],
+              "one stage": ["nets", "start", "rcnn_r", "scores_rcnn_r"],
+              "from none": ["nets", "rcnn_r", "scores_rcnn_r"]}
+        assert [name for name in after if name not in before] == [
+            f"{first}.{variant}.{name}" for variant, names in of.items() for name in names]
+        outputs = [path for step in after.values() for path in step.outputs]
+        assert len(set(outputs)) == len(outputs)
+
+
+def test_where_variants_start():
+    """Each from the main CNN, halved or not as it says; one from nothing has no weights at all."""
+    steps = {name.replace("split01_5fps.", ""): step
+             for name, step in planned(description.parse({**GIVEN, "variants": VARIANTS})).items()}
+    snapshots = "out/split01_5fps/variant_{}/snapshots/{}.caffemodel"
+    for variant in ("other", "one stage"):
+        start = steps[f"{variant}.start"]
+        assert words(start, "--weights") == words(steps["start"], "--weights")
+        assert words(start, "--net") == (f"out/split01_5fps/variant_{variant.replace(' ', '_')}/prototxt/"
+                                         "deploy_rcnn_r.prototxt",)
+        assert ("--unhalved" in start.command) == (variant == "other")
+    assert words(steps["other.rcnn_r_stage1"], "--weights") == (snapshots.format("other", "start"),)
+    assert words(steps["other.rcnn_r"], "--weights") == (snapshots.format("other", "rcnn_r_stage1_iter_3"),)
+    assert words(steps["one stage.rcnn_r"], "--weights") == (snapshots.format("one_stage", "start"),)
+    assert "--weights" not in steps["from none.rcnn_r"].command
+    assert {path for path in steps["from none.rcnn_r"].inputs if path.suffix == ".caffemodel"} == set()
+    pretrained = planned(description.parse({**GIVEN, "variants": VARIANTS, "pretrained": "bvlc.caffemodel"}))
+    assert words(pretrained["split01_5fps.other.start"], "--weights") == ("bvlc.caffemodel",)
+    halved = planned(description.parse({**GIVEN, "unhalved": True, "variants": {"a": {"unhalved": False}, "b": {}}}))
+    assert "--unhalved" not in halved["split01_5fps.a.start"].command
+    assert "--unhalved" in halved["split01_5fps.b.start"].command
+
+
+def test_one_stage_has_all_updates():
+    steps = planned(description.parse({**GIVEN, "variants": VARIANTS}))
+    for variant in ("one stage", "from none"):
+        assert words(steps[f"split01_5fps.{variant}.nets"], "--iterations") == ("7",)
+        trained, = steps[f"split01_5fps.{variant}.rcnn_r"].outputs
+        assert trained.name == "rcnn_r_iter_7.caffemodel"
+        assert words(steps[f"split01_5fps.{variant}.scores_rcnn_r"], "--weights") == (str(trained),)
+    assert words(steps["split01_5fps.nets"], "--iterations") == ("4",)
+
+
+def test_a_variant_is_of_the_main_pairs_with_its_own_options():
+    steps = planned(description.parse({**GIVEN, "crops": [5, 1, 10], "variants": VARIANTS}))
+    nets, main = steps["split01_5fps.other.nets"], steps["split01_5fps.nets"]
+    for option in ("--train-pairs", "--test-pairs", "--frames", "--seed", "--batch"):
+        assert words(nets, option) == words(main, option)
+    assert (words(nets, "--combine"), words(nets, "--scale")) == (("sum",), ("0.25",))
+    assert words(nets, "--out") == ("out/split01_5fps/variant_other/prototxt",)
+    test = steps["split01_5fps.other.scores_rcnn_r"]
+    assert (words(test, "--crops"), words(test, "--scale")) == (("1",), ("0.25",))
+    read = description.parse({**GIVEN, "variants": VARIANTS})
+    assert {variant: (path,) for variant, path in plan.variant_scores(read, OUT).items()} == {
+        variant: steps[f"split01_5fps.{variant}.scores_rcnn_r"].outputs for variant in VARIANTS}
+
+
+def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
+    given = {**GIVEN, "splits": [2, 1], "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5, "mean": [1, 2, 3]}}
+    steps = planned(description.parse({**given, "recurrent-test": True, "motion-energy": True}))
+    assert set(steps) - set(planned(description.parse(given))) == {
+        "split02_5fps.scores_rcnn_r_recurrent", "split02_5fps.motion_energy"}
+    tested, energy = steps["split02_5fps.scores_rcnn_r_recurrent"], steps["split02_5fps.motion_energy"]
+    folder = Path("out/split02_5fps")
+    assert words(tested, "--net") == (str(folder / "prototxt/deploy_rcnn_s.prototxt"),)
+    assert words(energy, "--net") == (str(folder / "prototxt/deploy_rcnn_r.prototxt"),)
+    assert words(tested, "--crops") == ("5",) and words(energy, "--pairs") == (str(folder / "pairs_test.lmdb"),)
+    for step, output in ((tested, "scores_rcnn_r_recurrent.h5"), (energy, "motion_energy.json")):
+        assert words(step, "--weights") == (str(folder / "snapshots/rcnn_r_iter_4.caffemodel"),)
+        assert (words(step, "--scale"), words(step, "--mean")) == (("0.5",), ("1", "2", "3"))
+        assert step.outputs == (folder / output,)
 
 
 def test_only_the_main_net_is_tested_with_ten_crops():
@@ -237,3 +320,5 @@ def test_made_videos_are_asked_for_by_the_description():
     assert words(step, "--splits") == ("3",) and words(step, "--seed") == ("7",)
     assert words(step, "--movements") == ("Up", "Down") and words(step, "--groups") == ("6",)
     assert "videos" not in planned(description.parse(GIVEN))
+    step = planned(description.parse(scenes(seconds=[1, 1.5])))["videos"]
+    assert (words(step, "--set"), words(step, "--seconds")) == (("scenes",), ("1", "1.5"))
