@@ -76,3 +76,38 @@ def test_names_are_no_formulas(tmp_path):
     plots.loss_curves(tmp_path / "l.png", {name: ([0, 1], [2.0, 1.0], [2.0, 1.0])}, title=name)
     plots.film_strips(tmp_path / "f.png", {name: [np.zeros((8, 8, 3), np.uint8)]}, name)
     assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+def columns(path, colour):
+    """Return the columns and rows that pixels of a colour lie in, as (first column, last, first row, last)."""
+    wanted = np.array([int(colour[place:place + 2], 16) for place in (5, 3, 1)])
+    rows, places = np.nonzero(np.abs(cv2.imread(str(path)).astype(int) - wanted).max(axis=2) <= 2)
+    return places.min(), places.max(), rows.min(), rows.max()
+
+
+def test_intervals(tmp_path):
+    """A wider interval is drawn wider, and a row without one has its mean and values; the first row is on top."""
+    narrow, wide, alone = ("n $", 0, -1, 1, [-5, 5]), ("w", 0, -4, 4, [-5, 5]), ("a", 0, None, None, [-5, 5])
+    length = {}
+    for row in (narrow, wide, alone):
+        plots.intervals(tmp_path / "out" / "i.png", [row, ("last", 3, None, None, [3])], "t $")
+        length[row[0]] = pixels(tmp_path / "out" / "i.png", plots.COLOURS[0])
+        assert pixels(tmp_path / "out" / "i.png", plots.COLOURS[1]) > 20
+    assert length["a"] > 40 and length["n $"] > length["a"] + 50 and length["w"] > length["n $"] + 300
+    tops = []
+    for rows in ([wide, *[("r", 0, None, None, [])] * 8], [*[("r", 0, None, None, [])] * 8, wide]):
+        plots.intervals(tmp_path / "i.png", rows, "t")
+        tops.append(columns(tmp_path / "i.png", plots.COLOURS[1])[2])
+    assert tops[0] + 100 < tops[1]
+
+
+def test_grouped_bars(tmp_path):
+    """A bar is as high as the mean of its values; each value is a dot."""
+    def heights(value):
+        series = {"one": {"a": [value], "b": [value - 10, value + 10]}, "two": {"a": [1], "b": [1]}}
+        plots.grouped_bars(tmp_path / "out" / "g.png", series, "t $")
+        image = cv2.imread(str(tmp_path / "out" / "g.png")).astype(int)
+        shade = 0.6 * np.array([0xB2, 0x72, 0x00]) + 0.4 * 255
+        return int((np.abs(image - shade).max(axis=2) <= 3).sum())
+    low, high = heights(20), heights(80)
+    assert low > 1000 and high == pytest.approx(4 * low, rel=0.2)
