@@ -17,7 +17,7 @@ from rcnn.score_writing import writing
 
 TINY = {
     "name": "tiny scenes", "make": {"set": "scenes", "groups": 2, "clips": 1, "seconds": [1, 1.2]}, "splits": [1],
-    "fps": [10, 5], "size": 36,
+    "fps": [25, 5], "size": 36,
     "nets": {"width": 0.0625, "size": 33, "batch": 4, "scale": 0.015625, "combine": "sum", "filler": "msra",
              "temporal-filler": "constant", "bias": 0, "cnn-iterations": 2, "stage1-iterations": 2, "iterations": 8,
              "clip-gradients": 2, "display": 1, "test-iterations": 1, "test-interval": 100, "snapshot": 8},
@@ -219,7 +219,7 @@ def test_each_figure_is_of_its_file(trained, monkeypatch):
     assert {name: value for name, value in found.items() if isinstance(value, Path)} == {
         "CNN": folder / "scores_cnn.h5", "RCNN-r": folder / "scores_rcnn_r.h5", "RCNN-s": folder / "scores_rcnn_s.h5",
         "CNN flow": folder / "scores_cnn_flow.h5", "RCNN-r flow": folder / "scores_rcnn_r_flow.h5",
-        "RCNN-r at 10 fps": out / "split02_10fps" / "scores_rcnn_r.h5",
+        "RCNN-r at 25 fps": out / "split02_25fps" / "scores_rcnn_r.h5",
         "RCNN-r tested recurrently": folder / "scores_rcnn_r_recurrent.h5", **variants}
     for title, name in (("CNN", "cnn"), ("RCNN-r", "rcnn_r")):
         paths = (folder / f"scores_{name}.h5", folder / f"scores_{name}_flow.h5", 5)
@@ -248,7 +248,8 @@ def test_a_description_that_has_all():
     ({"variants": {}}, "variants: the claims need one stage, nothing, xavier"),
     ({"recurrent-test": False}, "recurrent-test and motion-energy: the claims need both"),
     ({"motion-energy": False}, "recurrent-test and motion-energy: the claims need both"),
-    ({"fps": [5]}, "fps and make: the claims need two frame rates"),
+    ({"fps": [5]}, "fps and make: the claims need fps 25 and 5"),
+    ({"fps": [10, 5]}, "fps and make: the claims need fps 25 and 5"),
     ({"make": {"appearances": ["Flowers"], "movements": ["Up"], "seconds": 1, "groups": 4, "clips": 1}},
      "videos of the set scenes"),
     ({"nets": {**TINY["nets"], "display": 2}}, "the loss of every batch: display 1 and iter-size 1"),
