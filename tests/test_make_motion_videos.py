@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from runs import ROOT, run, start
 
-from rcnn import lists, motion, video
+from rcnn import lists, motion, scenes, video
 
 SMALL = ("--appearances", "Flowers", "--movements", "Up", "Still", "--groups", 4, "--clips", 1, "--seconds", 0.4)
+SCENES = ("--set", "scenes", "--groups", 3, "--clips", 1, "--seconds", 0.2, 0.6, "--splits", 3, "--workers", 2)
 
 
 def files(folder):
@@ -26,6 +27,15 @@ def made(tmp_path_factory):
     """A folder of eight videos, and what making it printed."""
     folder = tmp_path_factory.mktemp("motion") / "videos"
     status, out, error = run("make_motion_videos", "--out", folder, *SMALL, "--splits", 4)
+    assert status == 0, error
+    return folder, out
+
+
+@pytest.fixture(scope="module")
+def made_scenes(tmp_path_factory):
+    """A folder of three videos of each of the twelve classes of scenes, and what making it printed."""
+    folder = tmp_path_factory.mktemp("scenes") / "videos"
+    status, out, error = run("make_motion_videos", "--out", folder, *SCENES)
     assert status == 0, error
     return folder, out
 
@@ -86,22 +96,63 @@ def test_made_again_it_keeps_what_is_there_and_adds_what_is_missing(made, tmp_pa
     assert files(folder) == content
 
 
-def test_killed_it_leaves_whole_files_and_goes_on(made, tmp_path):
-    folder = tmp_path / "videos"
-    arguments = ["--out", folder, *SMALL, "--splits", 4, "--workers", 1]
-    process = start("make_motion_videos", *arguments)
+def check_killed(folder, arguments, expected):
+    """Kill the program when it has made a video; run it again, and compare with the files of an unbroken run."""
+    process = start("make_motion_videos", "--out", folder, *arguments)
     deadline = time.monotonic() + 60
     while not list(folder.glob("*/v_*.avi")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    expected = files(made[0])
-    for path in folder.glob("*/v_*.avi"):
+    left = list(folder.glob("*/v_*.avi"))
+    assert len(left) < sum(path.suffix == ".avi" for path in expected)
+    for path in left:
         assert path.read_bytes() == expected[path.relative_to(folder)]
     assert not (folder / "lists").exists()
-    assert run("make_motion_videos", *arguments)[0] == 0
+    assert run("make_motion_videos", "--out", folder, *arguments)[0] == 0
     assert files(folder) == expected
+
+
+def test_killed_it_leaves_whole_files_and_goes_on(made, tmp_path):
+    check_killed(tmp_path / "videos", [*SMALL, "--splits", 4, "--workers", 1], files(made[0]))
+
+
+def test_killed_it_goes_on_with_scenes(made_scenes, tmp_path):
+    check_killed(tmp_path / "videos", SCENES, files(made_scenes[0]))
+
+
+def test_scenes_are_laid_out_as_ucf101_with_three_splits(made_scenes):
+    folder, out = made_scenes
+    classes = lists.read_classes(folder / "lists/classInd.txt")
+    assert classes == sorted(scenes.CLASSES)
+    names = [f"{name}/v_{name}_g{group:02d}_c01.avi" for name in classes for group in (1, 2, 3)]
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.avi")) == sorted(names)
+    for split, tested in ((1, "g03"), (2, "g02"), (3, "g01")):
+        train, test = (lists.read_list(folder / f"lists/{kind}list{split:02d}.txt", classes)
+                       for kind in ("train", "test"))
+        assert sorted(listed.file for listed in train + test) == sorted(names)
+        assert [listed.name.split("_")[1:3] for listed in test] == [[name, tested] for name in classes]
+    assert "36 videos of 12 classes, 0.2 to 0.6 s each, XVID; each split has 24 to train on and 12 to test on" in out
+
+
+def test_scenes_differ_in_length(made_scenes):
+    lengths = [len(list(video.sample(path))) for path in made_scenes[0].rglob("*.avi")]
+    assert min(lengths) >= 5 and max(lengths) <= 15
+    assert len(set(lengths)) > 5
+
+
+def test_the_classes_of_a_group_share_its_place_and_groups_have_others(made_scenes):
+    places = [scenes.place(np.random.default_rng([1, group])) for group in (1, 2, 3)]
+    for name, group in (("PebbleUp", 1), ("Flower", 1), ("PebbleUp", 2), ("CrossDown", 3)):
+        _, image = next(iter(video.sample(made_scenes[0] / f"{name}/v_{name}_g{group:02d}_c01.avi")))
+        likeness = []
+        for background in places:
+            generator = np.random.default_rng([1, group, 1, *name.encode()])
+            number = scenes.draw_length(generator, 0.2, 0.6)
+            likeness.append(cv2.PSNR(image, next(scenes.frames(name, number, background, generator))))
+        assert likeness.pop(group - 1) > 28
+        assert max(likeness) < 25
 
 
 def refused(*arguments):
@@ -120,6 +171,14 @@ def test_other_settings_are_refused(made):
     assert (recipe["codec"], recipe["fps"], recipe["seconds"]) == ("XVID", 25, 0.4)
 
 
+def test_a_folder_of_another_set_is_refused(made, made_scenes):
+    for (folder, _), other in ((made, SCENES), (made_scenes, SMALL)):
+        before = files(folder)
+        assert "was made with other settings (classes, groups, seconds)" in refused("--out", folder, *other)
+        assert files(folder) == before
+    assert "other settings (seconds)" in refused("--out", made_scenes[0], *SCENES, "--seconds", 0.2, 0.7)
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     assert "holds something else" in refused("--out", tmp_path, *SMALL)
@@ -134,6 +193,18 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     (("--movements", "Left"), "invalid choice: 'Left'"), (("--workers", 0), "whole number of at least 1")])
 def test_arguments_that_make_no_set_are_refused(arguments, words, tmp_path):
     assert words in refused("--out", tmp_path / "videos", *SMALL, *arguments)
+    assert not (tmp_path / "videos").exists()
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (("--seconds", 3), "--seconds: the set scenes takes the shortest length and the longest"),
+    (("--seconds", 3, 1), "--seconds: the set scenes takes the shortest length and the longest"),
+    (("--seconds", 0.04, 1), "two frames (0.08 s) at least"),
+    (("--set", "motion"), "--seconds: the set motion takes one length"),
+    (("--appearances", "Flowers"), "--appearances and --movements are of the set motion"),
+    (("--movements", "Up"), "--appearances and --movements are of the set motion")])
+def test_arguments_that_make_no_scenes_are_refused(arguments, words, tmp_path):
+    assert words in refused("--out", tmp_path / "videos", *SCENES, *arguments)
     assert not (tmp_path / "videos").exists()
 
 

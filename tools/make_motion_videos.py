@@ -77,7 +77,7 @@ def write_video(video):
         writer.release()
         # VideoWriter does not say when a disk is full.
         if frame_count(part) != number:
-            raise InputError(f"cannot write {video.path}; is the disk full? Mend that and run the same command to go on")
+            raise InputError(f"cannot write {video.path}; is the disk full? Mend that and run the same command again")
 
 
 def frame_count(path):
@@ -159,7 +159,7 @@ def check_recipe(folder, recipe):
             differ = ", ".join(key for key in {**recipe, **begun} if begun.get(key) != recipe.get(key))
             raise InputError(f"{folder} was made with other settings ({differ}); remove it or give another --out")
     elif any(entry for entry in folder.iterdir() if not entry.name.startswith(".recipe.")):
-        raise InputError(f"{folder} holds something else than motion videos; give another --out")
+        raise InputError(f"{folder} holds something else than made videos; give another --out")
     else:
         write_text(path, json.dumps(recipe, indent=1) + "\n")
 
