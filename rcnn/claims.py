@@ -99,14 +99,14 @@ def claims():
             Comparison("the loss of sequential sampling rises when videos change", "jump, RCNN-s"),
             Comparison("RCNN-r beats RCNN-s", name(rcnn_r, 5), name(rcnn_s, 5))),
             f"Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates "
-            f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the batch is "
-            f"larger where its video begins, by least squares over the updates of that half, after the mean over "
+            f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the batch "
+            f"is larger where its video begins, by least squares over the updates of that half, after the mean over "
             f"{TREND} is taken off."),
         Claim(NETS, "Sec. 3.4, Table 3",
               tuple(over_cnn(net, kind) for net in (rcnn_r, rcnn_s) for kind in KINDS_SHOWN),
               "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
-              "the others, however long a net learns from them. The RCNNs start from the CNN's weights and learn on, so "
-              "what they gain on classes told by appearance is not the recurrence's alone."),
+              "the others, however long a net learns from them. The RCNNs start from the CNN's weights and learn on, "
+              "so what they gain on classes told by appearance is not the recurrence's alone."),
         Claim("High beats medium beats low signal", "Sec. 3.2, Table 2 rows 3, 5, 6, 7", (
             Comparison("high beats medium", name(rcnn_r, 5), name(rcnn_r, 5, "medium")),
             Comparison("medium beats low", name(rcnn_r, 5, "medium"), name(rcnn_r, 5, "low")),

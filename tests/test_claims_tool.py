@@ -43,7 +43,8 @@ def seen(tmp_path_factory):
     """Return {what was seen}: of nothing, to the end, again, and again without one score file."""
     folder = tmp_path_factory.mktemp("claims")
     (folder / "given.json").write_text(json.dumps(TINY))
-    found = {"folder": folder, "plan": run(folder, *WORDS, "--dry-run"), "after plan": files(folder)}
+    found = {"folder": folder, "plan": run(folder, *WORDS, "--dry-run")}
+    found["after plan"] = sorted(path.name for path in folder.iterdir())
     found["run"] = run(folder, *WORDS)
     found["files"], found["results"] = files(folder), (folder / "out" / "claims.json").read_text()
     found["again"] = run(folder, *WORDS, "--page", "docs/other.md")
@@ -63,7 +64,7 @@ def figures(text):
 def test_a_plan_changes_nothing(seen):
     status, out, error = seen["plan"]
     assert (status, error) == (0, "") and out.startswith("66 of 66 steps to do: about ") and out.count("\n") == 1
-    assert [str(path) for path in seen["after plan"]] == ["given.json"]
+    assert seen["after plan"] == ["given.json"]
 
 
 def test_it_ends_with_claims_and_a_page(seen):
