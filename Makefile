@@ -5,10 +5,11 @@
 help:
 	@echo "make demo        from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
 	@echo "make test        the tests"
+	@echo "make claims      what holds of the paper's claims, in under two hours: docs/claims.md; SIZE=large is for a GPU"
 	@echo "make caffe       only build Caffe and .venv (tools/install_caffe.sh --help says more)"
 	@echo "make cuda        the same with CUDA, for GPUs and the CPU; make cudnn: with cuDNN, for GPUs only"
 	@echo "make clean-room  the Dockerfile's steps and the first two in bare Debian roots, as root, without Docker"
-	@echo "make clean       remove .venv and what the demo made; the Caffe build outside the clone stays"
+	@echo "make clean       remove .venv and what demo and claims made; the Caffe build outside the clone stays"
 
 caffe:
 	tools/install_caffe.sh
@@ -31,5 +32,5 @@ clean-room:
 	tests/clean_room.sh
 
 clean:
-	rm -rf .venv demo .pytest_cache
+	rm -rf .venv demo claims .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
