@@ -99,8 +99,8 @@ def claims():
             Comparison("the loss of sequential sampling rises when videos change", "jump, RCNN-s"),
             Comparison("RCNN-r beats RCNN-s", name(rcnn_r, 5), name(rcnn_s, 5))),
             f"Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates "
-            f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the batch "
-            f"is larger where its video begins, by least squares over the updates of that half, after the mean over "
+            f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the "
+            f"batch is larger where its video begins, by least squares over the updates of that half, after the mean over "
             f"{TREND} is taken off."),
         Claim(NETS, "Sec. 3.4, Table 3",
               tuple(over_cnn(net, kind) for net in (rcnn_r, rcnn_s) for kind in KINDS_SHOWN),
