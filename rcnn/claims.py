@@ -100,8 +100,8 @@ def claims():
             Comparison("RCNN-r beats RCNN-s", name(rcnn_r, 5), name(rcnn_s, 5))),
             f"Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates "
             f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the "
-            f"batch is larger where its video begins, by least squares over the updates of that half, after the mean over "
-            f"{TREND} is taken off."),
+            f"batch is larger where its video begins, by least squares over the updates of that half, after the mean "
+            f"over {TREND} is taken off."),
         Claim(NETS, "Sec. 3.4, Table 3",
               tuple(over_cnn(net, kind) for net in (rcnn_r, rcnn_s) for kind in KINDS_SHOWN),
               "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
