@@ -26,6 +26,9 @@ KINDS_SHOWN = {"all": "all classes", "appearance": "classes told by appearance",
                "both": "classes told by both"}
 LEAD = 40  # points on motion classes by which RCNN-r is to beat the CNN in every seed
 TREND = 200  # updates over which a loss is averaged to see its trend
+NEEDED = {"samplings": ("random", "sequential"), "crops": (1, 5, 10), "signals": SIGNALS, "streams": ("image", "flow"),
+          "variants": ("one stage", "nothing", "xavier", "average", "halved sum", "previous loss", "uncut gradient",
+                       "two crops")}  # what a description must have
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,6 @@ def name(net, crops, signal="high", fusion="log-mean", kind="all"):
     if kind != "all":
         parts.append(KINDS_SHOWN[kind])
     return ", ".join(parts)
-
-
-NEEDED = {"samplings": ("random", "sequential"), "crops": (1, 5, 10), "signals": SIGNALS, "streams": ("image", "flow"),
-          "variants": ("one stage", "nothing", "xavier", "average", "halved sum", "previous loss", "uncut gradient",
-                       "two crops")}  # what a description must have
 
 
 def check(description):

@@ -1,7 +1,20 @@
 """The two parts of an RCNN layer (Eq. 3) as RCNN-r's deploy net computes them, for figures and measures of motion."""
 import numpy as np
 
+from rcnn import crops
+from rcnn.command import finite, positive_real
 from rcnn.files import InputError
+
+
+def add_options(parser):
+    """Add the options of a program that looks into a layer: net, weights, layer, scale and mean."""
+    parser.add_argument("--net", required=True, help="the deploy net's prototxt, of RCNN-r")
+    parser.add_argument("--weights", required=True, help="its caffemodel")
+    parser.add_argument("--layer", default="conv1/7x7_s2", help="any convolution with a temporal part")
+    parser.add_argument("--scale", type=positive_real, default=1.0,
+                        help="what the input is multiplied by after the mean is taken off, as in training")
+    parser.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
+                        help="the mean that is taken off, as in training")
 
 
 def load(net_path, weights_path):

@@ -118,6 +118,14 @@ class Records:
         write_text(self._path(step), json.dumps(record, indent=1) + "\n")
 
 
+def refuse_stale(states, out, hint):
+    """Raise InputError where one of {step name: state} is stale; hint: what the user can do."""
+    stale = [name for name, state in states.items() if state == "stale"]
+    if stale:
+        raise InputError(f"{len(stale)} of {len(states)} steps in {out} were made with other settings or from other "
+                         f"files, the first is {stale[0]}; {hint}")
+
+
 def stamp(path):
     """Return what a file or folder is known by, as a dict for JSON."""
     path = Path(path)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from rcnn import claims, claims_page, command, plan
 from rcnn import description as descriptions
-from rcnn.files import InputError, check_writable, write_text
+from rcnn.files import check_writable, write_text
 from rcnn.lists import read_classes, read_list
 from rcnn.records import open_records
 from rcnn.running import Runner, clock, held, nearest
-from rcnn.steps import Records, commit
+from rcnn.steps import Records, commit, refuse_stale
 
 TOOLS = Path(__file__).resolve().parent
 FRAMES_SHOWN = 6
@@ -45,10 +45,8 @@ def main():
         print(f"{len(left)} of {len(steps)} steps to do: about {clock(seconds / args.jobs)} with --jobs {args.jobs}, "
               f"{needed / 1e9:.1f} GB of disk")
         return 0
-    stale = [name for name, state in states.items() if state == "stale"]
-    if stale and not args.force:
-        raise InputError(f"{len(stale)} of {len(steps)} steps in {out} were made with other settings or from other "
-                         f"files, the first is {stale[0]}; --force makes them again, another --out leaves them alone")
+    if not args.force:
+        refuse_stale(states, out, "--force makes them again, another --out leaves them alone")
     check_writable(page)
     with held(out):
         runner = Runner(out, TOOLS, args.jobs, args.force)

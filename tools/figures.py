@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 
 from rcnn import crops, plots
-from rcnn.command import finite, parser, positive, positive_real, run
-from rcnn.feature_maps import check_images, load, parts
+from rcnn.command import parser, positive, run
+from rcnn.feature_maps import add_options, check_images, load, parts
 from rcnn.files import InputError, check_writable, existing
 from rcnn.records import decode_pair, open_records, parse_pair_key
 from rcnn.video import resize
@@ -58,8 +58,7 @@ def main():
 
 def arguments():
     options = parser(__doc__)
-    options.add_argument("--net", required=True, help="the deploy net's prototxt, of RCNN-r")
-    options.add_argument("--weights", required=True, help="its caffemodel")
+    add_options(options)
     pair = options.add_mutually_exclusive_group(required=True)
     pair.add_argument("--frames", help="frames LMDB (tools/build_frames.py), with --video and --frame")
     pair.add_argument("--pairs", help="pairs LMDB (tools/build_pairs.py), with --pair")
@@ -67,14 +66,9 @@ def arguments():
     options.add_argument("--video", help="name of a video in --frames")
     options.add_argument("--frame", type=positive, help="frame t of --video, counted from 0; t-1 is the one before it")
     options.add_argument("--pair", type=int, default=0, help="place of the pair in --pairs, counted from 0")
-    options.add_argument("--layer", default="conv1/7x7_s2", help="any convolution with a temporal part")
     options.add_argument("--maps", type=int, nargs="+", help="numbers of the maps, counted from 0; without it those "
                          "with the most energy in the temporal part")
     options.add_argument("--number", type=positive, default=4, help="how many maps, where --maps is not given")
-    options.add_argument("--scale", type=positive_real, default=1.0,
-                         help="what the input is multiplied by after the mean is taken off, as in training")
-    options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
-                         help="the mean that is taken off, as in training")
     options.add_argument("--out", required=True, help="PNG to draw to")
     args = options.parse_args()
     if args.frames and (args.video is None or args.frame is None):

@@ -13,29 +13,22 @@ from itertools import islice
 
 import numpy as np
 
-from rcnn import crops
-from rcnn.command import finite, parser, positive, positive_real, progress, run
+from rcnn import crops, motion_energy
+from rcnn.command import parser, positive, progress, run
+from rcnn.feature_maps import add_options, check_images, load
 from rcnn.files import InputError, check_writable, write_text
 from rcnn.records import decode_pair, open_records
 
 
 def main():
     options = parser(__doc__)
-    options.add_argument("--net", required=True, help="the deploy net's prototxt, of RCNN-r")
-    options.add_argument("--weights", required=True, help="its caffemodel")
+    add_options(options)
     options.add_argument("--pairs", required=True, help="pairs LMDB (tools/build_pairs.py)")
     options.add_argument("--number", type=positive, default=1000, help="how many pairs, the first ones, at most")
-    options.add_argument("--layer", default="conv1/7x7_s2", help="any convolution with a temporal part")
-    options.add_argument("--scale", type=positive_real, default=1.0,
-                         help="what the input is multiplied by after the mean is taken off, as in training")
-    options.add_argument("--mean", type=finite, nargs=3, default=list(crops.MEAN), metavar=("B", "G", "R"),
-                         help="the mean that is taken off, as in training")
     options.add_argument("--out", required=True, help="JSON file to write")
     args = options.parse_args()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    from rcnn import motion_energy
-    from rcnn.feature_maps import check_images, load
     net, combined = load(args.net, args.weights)
     size = net.blobs["frame"].shape[2]
     moving, still = [], []

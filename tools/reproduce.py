@@ -25,7 +25,7 @@ from rcnn import command, plan, tables
 from rcnn import description as descriptions
 from rcnn.files import InputError, write_text
 from rcnn.running import Runner, clock, held, nearest
-from rcnn.steps import Records, commit, stamp
+from rcnn.steps import Records, commit, refuse_stale, stamp
 
 TOOLS = Path(__file__).resolve().parent
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
@@ -40,10 +40,8 @@ def main():
     if args.dry_run:
         return show([*steps, plan.report(description, out, plan.score_files(description, out))], out, args.jobs)
     states = Records(out).states(steps)
-    stale = [name for name, state in states.items() if state == "stale"]
-    if stale and not args.force:
-        raise InputError(f"{len(stale)} of {len(steps)} steps in {out} were made with other settings or from other "
-                         f"files, the first is {stale[0]}; {NEEDS_FORCE}")
+    if not args.force:
+        refuse_stale(states, out, NEEDS_FORCE)
     _, needed, free = wanted(steps, states, out)
     if needed > free:
         command.tell(f"this may need about {size(needed)} of disk, and {size(free)} are free in {out}")
