@@ -19,7 +19,7 @@
 # log in RESULTS; a step that fails does not stop the others; the summary comes last.
 #
 #   --arch LIST    as for tools/install_caffe.sh (90)
-#   --cpu          leave out what needs a GPU and take small nets: to see that the steps work
+#   --cpu          for run and check: leave out what needs a GPU and take small nets, to see that the steps work
 #   --minutes N    most that one step of check may take (10)
 
 # shellcheck disable=SC2317  # main calls pack, run or check by the name that it is given
@@ -58,8 +58,10 @@ pack() {
         rm -rf "$rooms/gpu/${name:?}"
     done
     find "$rooms/gpu/usr/lib" -name '*.a' -delete
-    rm -f "$folder"/root.tar.xz.*
-    tar -C "$rooms/gpu" --one-file-system -cf - . | xz -T0 -6 | split -b 60000000 - "$folder/root.tar.xz."
+    rm -rf "$folder"/root.tar.xz.* "$folder/partial" "$folder/root"
+    mkdir "$folder/partial"
+    tar -C "$rooms/gpu" --one-file-system -cf - . | xz -T0 -6 | split -b 60000000 - "$folder/partial/root.tar.xz."
+    mv "$folder"/partial/* "$folder" && rmdir "$folder/partial"
     tell "carry this repository, and these:"
     du -ch "$folder"/root.tar.xz.*
 }
@@ -89,34 +91,39 @@ check_libraries() {
 }
 
 run() {
-    local room=$folder/root places=() site kind name
+    local room=$folder/root places=() libraries kinds=(cuda) site kind name
+    # cuDNN opens libnvrtc by itself, for kernels that it compiles while it runs
+    libraries=(libcudart libcublas libcurand libcudnn libnvrtc)
     ((EUID == 0)) || fail "only root can enter another root; run it with sudo"
     [[ -e $folder/root.tar.xz.aa ]] || fail "there is no root.tar.xz.aa in $folder; make it with: gpu.sh pack $folder"
-    command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi: has this machine an NVIDIA driver?"
-    nvidia-smi -L
-    if [[ ! -x $room$inner/benchmarks/gpu.sh ]]; then
+    if [[ -z $cpu ]]; then
+        command -v nvidia-smi >/dev/null || fail "there is no nvidia-smi: has this machine an NVIDIA driver?"
+        nvidia-smi -L
+        libraries+=(libcuda libnvidia-ml libnvidia-ptxjitcompiler)
+        kinds+=(cudnn) # whose nets need a GPU
+    fi
+    if [[ ! -d $room ]]; then
         tell "unpacking"
-        mkdir -p "$room"
-        cat "$folder"/root.tar.xz.* | xz -d | tar -C "$room" -xpf -
+        rm -rf "$room.partial" && mkdir -p "$room.partial"
+        cat "$folder"/root.tar.xz.* | xz -d | tar -C "$room.partial" -xpf - ||
+            fail "$folder/root.tar.xz.* are not whole; carry all of them here again"
+        mv "$room.partial" "$room"
     fi
     site=${CUDA_WHEELS:-$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' || true)}
     mapfile -t places < <(printf '%s\n' "$site"/nvidia/*/lib /usr/local/cuda/lib64 /usr/local/cuda/lib \
         /usr/lib/x86_64-linux-gnu /usr/local/nvidia/lib64 /usr/lib64)
     mkdir -p "$room/usr/local/gpu" "$folder/results"
-    # cuDNN opens libnvrtc by itself, for kernels that it compiles while it runs
-    for name in libcudart libcublas libcurand libcudnn libnvrtc libcuda libnvidia-ml libnvidia-ptxjitcompiler; do
-        take_library "$name"
-    done
-    cp -L "$(command -v nvidia-smi)" "$room/usr/local/bin/"
+    for name in "${libraries[@]}"; do take_library "$name"; done
+    if [[ -z $cpu ]]; then cp -L "$(command -v nvidia-smi)" "$room/usr/local/bin/"; fi
     rm -rf "$room$inner/benchmarks" && cp -R "$root/benchmarks" "$room$inner/" # the scripts of here, if newer
     for kind in cuda cudnn; do check_libraries; done
-    serve_torch
-    for kind in cuda cudnn; do
+    if [[ -z $cpu ]]; then serve_torch; fi
+    for kind in "${kinds[@]}"; do
         tell "Caffe, --$kind"
         ln -sfn "$(readlink "$room/opt/$kind")" "$room$inner/.venv/caffe"
         printf '%s\n' "$(readlink "$room/opt/$kind")/python" "$inner" \
             >"$(echo "$room$inner"/.venv/lib/python3*/site-packages)/googlenet_rcnn.pth"
-        enter_root "$inner/benchmarks/gpu.sh" check "/results/$kind" --minutes "$minutes" || true
+        enter_root "$inner/benchmarks/gpu.sh" check "/results/$kind" --minutes "$minutes" ${cpu:+--cpu} || true
     done
     rm -rf "$folder/results" && cp -R "$room/results" "$folder/results"
     tell "results: $folder/results"
