@@ -140,8 +140,8 @@ def print_loss(folder, method):
              for index in range(0, 25 * SECONDS - 1, 25 // FPS)][:len(stored)]
     eight = [flow.end_point_error(flow.dequantise(flow.quantise(one)), one) for one in found]
     both = [flow.end_point_error(flow.dequantise(two), one) for one, two in zip(found, stored)]
-    print(f"mean distance of stored flow from computed: {statistics.mean(both):.3f} pixels, {statistics.mean(eight):.3f} "
-          "of them by 8 bits, the rest by JPEG")
+    print(f"mean distance of stored flow from computed: {statistics.mean(both):.3f} pixels, "
+          f"{statistics.mean(eight):.3f} of them by 8 bits, the rest by JPEG")
 
 
 def main():

@@ -1,8 +1,8 @@
-"""What runs a recurrent net for frames that come one by one: Caffe, or without Caffe ONNX Runtime or PyTorch.
+"""What runs a net for frames that come one by one: Caffe, or without Caffe ONNX Runtime or PyTorch.
 
     backend  net and weights
-    caffe    deploy_rcnn_s.prototxt and a caffemodel
-    onnx     a recurrent .onnx of tools/export.py alone; or the parameters that torch takes
+    caffe    deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt, and a caffemodel
+    onnx     a pair or recurrent .onnx of tools/export.py alone; or the parameters that torch takes
     torch    .pt or .safetensors alone; or a caffemodel alone, where its shapes tell the size of the net's input
     auto     caffe where a prototxt is given, since it alone runs one; else the fastest that is installed and suits
 """
@@ -10,18 +10,28 @@ from pathlib import Path
 
 from rcnn.files import InputError, existing
 from rcnn.port import files
+from rcnn.port.network import checked_mode
 
 BACKENDS = ("auto", "onnx", "torch", "caffe")
 MODULES = {"onnx": ("onnx", "onnxruntime"), "torch": ("torch",)}  # the fastest first: benchmarks/backends.py
-KIND = "recurrent"
 
 
-def open_network(backend, net, weights, gpu=None):
-    """Return a recurrent net: kind, size, channels, signals, classes, forward(frames, first=...), hold, restore.
+def open_network(backend, net, weights, gpu=None, mode=None):
+    """Return (network, mode): an `rcnn.inference.Network`, or one of another backend, and how it scores frames.
 
     backend: of BACKENDS.  net: path of a prototxt, or None.  weights: path.  gpu: its number from 0; None for the CPU.
+    mode: "pair", "recurrent", or None for that of the net; "recurrent" where the weights alone do not tell.
     Raises InputError where they do not go together, what is needed is not installed, or a file is not such a net.
     """
+    network = _opened(backend, net, weights, gpu, mode)
+    if network.kind == "frame":
+        raise InputError(f"net: {net or weights} sees single frames; " + (
+            f"export it with --mode {mode or 'recurrent'}" if net is None
+            else "give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt"))
+    return network, checked_mode(mode, network.kind)
+
+
+def _opened(backend, net, weights, gpu, mode):
     if net is not None:
         existing(net, "net")
     suffix = Path(existing(weights, "weights")).suffix
@@ -31,7 +41,8 @@ def open_network(backend, net, weights, gpu=None):
             raise InputError(f"weights: Caffe takes a caffemodel and a prototxt, --net; it cannot run {weights} "
                              + ("without" if net is None else "with one"))
         files.need("caffe")
-        return _in_caffe(net, weights, gpu)
+        from rcnn.inference import Network
+        return Network(net, weights, gpu)
     if net is not None:
         raise InputError(f"--net: only Caffe runs a prototxt; leave it out for --backend {backend}, which knows the "
                          "net from its weights")
@@ -41,11 +52,12 @@ def open_network(backend, net, weights, gpu=None):
     if suffix == ".onnx":
         return _in_onnx(backend, weights)
     arrays, model = files.read(weights)
+    kind = mode or "recurrent"
     if backend == "torch":
         from rcnn.port import torch
-        return torch.Network(KIND, arrays, model, gpu)
+        return torch.Network(kind, arrays, model, gpu)
     from rcnn.port import onnx
-    return onnx.Network(onnx.build(KIND, arrays, model))
+    return onnx.Network(onnx.build(kind, arrays, model))
 
 
 def _chosen(net, weights, gpu):
@@ -60,20 +72,8 @@ def _chosen(net, weights, gpu):
     return present[0]
 
 
-def _in_caffe(net, weights, gpu):
-    from rcnn.inference import Network
-    made = Network(net, weights, gpu)
-    if made.kind != KIND:
-        raise InputError(f"net: {net} keeps no state from frame to frame; give deploy_rcnn_s.prototxt")
-    return made
-
-
 def _in_onnx(backend, path):
     if backend != "onnx":
         raise InputError(f"weights: {path} is for --backend onnx; PyTorch takes .pt, .safetensors or .caffemodel")
     from rcnn.port import onnx
-    made = onnx.Network(path)
-    if made.kind != KIND:
-        raise InputError(f"weights: {path} is a {made.kind} net, which keeps no state from frame to frame; export it "
-                         f"with --mode {KIND}")
-    return made
+    return onnx.Network(path)

@@ -13,11 +13,11 @@ from rcnn.crops import MEANS, network_input, oversample
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.net import PREVIOUS
+from rcnn.port.network import checked_mode
 from rcnn.protos import read_net, read_weights, weight_layers
 from rcnn.weights import dimensions, fits
 
 INPUTS = {"frame": {"frame"}, "pair": {"frame", PREVIOUS + "frame"}, "recurrent": {"frame", "first"}}
-MODES = {"frame": ("frame",), "pair": ("pair",), "recurrent": ("recurrent", "pair")}
 
 
 class Network:
@@ -149,9 +149,7 @@ def score_videos(network, videos, read, crops, batch, mean=None, scale=1.0, mode
 
     The pair of a video of one frame is that frame twice, of which only the score at t = 1 is used.
     """
-    mode = mode or network.kind
-    if mode not in MODES[network.kind]:
-        raise InputError(f"--mode {mode}: the net is of kind {network.kind}, for {' and '.join(MODES[network.kind])}")
+    mode = checked_mode(mode, network.kind)
     frames = max(1, batch // crops)
     mean = MEANS[network.channels] if mean is None else mean
 

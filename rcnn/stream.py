@@ -1,6 +1,6 @@
-"""Frames in one by one, scores out (Sec. 2.2, 2.4): the recurrent net as it is meant to run, for videos of any length.
+"""Frames in one by one, scores out (Sec. 2.2, 2.4), for videos of any length.
 
-    classifier = Classifier("prototxt/deploy_rcnn_s.prototxt", "snapshots/rcnn_r_iter_30000.caffemodel")
+    classifier = Classifier("prototxt/deploy_rcnn_r.prototxt", "snapshots/rcnn_r_iter_30000.caffemodel")
     for image in images:                     # uint8, height x width x 3, BGR, at the rate the net was trained at
         frame, so_far = classifier.push(image)
     print(so_far[classifier.signals.index("high")].argmax())
@@ -27,19 +27,20 @@ class Result(NamedTuple):
 
 
 class Classifier:
-    """A recurrent deploy net, its weights, and the state of one or more streams side by side.
+    """A deploy net, its weights, and what it has to know of the past of one or more streams side by side.
 
-    signals: names of the rows of a Result.  classes: their length.  streams: how many.
+    signals: names of the rows of a Result.  classes: their length.  streams: how many.  mode: "pair", each frame is
+    scored with the one before it, as RCNN-r is trained; "recurrent", with v^{t-1} of all frames before, as RCNN-s is.
     """
 
     def __init__(self, net_path, weights_path, streams=1, mean=crops.MEAN, scale=1.0, frame_size=None, gpu=None,
-                 backend="auto"):
-        """net_path, weights_path, gpu, backend: as of `backends.open_network`.
+                 backend="auto", mode=None):
+        """net_path, weights_path, gpu, backend, mode: as of `backends.open_network`.
 
         mean, scale: of the input, as in training.  frame_size: the side in pixels that frames are resized to before the
         centre is cut out, as those of the training were; default 8/7 of the net's input (256 for 224).
         """
-        self._network = open_network(backend, net_path, weights_path, gpu)
+        self._network, self.mode = open_network(backend, net_path, weights_path, gpu, mode)
         if self._network.channels != 3:
             raise InputError(f"net: {net_path or weights_path} takes optical flow; frames come one by one into nets of "
                              "images only")
@@ -47,6 +48,7 @@ class Classifier:
         self.frame_size = frame_size or round(self._network.size * 8 / 7)
         crops.positions(self.frame_size, self.frame_size, self._network.size)
         self._mean, self._scale = mean, scale
+        self._previous = np.zeros((streams, 3, self._network.size, self._network.size), np.float32)
         self._first = np.ones(streams, bool)
         self._logs = np.zeros((streams, len(self.signals), self.classes))
         self._counts = np.zeros(streams, int)
@@ -61,20 +63,31 @@ class Classifier:
         several = [frames] if self.streams == 1 and not isinstance(frames, list) else frames
         if len(several) != self.streams:
             raise InputError(f"{len(several)} frames for {self.streams} streams; give each its next frame, or None")
-        idle = [row for row, image in enumerate(several) if image is None and not self._first[row]]
-        inputs = np.zeros((self.streams, 3, self._network.size, self._network.size), np.float32)
-        for row, image in enumerate(several):
-            if image is not None:
-                inputs[row] = self._input(image)
+        rows = [row for row, image in enumerate(several) if image is not None]
+        inputs = np.zeros_like(self._previous)
+        for row in rows:
+            inputs[row] = self._input(several[row])
+        scores = (self._scores_of_pairs if self.mode == "pair" else self._scores_in_order)(inputs, rows)
+        for row in rows:  # before any is taken, so that an error leaves all as they were
+            check_finite(scores[row:row + 1], f"of stream {row}", self._counts[row], self._counts[row] + 1)
+        self._previous[rows] = inputs[rows]
+        results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
+        return results if several is frames else results[0]
+
+    def _scores_of_pairs(self, inputs, rows):
+        """Return streams x signals x classes; a video's first frame, without one before it, as Eq. 3 does at t = 1."""
+        first = self._first.reshape(-1, 1, 1)
+        now, before = self._network.forward_pair(inputs, np.where(first[..., np.newaxis], inputs, self._previous))
+        return np.where(first, before, now)
+
+    def _scores_in_order(self, inputs, rows):
+        """Return streams x signals x classes, with v^{t-1}; streams that are not of `rows` keep theirs."""
+        idle = [row for row in np.flatnonzero(~self._first) if row not in rows]
         held = self._network.hold(idle) if idle else None
         scores = self._network.forward(inputs, first=self._first)
         if idle:
             self._network.restore(idle, held)
-        for row, image in enumerate(several):  # before any is taken, so that an error leaves all as they were
-            if image is not None:
-                check_finite(scores[row:row + 1], f"of stream {row}", self._counts[row], self._counts[row] + 1)
-        results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
-        return results if several is frames else results[0]
+        return scores
 
     def reset(self, stream=None):
         """Make the next frame of a stream (its number from 0; None: of every stream) the first of a video."""

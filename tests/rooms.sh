@@ -16,7 +16,8 @@ check_rooms() {
     [[ -n ${releases[$base]:-} ]] || fail "--base $base: known are ${!releases[*]}"
     ((EUID == 0)) || fail "only root can make and enter other roots; run it with sudo"
     for program in debootstrap unshare chroot git python3; do
-        command -v "$program" >/dev/null || fail "$program is missing; apt-get install debootstrap git python3 util-linux"
+        command -v "$program" >/dev/null ||
+            fail "$program is missing; apt-get install debootstrap git python3 util-linux"
     done
     mkdir -p "$rooms"
 }

@@ -23,7 +23,7 @@ TORCH = pytest.mark.skipif(not files.installed("torch"), reason="PyTorch is not 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a recurrent net for every backend."""
+    """A folder with the nets for every backend."""
     folder = tmp_path_factory.mktemp("backends")
     arrays = compare.random_arrays(MODEL)
     (folder / "net.prototxt").write_text(str(net.deploy_rcnn_s(MODEL)))
@@ -31,6 +31,7 @@ def folder(tmp_path_factory):
     files.save(folder / "rcnn.caffemodel", arrays, MODEL, "recurrent")
     files.save(folder / "rcnn.onnx", arrays, MODEL, "recurrent")
     files.save(folder / "pair.onnx", arrays, MODEL, "pair")
+    files.save(folder / "frame.onnx", *without_temporal(arrays, MODEL), "frame")
     if files.installed("torch"):
         import torch
         torch.set_num_threads(1)
@@ -51,24 +52,26 @@ def pushed(classifier, streams):
     return np.array(found)
 
 
-@pytest.mark.parametrize("backend, weights", [
-    ("onnx", "rcnn.onnx"), ("auto", "rcnn.onnx"), pytest.param("torch", "rcnn.pt", marks=TORCH),
-    pytest.param("onnx", "rcnn.pt", marks=TORCH), pytest.param("auto", "rcnn.safetensors", marks=TORCH)])
-def test_every_backend_gives_caffes_scores(folder, backend, weights):
+@pytest.mark.parametrize("backend, weights, mode", [
+    ("onnx", "rcnn.onnx", None), ("auto", "rcnn.onnx", None), ("onnx", "rcnn.onnx", "pair"),
+    ("auto", "pair.onnx", None),
+    pytest.param("torch", "rcnn.pt", None, marks=TORCH), pytest.param("torch", "rcnn.pt", "pair", marks=TORCH),
+    pytest.param("onnx", "rcnn.pt", "pair", marks=TORCH), pytest.param("auto", "rcnn.safetensors", None, marks=TORCH)])
+def test_every_backend_gives_caffes_scores(folder, backend, weights, mode):
     streams = [images(np.random.default_rng(seed), 6, 80) for seed in range(3)]
-    expected = pushed(Classifier(folder / "net.prototxt", folder / "rcnn.caffemodel", 3), streams)
-    found = pushed(Classifier(None, folder / weights, 3, backend=backend), streams)
+    net_name = "pair.prototxt" if "pair" in (mode, weights[:4]) else "net.prototxt"
+    expected = pushed(Classifier(folder / net_name, folder / "rcnn.caffemodel", 3), streams)
+    found = pushed(Classifier(None, folder / weights, 3, backend=backend, mode=mode), streams)
     assert expected.shape == (15, 2, 3, 6) and np.ptp(expected[:, 0], axis=0).max() > 1e-3
     assert np.abs(found - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize("backend, net_name, weights, words", [
-    ("onnx", None, "pair.onnx", "pair.onnx is a pair net.*--mode recurrent"),
+    ("onnx", None, "frame.onnx", "frame.onnx sees single frames; export it with --mode recurrent"),
     ("auto", None, "none.onnx", "no such file"),
     ("onnx", "net.prototxt", "rcnn.onnx", "only Caffe runs a prototxt"),
     ("caffe", None, "rcnn.caffemodel", "cannot run .* without"),
     ("caffe", "net.prototxt", "rcnn.onnx", "cannot run .* with one"),
-    ("caffe", "pair.prototxt", "rcnn.caffemodel", "keeps no state"),
     ("onnx", None, "rcnn.caffemodel", "takes --size"),
     pytest.param("torch", None, "rcnn.onnx", "is for --backend onnx", marks=TORCH),
     ("onnx", None, "net.prototxt", "is none of"),

@@ -106,6 +106,12 @@ def test_every_score_is_the_classifiers(classify, options):
     assert "frame/s" in error and "instants" not in error
 
 
+def test_a_pair_net_and_the_recurrent_net_in_pairs(classify):
+    make_net("pair", net.deploy_rcnn_r(MODEL))
+    in_order, pairs, alike = classify()[1], classify(net="pair.prototxt")[1], classify(mode="pair")[1]
+    assert pairs == alike and pairs[:2] == in_order[:2] and pairs[2:] != in_order[2:]
+
+
 def test_seconds_end_a_file(classify):
     assert len(classify(seconds=1)[1]) == 5 + 1
     check(classify(seconds=1.01)[1], by_hand(sample("video.avi", 5))[:6])
@@ -194,9 +200,9 @@ def nothing():
     (lambda: make_net("large", net.deploy_rcnn_s(Tiny(classes=6, size=33))), {"weights": "large.caffemodel"},
      "are width, input size and classes the same?"),
     (lambda: make_net("cnn", net.deploy_cnn(MODEL)), {"net": "cnn.prototxt", "weights": "cnn.caffemodel"},
-     "net: cnn.prototxt keeps no state from frame to frame; give deploy_rcnn_s.prototxt"),
-    (lambda: make_net("pair", net.deploy_rcnn_r(MODEL)), {"net": "pair.prototxt", "weights": "pair.caffemodel"},
-     "net: pair.prototxt keeps no state"),
+     "net: cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt"),
+    (lambda: make_net("pair", net.deploy_rcnn_r(MODEL)), {"net": "pair.prototxt", "mode": "recurrent"},
+     "--mode recurrent: the net is of kind pair, for pair"),
     (nothing, {"weights": "gone"}, "weights: no such file: gone"),
     (nothing, {"weights": "classes.txt"}, "weights: classes.txt is cut short or not"),
     (nothing, {"net": "gone"}, "net: no such file: gone"),

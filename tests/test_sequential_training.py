@@ -33,8 +33,8 @@ def folder(tmp_path, monkeypatch):
 def make(iterations):
     """Make the set, of 33 x 33 input, which snapshots every tenth update."""
     options = {"classes": 2, "width": 1 / 16, "size": 33, "batch": 3, "seed": 1, "scale": 1 / 64,
-               "frames": "frames.lmdb", "train-list": "frames.txt", "test-list": "frames.txt", "stage1-iterations": 20, "iterations": iterations,
-               "display": 1, "snapshot": 10, "test-interval": 15, "test-iterations": 2}
+               "frames": "frames.lmdb", "train-list": "frames.txt", "test-list": "frames.txt",
+               "stage1-iterations": 20, "iterations": iterations, "display": 1, "snapshot": 10, "test-interval": 15, "test-iterations": 2}
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     subprocess.run([sys.executable, runs.ROOT / "tools" / "make_prototxt.py", "--out", "set", *words], check=True,
                    env=ENVIRONMENT, stdout=subprocess.DEVNULL)

@@ -26,20 +26,56 @@ def paths(tmp_path_factory):
     return folder / "net.prototxt", folder / "weights.caffemodel"
 
 
+@pytest.fixture(scope="module")
+def pair_paths(paths, tmp_path_factory):
+    """(net, weights) of the pair net with the same parameters."""
+    folder = tmp_path_factory.mktemp("pair")
+    nets.build(net.deploy_rcnn_r(MODEL), folder, caffe.TEST)
+    return folder / "net.prototxt", paths[1]
+
+
+@pytest.fixture(params=["recurrent", "pair", "recurrent net in pairs"])
+def given(request, paths, pair_paths):
+    """(what a Classifier takes, the function that gives its scores by hand)."""
+    if request.param == "recurrent":
+        return dict(net_path=paths[0], weights_path=paths[1], scale=1 / 64), lambda *args: by_hand(paths, *args)
+    options = dict(zip(("net_path", "weights_path"), paths), mode="pair", scale=1 / 64)
+    if request.param == "pair":
+        options.update(net_path=pair_paths[0], mode=None)
+    return options, lambda *args: pairs_by_hand(pair_paths, *args)
+
+
 @pytest.fixture
 def images():
     return nets.images(np.random.default_rng(2), FRAMES, 40)
+
+
+def network_input(image):
+    inner = cv2.resize(image, (27, 27), interpolation=cv2.INTER_LINEAR)[1:25, 1:25].astype(float)  # 27 = 24 x 8 / 7
+    return ((inner - (104, 117, 123)) / 64).transpose(2, 0, 1)
 
 
 def by_hand(paths, images, marks=(0,)):
     """Return the probabilities of each frame, frames x signals x classes, from caffe alone; marks: its first frames."""
     made, scores = caffe.Net(str(paths[0]), str(paths[1]), caffe.TEST), []
     for index, image in enumerate(images):
-        inner = cv2.resize(image, (27, 27), interpolation=cv2.INTER_LINEAR)[1:25, 1:25].astype(float)  # 27 = 24 x 8 / 7
-        made.blobs["frame"].data[0] = ((inner - (104, 117, 123)) / 64).transpose(2, 0, 1)
+        made.blobs["frame"].data[0] = network_input(image)
         made.blobs["first"].data[...] = index in marks
         made.forward()
         scores.append([made.blobs[signal].data[0].copy() for signal in ("low", "high")])
+    return np.array(scores)
+
+
+def pairs_by_hand(paths, images, marks=(0,)):
+    """Return the same of the pair net; a first frame has the scores that the net gives to the earlier one of a pair."""
+    made, scores = caffe.Net(str(paths[0]), str(paths[1]), caffe.TEST), []
+    for index, image in enumerate(images):
+        earlier = index if index in marks else index - 1
+        made.blobs["previous/frame"].data[0] = network_input(images[earlier])
+        made.blobs["frame"].data[0] = network_input(image)
+        made.forward()
+        prefix = "previous/" if index in marks else ""
+        scores.append([made.blobs[prefix + signal].data[0].copy() for signal in ("low", "high")])
     return np.array(scores)
 
 
@@ -48,8 +84,8 @@ def log_mean(scores):
     return fused / fused.sum(axis=-1, keepdims=True)
 
 
-def test_one_stream(paths, images):
-    classifier, expected = Classifier(*paths, scale=1 / 64), by_hand(paths, images)
+def test_one_stream(given, images):
+    classifier, expected = Classifier(**given[0]), given[1](images)
     assert (classifier.signals, classifier.classes, classifier.streams) == (["low", "high"], 4, 1)
     for index, image in enumerate(images):
         result = classifier.push(image)
@@ -58,8 +94,8 @@ def test_one_stream(paths, images):
     assert np.ptp(expected, axis=0).max() > 0.01  # the frames differ
 
 
-def test_reset(paths, images):
-    classifier, expected = Classifier(*paths, scale=1 / 64), by_hand(paths, images, marks=(0, 4))
+def test_reset(given, images):
+    classifier, expected = Classifier(**given[0]), given[1](images, (0, 4))
     for index, image in enumerate(images):
         if index == 4:
             classifier.reset()
@@ -68,10 +104,10 @@ def test_reset(paths, images):
     assert np.allclose(result.so_far, log_mean(expected[4:]), atol=1e-5)
 
 
-def test_streams_that_pause_start_late_and_begin_anew(paths, images):
+def test_streams_that_pause_start_late_and_begin_anew(given, images):
     """Each stream gives what it would give alone, whatever the others do."""
-    classifier, generator = Classifier(*paths, streams=3, scale=1 / 64), np.random.default_rng(5)
-    plan = [by_hand(paths, images), by_hand(paths, images, marks=(0, 6)), by_hand(paths, images)]
+    classifier, generator = Classifier(**given[0], streams=3), np.random.default_rng(5)
+    plan = [given[1](images), given[1](images, (0, 6)), given[1](images)]
     taken, results = [0, 0, 0], [[], [], []]
     for step in range(60):
         going = [step >= 3 * row and taken[row] < FRAMES and generator.random() < 0.6 for row in range(3)]
@@ -116,6 +152,17 @@ def test_scores_that_are_not_finite(paths, images):
         Classifier(*paths, scale=1e38).push(images[0])
 
 
+def test_a_pair_is_not_the_state_of_all_frames(paths, pair_paths, images):
+    ways = by_hand(paths, images), pairs_by_hand(pair_paths, images)
+    assert np.allclose(ways[0][:2], ways[1][:2], atol=1e-5) and np.abs(ways[0] - ways[1])[2:].max() > 1e-3
+
+
+def test_modes(paths, pair_paths):
+    assert Classifier(*paths).mode == "recurrent" and Classifier(*pair_paths).mode == "pair"
+    with pytest.raises(InputError, match="--mode recurrent: the net is of kind pair, for pair"):
+        Classifier(*pair_paths, mode="recurrent")
+
+
 def test_an_error_in_one_stream_leaves_the_others_as_they_were(paths, images):
     classifier = Classifier(*paths, streams=2, scale=1 / 64)
     for index in range(2):
@@ -143,9 +190,9 @@ def test_a_stream_that_is_not_there(paths, stream):
         Classifier(*paths, streams=2).reset(stream)
 
 
-def test_a_net_without_state(paths, tmp_path):
+def test_a_net_of_single_frames(paths, tmp_path):
     nets.build(net.deploy_cnn(MODEL), tmp_path)
-    with pytest.raises(InputError, match="keeps no state from frame to frame; give deploy_rcnn_s.prototxt"):
+    with pytest.raises(InputError, match="sees single frames; give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt"):
         Classifier(tmp_path / "net.prototxt", paths[1])
 
 

@@ -1,13 +1,16 @@
-"""Classify a video frame by frame with the recurrent net, while it runs (Sec. 2.2, 2.4).
+"""Classify a video frame by frame, while it runs (Sec. 2.2, 2.4).
 
-    python tools/classify_video.py video.avi --net prototxt/deploy_rcnn_s.prototxt \\
+    python tools/classify_video.py video.avi --net prototxt/deploy_rcnn_r.prototxt \\
         --weights snapshots/rcnn_r_iter_30000.caffemodel --classes data/ucf101/ucfTrainTestlist/classInd.txt \\
         --annotated annotated.mp4 --plot scores.png
     python tools/classify_video.py video.avi --weights rcnn.onnx --classes classInd.txt      # needs no Caffe
 
 SOURCE is a video file, a folder of frames (images in natural order, frame9 before frame10, each one frame at --fps), or
-the number of a camera, 0 for the first.  The net keeps what it saw of the frames before, so it serves a video of any
-length in the same memory; --fps should be that of its training.
+the number of a camera, 0 for the first.  The net is fed each frame once, so it serves a video of any length in the same
+memory; --fps should be that of its training.
+
+deploy_rcnn_r scores each frame with the one before it, as RCNN-r was trained.  deploy_rcnn_s keeps its state from frame
+to frame, as RCNN-s was trained, which takes less time; --mode pair makes it score as deploy_rcnn_r does.
 
 Standard output has a line for each frame: its time in seconds and its five best classes with their scores; the last
 line has those of the whole video, the log-mean of its frames' scores.  --annotated shows the frames beside the scores,
@@ -15,6 +18,7 @@ line has those of the whole video, the log-mean of its frames' scores.  --annota
 
 Caffe runs a --net, a prototxt, with a caffemodel.  Without --net the weights tell the net: an .onnx or .pt of
 tools/export.py (or a caffemodel, if its shapes tell enough), run by ONNX Runtime or PyTorch with the same numbers.
+Only an .onnx tells its mode; give --mode pair with the other files of an RCNN-r.
 
 A camera runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second Ctrl-C ends at once).  With a
 file or a folder Ctrl-C is an interruption: status 130, and no output is written.
@@ -46,7 +50,7 @@ def main():
     source = open_source(args.source, args.fps, warnings)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     classifier = Classifier(args.net, args.weights, mean=args.mean, scale=args.scale, frame_size=args.size,
-                            gpu=args.gpu, backend=args.backend)
+                            gpu=args.gpu, backend=args.backend, mode=args.mode)
     net = args.net or args.weights
     if args.signal not in classifier.signals:
         raise InputError(f"--signal: {net} has no output {args.signal}, only {', '.join(classifier.signals)}")
@@ -66,10 +70,13 @@ def main():
 def arguments():
     options = parser(__doc__)
     options.add_argument("source", metavar="SOURCE", help="video file, folder of frames, or number of a camera")
-    options.add_argument("--net", help="the recurrent deploy net's prototxt, for Caffe")
+    options.add_argument("--net", help="the deploy net's prototxt, for Caffe")
     options.add_argument("--weights", required=True, help="caffemodel of RCNN-r or RCNN-s; .onnx, .pt or .safetensors")
     options.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the net; auto is caffe with "
                          "--net, else the fastest that is installed and takes the weights")
+    options.add_argument("--mode", choices=("pair", "recurrent"), help="what a frame is scored with: the one "
+                         "before it, or the state that all before it left; the net's own if not given, or else "
+                         "recurrent")
     options.add_argument("--classes", required=True, help="class names, as UCF-101's classInd.txt")
     options.add_argument("--fps", type=positive_real, default=5.0, help="frames a second")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose scores are given")

@@ -7,7 +7,7 @@
 
 deploy_cnn scores each frame by itself.  deploy_rcnn_r scores each with the one before it, as RCNN-r was trained, and a
 video's first frame alone (Eq. 3 at t = 1).  deploy_rcnn_s is fed a video's frames in order and keeps its state, as
-RCNN-s was trained and as either model runs online; --mode pair makes it score as deploy_rcnn_r does.
+RCNN-s was trained; --mode pair makes it score as deploy_rcnn_r does.
 
 The file of --out (HDF5, described in rcnn/score_files.py) has the score of every frame and crop by every signal;
 tools/fuse.py fuses it by any rule without the net.  Interrupted, the same command goes on with the videos that are

@@ -1,13 +1,14 @@
 """Take a net out of Caffe, or back: caffemodel, PyTorch (.pt, .safetensors) and ONNX, with the same numbers.
 
-    python tools/export.py --weights snapshots/rcnn_r_iter_30000.caffemodel --out rcnn.onnx
+    python tools/export.py --weights snapshots/rcnn_r_iter_30000.caffemodel --out rcnn.onnx --mode pair
     python tools/export.py --weights snapshots/rcnn_r_iter_30000.caffemodel --out rcnn.pt
     python tools/export.py --weights bvlc_googlenet.caffemodel --out googlenet.onnx
     python tools/export.py --weights rcnn.pt --out rcnn.caffemodel
 
 The suffixes say what is read and written.  A .pt is a state dict of rcnn.port.torch.GoogLeNetRCNN; a .caffemodel holds
-parameters alone, bit for bit those read, once each.  An .onnx is a net of one --mode: "recurrent" takes and gives the
-state as inputs and outputs (what classify_video.py runs), "pair" takes two frames, "frame" is the plain CNN.
+parameters alone, bit for bit those read, once each.  An .onnx is a net of one --mode: "pair" takes two frames, as
+RCNN-r was trained, "recurrent" takes and gives the state as inputs and outputs, as RCNN-s was, and "frame" is the plain
+CNN; classify_video.py runs the first two.
 
 Before the file is saved, the net is run from it and from WEIGHTS, on random frames and on frames of videos, and each
 layer's largest difference is printed, over the largest value of that layer; beyond --tolerance nothing is saved.  A

@@ -5,6 +5,17 @@ from rcnn.files import InputError
 from rcnn.googlenet import PREVIOUS, SIGNALS
 
 KINDS = ("frame", "pair", "recurrent")
+MODES = {"frame": ("frame",), "pair": ("pair",), "recurrent": ("recurrent", "pair")}
+
+
+def checked_mode(mode, kind):
+    """Return how a net of a kind of KINDS is to score frames, of MODES[kind]; mode: None for the kind's own.
+
+    Raises InputError for a mode that such a net does not know.
+    """
+    if (mode or kind) not in MODES[kind]:
+        raise InputError(f"--mode {mode}: the net is of kind {kind}, for {' and '.join(MODES[kind])}")
+    return mode or kind
 
 
 def check_kind(kind, model):
