@@ -30,6 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rcnn import command, motion
+from rcnn.files import InputError
 
 AIM = 0.1
 OWN = ("RecallState", "KeepState", "Scale", "Power")  # layers that only the online net has
@@ -169,6 +170,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=600.0, help="of the video for the memory; 0 leaves it out")
     parser.add_argument("--gpu", type=int, help="GPU to time the nets on; CPU if not given")
     args = parser.parse_args()
+    if args.seconds and not args.seconds > SETTLED:
+        raise InputError(f"--seconds {args.seconds:g}: memory is looked at after {SETTLED:g} seconds; give more, or 0")
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     from rcnn import device
     device.use(args.gpu)

@@ -1,11 +1,21 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
 import argparse
 import math
+import signal
 import sys
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from rcnn.files import InputError
+
+
+class _Ended(KeyboardInterrupt):
+    """A signal asks the program to end; all that Ctrl-C cleans up is cleaned up then too."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.status = 128 + number
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,20 +76,36 @@ def run(main):
     """Call `main()` and exit with what it returns (None is 0).
 
     InputError, and an OSError such as that of a full disk, becomes one line on standard error and status 2; an
-    interruption by the keyboard becomes status 130.
+    interruption by the keyboard becomes status 130, by SIGTERM 143, by the end of the terminal 129.
     """
     program = sys.argv[0].rsplit("/", 1)[-1]
     try:
-        status = main()
+        with _ending_on(signal.SIGTERM, signal.SIGHUP):
+            status = main()
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         status = 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print(f"\n{program}: interrupted; run the same command again to go on", file=sys.stderr)
-        status = 130
+        status = getattr(error, "status", 130)
     except BrokenPipeError:
         status = 141
     except OSError as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+@contextmanager
+def _ending_on(*numbers):
+    """Have signals raise _Ended, except those that are dealt with already, as nohup does with SIGHUP."""
+    def end(number, _):
+        raise _Ended(number)
+    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

@@ -67,11 +67,16 @@ def finished(path, videos, crops, signals, classes, attributes):
         return False
     try:
         with Scores(path) as file:
-            known = file.attributes.get(RUN_DIGEST)
+            known = file.attributes.pop(RUN_DIGEST, None)
+            made = _run([(name, label, file.times(index)) for index, (name, label) in
+                         enumerate(zip(file.names, file.labels))], file.crops, file.signals, file.classes,
+                        file.attributes)
     except InputError as error:
         raise InputError(f"{error}, with --force to replace it") from None
-    if known != _digest(_run(videos, crops, signals, classes, attributes)):
-        raise InputError(f"{path} has scores of other videos or settings; give another --out, or --force to replace it")
+    run = _run(videos, crops, signals, classes, attributes)
+    if known != _digest(run):
+        raise InputError(f"{path} has scores of other videos or settings ({_difference(made, run) or 'unknown ones'}); "
+                         "give another --out, or --force to replace it")
     return True
 
 

@@ -122,11 +122,6 @@ def _end_with_parent():
     os._exit(1)
 
 
-def pool(workers):
-    """Return a Pool of `workers` processes."""
-    return Pool(workers)
-
-
 class Cluster(Executor):
     """A concurrent.futures Executor of the workers of dask.distributed, which start dead processes anew by themselves.
 

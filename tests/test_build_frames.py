@@ -229,7 +229,7 @@ def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, m
     with Build(tmp_path / "plain", "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
         plain = build_frames.store(build, [videos[index] for index in (0, 2, 3)], *given, executor, 1)
     monkeypatch.setattr(build_frames, "decode", killing)
-    with Build(tmp_path / "killed", "frames", {}, print) as build, workers.pool(number) as executor:
+    with Build(tmp_path / "killed", "frames", {}, print) as build, workers.Pool(number) as executor:
         manifest = build_frames.store(build, videos, *given, executor, 2 * number)
     assert manifest["skipped"] == [{"video": names[1], "reason": "it killed its worker process 3 times, by a crash or "
                                     "for want of memory"}]

@@ -9,6 +9,7 @@ from runs import ROOT
 
 from rcnn import command
 
+INTERRUPTED = "\nprogram.py: interrupted; run the same command again to go on\n"
 PROGRAM = '''"""Do something.
 
     python program.py --number 3
@@ -16,7 +17,7 @@ PROGRAM = '''"""Do something.
 import signal
 import sys
 from rcnn import command
-from rcnn.files import InputError
+from rcnn.files import InputError, replacing
 
 
 def main():
@@ -28,6 +29,10 @@ def main():
         raise InputError("list: no such file: x; give another --list")
     if args.end == "interrupted":
         signal.raise_signal(signal.SIGINT)
+    if args.end in ("SIGTERM", "SIGHUP"):
+        with replacing("out.txt") as part:
+            part.write_text("half")
+            signal.raise_signal(signal.Signals[args.end])
     if args.end == "full":
         raise OSError(28, "No space left on device", "out.txt")
     if args.end == "broken":
@@ -52,7 +57,7 @@ def program(tmp_path):
 
     def run(*arguments):
         return subprocess.run([sys.executable, path, *arguments], env={"PYTHONPATH": str(ROOT)}, text=True,
-                              capture_output=True, timeout=60)
+                              capture_output=True, timeout=60, cwd=tmp_path)
     run.path = path
     return run
 
@@ -61,10 +66,19 @@ def program(tmp_path):
     ("well", 0, "7\n", ""), ("skipped", 1, "7\n", ""),
     ("wrong", 2, "", "program.py: list: no such file: x; give another --list\n"),
     ("full", 2, "", "program.py: [Errno 28] No space left on device: 'out.txt'\n"),
-    ("interrupted", 130, "", "\nprogram.py: interrupted; run the same command again to go on\n")])
-def test_how_a_program_ends(program, end, status, out, error):
+    ("interrupted", 130, "", INTERRUPTED), ("SIGTERM", 143, "", INTERRUPTED), ("SIGHUP", 129, "", INTERRUPTED)])
+def test_how_a_program_ends_and_leaves_no_half_file(program, end, status, out, error):
     done = program("--end", end)
     assert (done.returncode, done.stdout, done.stderr) == (status, out, error)
+    assert list(program.path.parent.iterdir()) == [program.path]
+
+
+def test_a_signal_that_is_ignored_stays_so(program):
+    """As under nohup."""
+    done = subprocess.run(["nohup", sys.executable, program.path, "--end", "SIGHUP"], env={"PYTHONPATH": str(ROOT)},
+                          cwd=program.path.parent, text=True, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "7\n")
+    assert (program.path.parent / "out.txt").read_text() == "half"
 
 
 def test_an_error_of_the_program_itself_is_not_hidden(program):

@@ -44,7 +44,7 @@ def given_up(job):
 
 @pytest.mark.parametrize("ahead, jobs", [(1, [0, -1, 2]), (6, [0, 1, 2, 3, 4, 5, -6, 7, 8])])
 def test_a_job_that_kills_its_process_is_given_up_and_the_others_done(ahead, jobs, capfd):
-    with workers.pool(2) as executor:
+    with workers.Pool(2) as executor:
         found = list(workers.in_order(executor, die, jobs, ahead, given_up))
     assert found == [f"no {job}" if job < 0 else job for job in jobs]
     assert capfd.readouterr().err == ""
@@ -52,12 +52,12 @@ def test_a_job_that_kills_its_process_is_given_up_and_the_others_done(ahead, job
 
 def test_a_job_that_kills_its_process_once_is_done_again(tmp_path):
     jobs = [0, (1, tmp_path / "one"), 2, (3, tmp_path / "two"), 4]
-    with workers.pool(1) as executor:
+    with workers.Pool(1) as executor:
         assert list(workers.in_order(executor, die, jobs, 2, given_up)) == [0, 1, 2, 3, 4]
 
 
 def test_a_process_killed_as_it_sends_its_result(tmp_path):
-    with workers.pool(2) as executor:
+    with workers.Pool(2) as executor:
         jobs = [(number, tmp_path / str(number)) for number in range(2)]
         assert list(workers.in_order(executor, die_sending, jobs, 2)) == [0, 1]
 
@@ -67,7 +67,7 @@ def own_id(job):
 
 
 def test_processes_killed_without_a_job_cost_no_job_a_try():
-    with workers.pool(workers.TRIES + 1) as executor:
+    with workers.Pool(workers.TRIES + 1) as executor:
         for process in set(workers.in_order(executor, own_id, range(workers.TRIES + 1), workers.TRIES + 1)):
             os.kill(process, signal.SIGKILL)
         time.sleep(0.2)
@@ -79,7 +79,7 @@ def not_to_be_pickled(job):
 
 
 def test_a_result_that_cannot_be_sent_is_raised_with_where():
-    with workers.pool(1) as executor:
+    with workers.Pool(1) as executor:
         with pytest.raises(Exception, match="(?i)pickle") as raised:
             list(workers.in_order(executor, not_to_be_pickled, [0], 1, given_up))
         assert "rcnn/workers.py" in str(raised.value.__cause__)
@@ -88,14 +88,14 @@ def test_a_result_that_cannot_be_sent_is_raised_with_where():
 
 def test_without_a_stand_in_it_ends_in_one_line():
     given = []
-    with workers.pool(1) as executor, pytest.raises(InputError, match="a worker process died 3 times on one job"):
+    with workers.Pool(1) as executor, pytest.raises(InputError, match="a worker process died 3 times on one job"):
         for value in workers.in_order(executor, die, [0, 1, -2, 3], 1):
             given.append(value)
     assert given == [0, 1]
 
 
 def test_what_a_job_raises_is_raised():
-    with workers.pool(1) as executor, pytest.raises(ZeroDivisionError):
+    with workers.Pool(1) as executor, pytest.raises(ZeroDivisionError):
         list(workers.in_order(executor, (1).__truediv__, [1, 0], 1, given_up))
 
 

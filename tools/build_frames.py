@@ -135,7 +135,7 @@ def main():
         print(f"{args.out} is there already, made with these settings")
     else:
         with Build(args.out, "frames", recipe, command.tell) as frames, \
-                (workers.cluster(args.dask) if args.dask else workers.pool(args.workers)) as executor:
+                (workers.cluster(args.dask) if args.dask else workers.Pool(args.workers)) as executor:
             settings = args.fps, args.size, args.quality, settings
             manifest = store(frames, videos, folder.resolve(), settings, executor, 2 * executor.workers)
     return report(args.out, manifest, args.strict)

@@ -122,7 +122,7 @@ def main():
     else:
         order = pair_order(counts, args.seed, args.pairs_per_video)
         with Build(args.out, "pairs", recipe, command.tell) as pairs:
-            with workers.pool(args.workers) as executor:
+            with workers.Pool(args.workers) as executor:
                 store(pairs, args.frames, order, args.encoding, args.quality, executor, 2 * args.workers)
             manifest = pairs.finish(counts={"pairs": len(order), "videos": len(counts), "skipped": len(skipped),
                                             "neighbours_of_one_video": clashes(order)}, skipped=skipped)

@@ -235,7 +235,7 @@ def make(jobs, number):
     missing = [job for job in jobs if not job.path.is_file()]
     with command.progress(len(jobs), "video", len(jobs) - len(missing)) as progress:
         if missing:
-            with workers.pool(min(number, len(missing))) as executor:
+            with workers.Pool(min(number, len(missing))) as executor:
                 for _ in workers.in_order(executor, write_video, missing, 4 * number):
                     progress.update()
 
