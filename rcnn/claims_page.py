@@ -1,4 +1,5 @@
 """The page of claims: verdicts, figures and pictures, as Markdown, from what tools/claims.py measured."""
+import os
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,7 @@ from rcnn import claims, plots
 from rcnn.files import write_text
 
 SHARES = ("crop", "conv1")  # what stands in the names of figures from 0 to 1
+VIDEOS_README = Path(__file__).parents[1] / "data" / "README.md"
 WIDTH = 56  # characters of a line of a label in a picture
 
 
@@ -36,7 +38,7 @@ def write(path, results, curves, films):
     text = environment.get_template("claims.md").render(
         **{key: results[key] for key in ("command", "commit", "description", "videos", "classes", "split", "seeds",
                                          "time", "steps")},
-        results="claims.json", pictures=names, confidence=claims.CONFIDENCE, claims=shown,
+        results="claims.json", videos_readme=os.path.relpath(VIDEOS_README, path.parent), pictures=names, confidence=claims.CONFIDENCE, claims=shown,
         counts={verdict: verdicts[verdict] for verdict in (claims.HOLDS, claims.OPEN, claims.OPPOSITE)},
         lead=[f"{value:.1f}" for value in ahead], aim=claims.LEAD, met=met,
         figures=[every(name, results["figures"]) for name in results["shown"]])

@@ -129,8 +129,8 @@ def read_log(path):
         except (ValueError, TypeError, KeyError):
             if number == len(lines):
                 break
-            raise InputError(f"training log: {path}, line {number} is not a record; "
-                             "give another --log or --fresh") from None
+            raise InputError(f"training log: {path}, line {number} is not a record; it is damaged, or tools/train.py "
+                             "did not write it") from None
         records.append(record)
     return records
 
@@ -146,7 +146,10 @@ def rewind(path, iteration):
 
     Caffe snapshots after the update that ends an iteration, so a snapshot at N is before record N.
     """
-    kept = [record for record in read_log(path) if record["iteration"] < iteration]
+    try:
+        kept = [record for record in read_log(path) if record["iteration"] < iteration]
+    except InputError as error:
+        raise InputError(f"{error}; give another --log or --fresh") from None
     write_text(path, "".join(line(record) for record in kept))
     return kept
 

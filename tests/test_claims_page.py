@@ -55,6 +55,13 @@ def shown(name, value, sign=""):
     return format(100 * value if share else value, f"{sign}.{1 if share else 3}f")
 
 
+def test_the_links_lead_somewhere(page):
+    _, text, (path, *_) = page
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert any(link.endswith("data/README.md") for link in links)
+    assert all((path.parent / link).is_file() for link in links)
+
+
 def test_each_claim_has_its_rows(page):
     given, text, _ = page
     found = tables(text)

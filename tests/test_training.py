@@ -92,8 +92,10 @@ def test_rewind_drops_what_is_done_again(tmp_path):
 def test_a_damaged_log_is_named(tmp_path, damage):
     path = tmp_path / "log.jsonl"
     path.write_text(training.line(record(0)) + damage + training.line(record(1)))
-    with pytest.raises(InputError, match="line 2"):
+    with pytest.raises(InputError, match="log.jsonl, line 2 is not a record; it is damaged, or .* did not write it$"):
         training.read_log(path)
+    with pytest.raises(InputError, match="line 2 is not a record; .*; give another --log or --fresh"):
+        training.rewind(path, 1)
 
 
 def test_a_line_cannot_hold_nan():
