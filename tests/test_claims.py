@@ -7,8 +7,8 @@ import caffe
 import frames
 import numpy as np
 import pytest
+from made_scores import softmax
 from nets import Tiny
-from test_score_files import softmax
 
 from rcnn import claims, description, net, plan, scenes
 from rcnn.files import InputError

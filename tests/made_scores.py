@@ -1,0 +1,28 @@
+"""Made scores of videos, and files of them."""
+import numpy as np
+
+from rcnn.score_writing import writing
+
+CLASSES = ["Up", "Down", "Épée"]
+
+
+def softmax(generator, *shape):
+    values = np.exp(generator.normal(size=shape)).astype(np.float32)
+    return values / values.sum(axis=-1, keepdims=True)
+
+
+def made_videos():
+    """Return [(name, label, scores)] of three videos, of five crops and two signals."""
+    generator = np.random.default_rng(1)
+    return [(f"v_{index}", index % 3, softmax(generator, frames, 5, 2, 3)) for index, frames in enumerate((3, 1, 90))]
+
+
+def listed(videos):
+    return [(name, label, np.arange(len(values)) / 5) for name, label, values in videos]
+
+
+def write(path, videos, crops=5, signals=("medium", "high"), classes=CLASSES, **attributes):
+    with writing(path, listed(videos), crops, signals, classes, attributes) as writer:
+        for index, (_, _, values) in enumerate(videos):
+            writer.add(index, values)
+    return path
