@@ -44,7 +44,7 @@ pack() {
     make_base
     make_room "$room"
     make_context "$rooms/gpu$inner"
-    for kind in cudnn cuda; do
+    for kind in cuda cudnn; do
         tell "Caffe, --$kind"
         inside "$room" root "$inner" XDG_CACHE_HOME=/opt/cache CUDA_HOME="$bound" -- \
             tools/install_caffe.sh "--$kind" --tests --arch "$architectures"
@@ -60,7 +60,7 @@ pack() {
     find "$rooms/gpu/usr/lib" -name '*.a' -delete
     rm -rf "$folder"/root.tar.xz.* "$folder/partial" "$folder/root"
     mkdir "$folder/partial"
-    tar -C "$rooms/gpu" --one-file-system -cf - . | xz -T0 -6 | split -b 60000000 - "$folder/partial/root.tar.xz."
+    tar -C "$rooms/gpu" --one-file-system -cf - . | xz -T0 -3 | split -b 60000000 - "$folder/partial/root.tar.xz."
     mv "$folder"/partial/* "$folder" && rmdir "$folder/partial"
     tell "carry this repository, and these:"
     du -ch "$folder"/root.tar.xz.*

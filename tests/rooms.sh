@@ -62,7 +62,7 @@ inside() {
         if [ -n "$bound" ]; then mkdir -p "$room$bound" && mount --bind "$bound" "$room$bound" || exit; fi
         exec chroot --userspec="$ids" "$room" sh -c "cd \"\$0\" && exec \"\$@\"" "$folder" "$@"
     ' sh "$room" "$folder" "$ids" "${bound:-}" env -i "HOME=$(home_in "$room" "$user")" \
-        PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DEFAULT_TIMEOUT=180 "${variables[@]}" "$@"
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin PIP_CERT=/etc/ssl/certs/ca-certificates.crt PIP_DEFAULT_TIMEOUT=180 "${variables[@]}" "$@"
 }
 
 home_in() { chroot "$1" getent passwd "$2" | cut -d : -f 6; }

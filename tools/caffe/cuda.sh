@@ -234,6 +234,10 @@ configure_cuda() {
     local folder=$1/cuda name run_paths="-Wl,--as-needed" nvcc_flags="-O3;-w"
     run_paths+=" -Wl,-rpath,\"$(cuda_runtime_folder)\""
     mkdir -p "$folder/lib" "$folder/include"
+    # Caffe's tests call kernels of the library, which newer toolkits (12.8 knows the options) keep to themselves
+    if [[ -n $with_tests && $("$nvcc" --help) == *--static-global-template-stub* ]]; then
+        nvcc_flags+=";--static-global-template-stub=false;--device-entity-has-hidden-visibility=false"
+    fi
     cuda_cxx_flags=
     # where CUDA 13 keeps thrust: nvcc knows, g++ does not
     if [[ -d $toolkit/include/cccl ]]; then cuda_cxx_flags=" -isystem \"$toolkit/include/cccl\""; fi
