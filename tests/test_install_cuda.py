@@ -233,3 +233,17 @@ def test_the_host_compiler_is_the_first_that_nvcc_takes(tmp_path):
     program(home / "bin" / "nvcc", 'echo "host_config.h:1: error: unsupported GNU version" >&2; exit 1\n')
     said = shell(tmp_path, take)
     assert said.startswith("failed: CUDA 11.8") and "unsupported GNU version" in said and "g++-11" in said
+
+
+@pytest.mark.parametrize("option, with_tests, expected", [
+    ("--static-global-template-stub", "1", True), ("--static-global-template-stub", "", False), ("--other", "1", False)
+])
+def test_caffes_own_tests_see_the_librarys_kernels(tmp_path, option, with_tests, expected):
+    """An nvcc that knows how to hide kernels is told not to, where what calls them is built."""
+    home = toolkit(tmp_path / "cuda", "13.0")
+    program(home / "bin" / "nvcc", f"echo '{option} {{true|false}}'\n")
+    given = f"nvcc={home}/bin/nvcc toolkit={home} with_tests={with_tests} host_compiler=g++ architectures=(90) ptx=90"
+    flags = shell(tmp_path, given + f'; configure_cuda {tmp_path}; printf "%s\\n" "${{cuda_flags[@]}}"')
+    nvcc_flags = next(flag for flag in flags.splitlines() if flag.startswith("-DCUDA_NVCC_FLAGS="))
+    assert ("--device-entity-has-hidden-visibility=false" in nvcc_flags) == expected
+    assert ("--static-global-template-stub=false" in nvcc_flags) == expected
