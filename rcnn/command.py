@@ -1,6 +1,7 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
 import argparse
 import math
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -76,12 +77,14 @@ def run(main):
     """Call `main()` and exit with what it returns (None is 0).
 
     InputError, and an OSError such as that of a full disk, becomes one line on standard error and status 2; an
-    interruption by the keyboard becomes status 130, by SIGTERM 143, by the end of the terminal 129.
+    interruption by the keyboard becomes status 130, by SIGTERM 143, by the end of the terminal 129.  Where nobody
+    reads its output any more, the program ends with status 141, silently.
     """
     program = sys.argv[0].rsplit("/", 1)[-1]
     try:
         with _ending_on(signal.SIGTERM, signal.SIGHUP):
             status = main()
+        sys.stdout.flush()
     except InputError as error:
         print(f"{program}: {error}", file=sys.stderr)
         status = 2
@@ -89,6 +92,8 @@ def run(main):
         print(f"\n{program}: interrupted; run the same command again to go on", file=sys.stderr)
         status = getattr(error, "status", 130)
     except BrokenPipeError:
+        # else Python fails to print what is left when it ends, says so, and its status is 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except OSError as error:
         print(f"{program}: {' '.join(str(error).split())}", file=sys.stderr)
