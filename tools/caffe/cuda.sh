@@ -234,7 +234,7 @@ configure_cuda() {
     local folder=$1/cuda name run_paths="-Wl,--as-needed" nvcc_flags="-O3;-w"
     run_paths+=" -Wl,-rpath,\"$(cuda_runtime_folder)\""
     mkdir -p "$folder/lib" "$folder/include"
-    # Caffe's tests call kernels of the library, which newer toolkits (12.8 knows the options) keep to themselves
+    # Caffe's tests call kernels of the library, which CUDA 13 keeps to itself
     if [[ -n $with_tests && $("$nvcc" --help) == *--static-global-template-stub* ]]; then
         nvcc_flags+=";--static-global-template-stub=false;--device-entity-has-hidden-visibility=false"
     fi
