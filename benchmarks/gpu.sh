@@ -112,7 +112,7 @@ run() {
     site=${CUDA_WHEELS:-$(python3 -c 'import sysconfig; print(sysconfig.get_path("purelib"))' || true)}
     mapfile -t places < <(printf '%s\n' "$site"/nvidia/*/lib /usr/local/cuda/lib64 /usr/local/cuda/lib \
         /usr/lib/x86_64-linux-gnu /usr/local/nvidia/lib64 /usr/lib64)
-    mkdir -p "$room/usr/local/gpu" "$folder/results"
+    mkdir -p "$room/usr/local/gpu"
     for name in "${libraries[@]}"; do take_library "$name"; done
     if [[ -z $cpu ]]; then cp -L "$(command -v nvidia-smi)" "$room/usr/local/bin/"; fi
     rm -rf "$room$inner/benchmarks" && cp -R "$root/benchmarks" "$room$inner/" # the scripts of here, if newer

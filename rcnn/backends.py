@@ -50,7 +50,11 @@ def _opened(backend, net, weights, gpu, mode):
     if backend == "onnx" and gpu is not None:
         raise InputError(f"--gpu {gpu}: ONNX Runtime runs on the CPU here; give --backend torch or caffe")
     if suffix == ".onnx":
-        return _in_onnx(backend, weights)
+        if backend != "onnx":
+            raise InputError(f"weights: {weights} is for --backend onnx; PyTorch takes .pt, .safetensors or "
+                             ".caffemodel")
+        from rcnn.port import onnx
+        return onnx.Network(weights)
     arrays, model = files.read(weights)
     kind = mode or "recurrent"
     if backend == "torch":
@@ -70,10 +74,3 @@ def _chosen(net, weights, gpu):
     if not present:
         raise InputError(f"without --net, {weights} needs {' or '.join(suitable)}: pip install '.[{suitable[0]}]'")
     return present[0]
-
-
-def _in_onnx(backend, path):
-    if backend != "onnx":
-        raise InputError(f"weights: {path} is for --backend onnx; PyTorch takes .pt, .safetensors or .caffemodel")
-    from rcnn.port import onnx
-    return onnx.Network(path)

@@ -38,7 +38,8 @@ def write(path, results, curves, films):
     text = environment.get_template("claims.md").render(
         **{key: results[key] for key in ("command", "commit", "description", "videos", "classes", "split", "seeds",
                                          "time", "steps")},
-        results="claims.json", videos_readme=os.path.relpath(VIDEOS_README, path.parent), pictures=names, confidence=claims.CONFIDENCE, claims=shown,
+        results="claims.json", videos_readme=os.path.relpath(VIDEOS_README, path.parent), pictures=names,
+        confidence=claims.CONFIDENCE, claims=shown,
         counts={verdict: verdicts[verdict] for verdict in (claims.HOLDS, claims.OPEN, claims.OPPOSITE)},
         lead=[f"{value:.1f}" for value in ahead], aim=claims.LEAD, met=met,
         figures=[every(name, results["figures"]) for name in results["shown"]])

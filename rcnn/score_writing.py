@@ -65,19 +65,18 @@ def finished(path, videos, crops, signals, classes, attributes):
     """
     if not Path(path).exists():
         return False
+    run = _run(videos, crops, signals, classes, attributes)
     try:
         with Scores(path) as file:
-            known = file.attributes.pop(RUN_DIGEST, None)
+            if file.attributes.pop(RUN_DIGEST, None) == _digest(run):
+                return True
             made = _run([(name, label, file.times(index)) for index, (name, label) in
                          enumerate(zip(file.names, file.labels))], file.crops, file.signals, file.classes,
                         file.attributes)
     except InputError as error:
         raise InputError(f"{error}, with --force to replace it") from None
-    run = _run(videos, crops, signals, classes, attributes)
-    if known != _digest(run):
-        raise InputError(f"{path} has scores of other videos or settings ({_difference(made, run) or 'unknown ones'}); "
-                         "give another --out, or --force to replace it")
-    return True
+    raise InputError(f"{path} has scores of other videos or settings ({_difference(made, run) or 'unknown ones'}); "
+                     "give another --out, or --force to replace it")
 
 
 def _run(videos, crops, signals, classes, attributes):

@@ -67,14 +67,14 @@ class Classifier:
         inputs = np.zeros_like(self._previous)
         for row in rows:
             inputs[row] = self._input(several[row])
-        scores = (self._scores_of_pairs if self.mode == "pair" else self._scores_in_order)(inputs, rows)
+        scores = self._scores_of_pairs(inputs) if self.mode == "pair" else self._scores_in_order(inputs, rows)
         for row in rows:  # before any is taken, so that an error leaves all as they were
             check_finite(scores[row:row + 1], f"of stream {row}", self._counts[row], self._counts[row] + 1)
         self._previous[rows] = inputs[rows]
         results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
         return results if several is frames else results[0]
 
-    def _scores_of_pairs(self, inputs, rows):
+    def _scores_of_pairs(self, inputs):
         """Return streams x signals x classes; a video's first frame, without one before it, as Eq. 3 does at t = 1."""
         first = self._first.reshape(-1, 1, 1)
         now, before = self._network.forward_pair(inputs, np.where(first[..., np.newaxis], inputs, self._previous))

@@ -6,8 +6,8 @@
     python tools/classify_video.py video.avi --weights rcnn.onnx --classes classInd.txt      # needs no Caffe
 
 SOURCE is a video file, a folder of frames (images in natural order, frame9 before frame10, each one frame at --fps), or
-the number of a camera, 0 for the first.  The net is fed each frame once, so it serves a video of any length in the same
-memory; --fps should be that of its training.
+the number of a camera, 0 for the first.  No more is kept of the past than one frame or one state, so a video of any
+length takes the same memory; --fps should be that of the net's training.
 
 deploy_rcnn_r scores each frame with the one before it, as RCNN-r was trained.  deploy_rcnn_s keeps its state from frame
 to frame, as RCNN-s was trained, which takes less time; --mode pair makes it score as deploy_rcnn_r does.

@@ -1,4 +1,7 @@
-"""What every way of running an exported net has in common: `rcnn.inference.Network` without Caffe."""
+"""The kinds of nets that score frames, and what every way of running an exported one has in common.
+
+That is `rcnn.inference.Network` without Caffe.
+"""
 import numpy as np
 
 from rcnn.files import InputError
