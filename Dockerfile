@@ -24,10 +24,10 @@ ENV XDG_CACHE_HOME=/opt/cache
 WORKDIR /opt/googlenet-rcnn
 COPY requirements.txt ./
 COPY tools/install_caffe.sh tools/
-COPY tools/caffe tools/caffe
+COPY tools/caffe_build tools/caffe_build
 COPY rcnn/__init__.py rcnn/
 RUN tools/install_caffe.sh ${OPTIONS} \
-    && tools/caffe/runtime_packages.sh /opt/cache .venv >/opt/cache/packages
+    && tools/caffe_build/runtime_packages.sh /opt/cache .venv >/opt/cache/packages
 
 FROM ${RUNTIME}
 COPY --from=build /opt/cache /opt/cache

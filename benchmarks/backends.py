@@ -7,7 +7,7 @@ Every backend runs the same weights (drawn from a seed) on the same frames with 
 alternating rounds; its scores are held against Caffe's first.  Printed are the milliseconds of a pass for each row of
 the batch (median, least, most) and the ratio to Caffe's, the median over rounds.  A backend that is not installed, or
 does not load a net, is named with what it said.  The fastest is what `classify_video.py --backend auto` takes of those
-that need no Caffe (rcnn/backends.py).
+that need no Caffe (rcnn/nets/backends.py).
 
 OpenCV reads the graph that ONNX Runtime runs, with the batch written into it.
 """
@@ -23,8 +23,11 @@ from tqdm import tqdm
 
 from rcnn import command
 from rcnn.googlenet import PREVIOUS, SIGNALS
-from rcnn.port import caffemodel, compare, files, network
-from rcnn.port.model import PortModel
+from rcnn.nets import caffemodel
+from rcnn.nets import compare
+from rcnn.nets import weight_files as files
+from rcnn.nets import network
+from rcnn.nets.model import PortModel
 
 KINDS = ("pair", "recurrent")
 
@@ -44,26 +47,26 @@ class InOpenCV(network.Network):
 
 
 def in_caffe(kind, arrays, model, folder, args):
-    from rcnn.caffe_network import CaffeNetwork
+    from rcnn.nets.caffe_network import CaffeNetwork
     return CaffeNetwork(kind, model, folder / "net.caffemodel", args.batch)
 
 
 def in_torch(kind, arrays, model, folder, args):
     files.need("torch")
-    from rcnn.port import torch
+    from rcnn.nets import torch_net as torch
     return torch.Network(kind, arrays, model, threads=args.threads)
 
 
 def in_onnx_runtime(kind, arrays, model, folder, args):
     files.need("onnx", "onnxruntime")
-    from rcnn.port import onnx
+    from rcnn.nets import onnx_net as onnx
     return onnx.Network(onnx.build(kind, arrays, model), threads=args.threads)
 
 
 def in_opencv(kind, arrays, model, folder, args):
     cv2.setNumThreads(args.threads)
     files.need("onnx")
-    from rcnn.port import onnx
+    from rcnn.nets import onnx_net as onnx
     made = onnx.build(kind, arrays, model)
     for value in (*made.graph.input, *made.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = args.batch

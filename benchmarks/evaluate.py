@@ -15,7 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
-from rcnn import builds, command, crops, motion, records, score_writing, video
+from rcnn.data import builds
+
+from rcnn import command
+
+from rcnn.data import crops
+
+from rcnn.data.synthetic import motion
+
+from rcnn.data import records
+
+from rcnn.scoring import score_writing
+
+from rcnn.data import video
 
 AIM = 0.85
 SIDE, FRAMES, VIDEOS = 256, 4, 2
@@ -29,7 +41,7 @@ def main():
     options.add_argument("--gpu", type=int, help="number of the GPU (default: the CPU)")
     args = options.parse_args()
     os.environ.setdefault("GLOG_minloglevel", "2")
-    from rcnn import net
+    from rcnn.nets import prototxt as net
     with tempfile.TemporaryDirectory() as folder:
         make_frames(Path(folder) / "frames.lmdb")
         print(f"{VIDEOS} videos of {FRAMES} frames, {args.crops} crops, {args.batch} crops a pass, medians of "
@@ -57,8 +69,8 @@ def measure(make, folder, args):
     """Return the seconds that scoring the videos took in each round, and those of the net's passes alone."""
     from google.protobuf import text_format
 
-    from rcnn import net
-    from rcnn.inference import Network, score_videos
+    from rcnn.nets import prototxt as net
+    from rcnn.nets.inference import Network, score_videos
     caffe_net, weights = folder / "net.prototxt", folder / "weights.caffemodel"
     caffe_net.write_text(text_format.MessageToString(make(net.Model())))
     net.caffe.Net(str(caffe_net), net.TEST).save(str(weights))

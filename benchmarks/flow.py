@@ -25,9 +25,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rcnn import command, flow, flow_files, flow_frames, motion, records, video
+from rcnn import command
+
+from rcnn.data import flow
+
+from rcnn.data import flow_files
+
+from rcnn.data import flow_frames
+
+from rcnn.data.synthetic import motion
+
+from rcnn.data import records
+
+from rcnn.data import video
 from rcnn.files import InputError, existing
-from rcnn.flow_sequences import KINDS, pair
+from rcnn.data.synthetic.flow_sequences import KINDS, pair
 
 HEIGHT, WIDTH, BORDER = 240, 320, 20
 MOTIONS = (1, 2.5, 5, 10, 15)  # pixels

@@ -29,7 +29,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from rcnn import command, motion
+from rcnn import command
+
+from rcnn.data.synthetic import motion
 from rcnn.files import InputError
 
 AIM = 0.1
@@ -80,7 +82,7 @@ def print_time(args, batch):
     """Print the milliseconds a frame of the three nets at a batch, and the share of the online net's state layers."""
     import caffe
 
-    from rcnn import net
+    from rcnn.nets import prototxt as net
     model = net.Model(width=args.width, size=args.size)
     online = net.deploy_rcnn_s(model, batch)
     nets = {"online net": load(caffe, online), "pair net": load(caffe, net.deploy_rcnn_r(model, batch)),
@@ -144,7 +146,7 @@ def print_memory(args):
     """Print what classify_video.py holds while it runs."""
     import caffe
 
-    from rcnn import net
+    from rcnn.nets import prototxt as net
     model = net.Model(classes=12, width=0.125, size=64)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -173,7 +175,7 @@ def main():
     if args.seconds and not args.seconds > SETTLED:
         raise InputError(f"--seconds {args.seconds:g}: memory is looked at after {SETTLED:g} seconds; give more, or 0")
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    from rcnn import device
+    from rcnn.nets import device
     device.use(args.gpu)
     for batch in args.batch:
         print_time(args, batch)

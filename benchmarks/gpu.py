@@ -8,7 +8,7 @@ Outputs: every blob of the plain, pair and recurrent net over three steps of two
 The aim is 1e-3 of each blob's scale.  A file serves Caffes built in other ways, such as with cuDNN.
 
 Speed: milliseconds a frame, from float32 frames in the CPU's memory to probabilities there, of the pair net (frames
-t-1 and t) and the recurrent one, at batch 1 and larger ones, median of rounds.  PyTorch (rcnn/port/torch.py, float32
+t-1 and t) and the recurrent one, at batch 1 and larger ones, median of rounds.  PyTorch (rcnn/nets/torch_net.py, float32
 without TF32, its state on the GPU) takes its turn after Caffe in each round, where --torch names a Python that has it.
 The paper's 12.5 ms were a K40c's.  The floor is the longer of two times: the multiply-adds at --tflops, and at
 --gigabytes a second one reading of the parameters for each batch, one writing of each blob and one reading of it.
@@ -26,8 +26,9 @@ import numpy as np
 
 from rcnn import command
 from rcnn.files import InputError
-from rcnn.port import caffemodel, compare
-from rcnn.port.model import PortModel, without_temporal
+from rcnn.nets import caffemodel
+from rcnn.nets import compare
+from rcnn.nets.model import PortModel, without_temporal
 
 AIM, PAPER = 1e-3, 12.5
 KINDS = ("frame", "pair", "recurrent")
@@ -45,7 +46,7 @@ def parameters(model, kind):
 
 def caffe_net(folder, model, kind, batch):
     """Write a deploy net of a kind and its weights to a folder; return their paths."""
-    from rcnn.caffe_network import NETS
+    from rcnn.nets.caffe_network import NETS
     paths = Path(folder) / f"{kind}_{batch}.prototxt", Path(folder) / f"{kind}.caffemodel"
     paths[0].write_text(str(NETS[kind](model, batch)))
     caffemodel.write(paths[1], *parameters(model, kind))
@@ -54,7 +55,7 @@ def caffe_net(folder, model, kind, batch):
 
 def blobs(model, kind, gpu):
     """Return {blob: [array of each step]} of a net that sees the frames of `compare.random_frames`."""
-    from rcnn import inference
+    from rcnn.nets import inference
 
     class Watched(inference.Network):
         def outputs(self, frames, previous, first):
@@ -93,7 +94,7 @@ class Caffe:
     """Passes of a Caffe net; `frames` are of one batch."""
 
     def __init__(self, kind, model, batch, gpu):
-        from rcnn import inference
+        from rcnn.nets import inference
         with tempfile.TemporaryDirectory() as folder:
             self._network = inference.Network(*caffe_net(folder, model, kind, batch), gpu)
         self._first = np.zeros(batch)
@@ -117,7 +118,7 @@ class Torch:
     def __init__(self, kind, model, batch, gpu):
         import torch
 
-        from rcnn.port.torch import build
+        from rcnn.nets.torch_net import build
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
         self._torch, self._kind = torch, kind

@@ -22,7 +22,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rcnn import builds, command, motion, records, video
+from rcnn.data import builds
+
+from rcnn import command
+
+from rcnn.data.synthetic import motion
+
+from rcnn.data import records
+
+from rcnn.data import video
 
 AIM = 0.6
 PREFETCHED = 4  # batches that Caffe's Data layer holds ready
@@ -127,7 +135,7 @@ def print_speed(args, path):
     """Print the speeds of a pairs LMDB; return pairs a second of the data layers."""
     import caffe
 
-    from rcnn import net
+    from rcnn.nets import prototxt as net
     jpegs = read_jpegs(path, args.batch * args.batches)
     model, data = net.Model(size=args.size), net.Data(str(path), batch=args.batch, seed=1)
     feed = load(caffe, data_layers(net.rcnn_r(model, data, net.TRAIN))[0])
@@ -149,7 +157,7 @@ def print_share(args, path, speed):
     """Print what share of a training iteration the data cost; speed: pairs a second of the data layers."""
     import caffe
 
-    from rcnn import net
+    from rcnn.nets import prototxt as net
     message = net.rcnn_r(net.Model(size=args.size), net.Data(str(path), batch=args.train_batch, seed=1), net.TRAIN)
     whole, waiting = iteration_seconds(load(caffe, message), data_layers(message)[1], args.iterations)
     device, reading = "CPU" if args.gpu is None else f"GPU {args.gpu}", args.train_batch / speed

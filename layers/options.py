@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from rcnn import crops
+from rcnn.data import crops
 from rcnn.files import InputError
 
 

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from layers.options import read_options, spoken
-from rcnn import crops, flow
+from rcnn.data import crops
+from rcnn.data import flow
 from rcnn.files import InputError
 
 DEFAULTS = {"size": None, "mean": list(crops.MEAN), "scale": 1.0, "seed": None, "together": True}

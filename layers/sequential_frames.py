@@ -6,9 +6,10 @@ import caffe
 import numpy as np
 
 from layers.options import read_options, spoken
-from rcnn import crops, sequences
+from rcnn.data import crops
+from rcnn.data import sequences
 from rcnn.files import InputError
-from rcnn.workers import cores
+from rcnn.data.workers import cores
 
 DEFAULTS = {"source": None, "list": None, "batch": None, "size": None, "mean": list(crops.MEAN), "scale": 1.0,
             "seed": None}

@@ -1,1 +1,3 @@
-"""GoogLeNet-RCNN: recurrent convolutional networks for video classification, in Caffe."""
+"""GoogLeNet-RCNN: a recurrent convolutional neural network for video classification."""
+
+__version__ = "0.2.0"

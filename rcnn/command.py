@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
-from rcnn.files import InputError
+from rcnn.files import ProgramError
 
 
 class _Ended(KeyboardInterrupt):
@@ -76,7 +76,7 @@ def tell(text):
 def run(main):
     """Call `main()` and exit with what it returns (None is 0).
 
-    InputError, and an OSError such as that of a full disk, becomes one line on standard error and status 2; an
+    ProgramError, and an OSError such as that of a full disk, becomes one line on standard error and status 2; an
     interruption by the keyboard becomes status 130, by SIGTERM 143, by the end of the terminal 129.  Where nobody
     reads its output any more, the program ends with status 141, silently.
     """
@@ -85,7 +85,7 @@ def run(main):
         with _ending_on(signal.SIGTERM, signal.SIGHUP):
             status = main()
         sys.stdout.flush()
-    except InputError as error:
+    except ProgramError as error:
         print(f"{program}: {error}", file=sys.stderr)
         status = 2
     except KeyboardInterrupt as error:

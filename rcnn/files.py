@@ -9,11 +9,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-class InputError(Exception):
-    """Something the user gave is wrong.
+class ProgramError(Exception):
+    """A program cannot do what it was asked for; its message is one line that a person is meant to read.
 
-    The message is one line: what is wrong, where, and what to do about it.  Programs print it and exit with status 2.
+    It says what is wrong, where, and what to do about it.  Programs print it and exit with status 2.
     """
+
+
+class InputError(ProgramError):
+    """Something the user gave is wrong."""
+
+
+class WriteError(ProgramError):
+    """A file or folder cannot be written, as on a full disk."""
+
+
+class WorkerError(ProgramError):
+    """A process that shares in the work died or was lost."""
+
+
+class TrainingError(ProgramError):
+    """A training failed: it diverged, or what trains ended early."""
 
 
 def existing(path, what, kind="file"):

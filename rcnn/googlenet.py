@@ -1,7 +1,7 @@
 """The architecture, as data: GoogLeNet's layers in order, with what the RCNN adds to each.
 
 Layer names, widths and constants are BVLC GoogLeNet's, so that its caffemodel loads by name.  No framework is used
-here; `rcnn.net` turns this into Caffe's prototxt.  Sizes round as Caffe's do: convolutions down, pools up.
+here; `rcnn.nets.prototxt` turns this into Caffe's prototxt.  Sizes round as Caffe's do: convolutions down, pools up.
 """
 from dataclasses import dataclass
 

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rcnn import crops, video
-from rcnn.backends import open_network
+from rcnn.data import crops
+
+from rcnn.data import video
+from rcnn.nets.backends import open_network
 from rcnn.files import InputError
-from rcnn.score_files import check_finite
-from rcnn.scores import FLOOR
+from rcnn.scoring.score_files import check_finite
+from rcnn.scoring.scores import FLOOR
 
 
 class Result(NamedTuple):

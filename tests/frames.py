@@ -2,8 +2,8 @@
 import cv2
 import numpy as np
 
-from rcnn import records
-from rcnn.builds import Build
+from rcnn.data import records
+from rcnn.data.builds import Build
 
 
 def image(video, t, side=12):

@@ -1,7 +1,7 @@
 """Made scores of videos, and files of them."""
 import numpy as np
 
-from rcnn.score_writing import writing
+from rcnn.scoring.score_writing import writing
 
 CLASSES = ["Up", "Down", "Épée"]
 

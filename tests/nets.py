@@ -7,7 +7,9 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from rcnn import net, records
+from rcnn.nets import prototxt as net
+
+from rcnn.data import records
 from rcnn.googlenet import Classifier, Convolution, FullyConnected, Pooling
 
 SLIM = dict(width=0.125, size=64, classes=5)
@@ -100,7 +102,7 @@ def write_pairs(path, previous, frames, labels, encoding="raw"):
 
 
 def solver(folder, message, iterations=10, test=None, **options):
-    """Write the net and a solver of `rcnn.net` into the folder; return the pycaffe solver (CPU)."""
+    """Write the net and a solver of `rcnn.nets.prototxt` into the folder; return the pycaffe solver (CPU)."""
     (folder / "train.prototxt").write_text(text_format.MessageToString(message))
     (folder / "test.prototxt").write_text(text_format.MessageToString(test or message))
     parameter = net.solver(folder / "train.prototxt", folder / "test.prototxt", folder / "snapshot", iterations, 1,

@@ -2,9 +2,10 @@
 import numpy as np
 import pytest
 
-from rcnn.caffe_network import CaffeNetwork
-from rcnn.port import caffemodel, compare
-from rcnn.port.model import PortModel, without_temporal
+from rcnn.nets.caffe_network import CaffeNetwork
+from rcnn.nets import caffemodel
+from rcnn.nets import compare
+from rcnn.nets.model import PortModel, without_temporal
 
 SMALL = dict(classes=4, width=0.1)
 MODELS = {

@@ -1,4 +1,4 @@
-"""What Caffe gives for the small net of rcnn/port/compare.py; run as a program, it writes rcnn/port/outputs.npz anew.
+"""What Caffe gives for the small net of rcnn/nets/compare.py; run as a program, it writes rcnn/nets/outputs.npz anew.
 
     python tests/port_outputs.py
 """
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rcnn.caffe_network import NETS, CaffeNetwork
-from rcnn.port import caffemodel, compare
+from rcnn.nets.caffe_network import NETS, CaffeNetwork
+from rcnn.nets import caffemodel
+from rcnn.nets import compare
 
 
 def outputs():

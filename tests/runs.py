@@ -1,5 +1,5 @@
 """Running the command-line programs as a user does, and killing them."""
-import importlib.util
+import importlib
 import os
 import random
 import signal
@@ -9,17 +9,14 @@ import time
 from pathlib import Path
 
 from rcnn.files import remove
-from rcnn.records import open_records, partial_path, read_manifest
+from rcnn.data.records import open_records, partial_path, read_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def module(tool):
-    """Return tools/<tool>.py as a module, to call its functions."""
-    spec = importlib.util.spec_from_file_location(tool, ROOT / f"tools/{tool}.py")
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+    """Return the program as a module, to call its functions."""
+    return importlib.import_module(f"rcnn.programs.{tool}")
 
 
 def start(tool, *arguments):

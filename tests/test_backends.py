@@ -1,6 +1,5 @@
-"""rcnn/backends.py and Classifier on each backend: the same scores, and clear words where they do not go together."""
+"""rcnn/nets/backends.py and Classifier on each backend: the same scores, and clear words where they do not go together."""
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +9,13 @@ import pytest
 from nets import images
 from runs import ROOT
 
-from rcnn import net
-from rcnn.backends import open_network
+from rcnn.nets import prototxt as net
+from rcnn.nets.backends import open_network
 from rcnn.files import InputError
-from rcnn.port import caffemodel, compare, files
-from rcnn.port.model import PortModel, without_temporal
+from rcnn.nets import caffemodel
+from rcnn.nets import compare
+from rcnn.nets import weight_files as files
+from rcnn.nets.model import PortModel, without_temporal
 from rcnn.stream import Classifier
 
 MODEL = PortModel(classes=6, width=0.1, size=64)
@@ -103,18 +104,9 @@ def test_a_cnn_keeps_no_state(folder):
             open_network(backend, None, folder / "cnn.caffemodel")
 
 
-def test_an_installation_has_every_module():
-    """Of the packages' modules and what they read; pyproject.toml lists them by hand."""
-    text = (ROOT / "pyproject.toml").read_text()
-    packages = re.search(r"^packages = (\[.*\])$", text, re.MULTILINE)[1]
-    for path in (ROOT / "rcnn").rglob("__init__.py"):
-        assert f'"{".".join(path.parent.relative_to(ROOT).parts)}"' in packages
-    assert '"rcnn.port" = ["outputs.npz"]' in text and compare.STORED.name == "outputs.npz"
-
-
 def test_the_port_imports_no_caffe():
     """Nor does what runs an exported net, though Caffe is there."""
-    code = ("import sys; import rcnn.stream, rcnn.backends, rcnn.port.files, rcnn.port.compare, rcnn.port.onnx; "
+    code = ("import sys; import rcnn.stream, rcnn.nets.backends, rcnn.nets.weight_files, rcnn.nets.compare, rcnn.nets.onnx_net; "
             "print([name for name in sys.modules if name.split('.')[0] == 'caffe'])")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60)

@@ -10,11 +10,17 @@ import pytest
 from runs import contents, kill_ten_times, run, start
 from videos import number_of, numbered, write_avi, write_packets, write_stamped
 
-from rcnn import flow, flow_frames, records, workers
-from rcnn.builds import Build
+from rcnn.data import flow
+
+from rcnn.data import flow_frames
+
+from rcnn.data import records
+
+from rcnn.data import workers
+from rcnn.data.builds import Build
 from rcnn.files import InputError
-from rcnn.lists import Video
-from tools import build_frames
+from rcnn.data.lists import Video
+from rcnn.programs import build_frames
 
 
 def make_set(folder, videos=4, frames=30):

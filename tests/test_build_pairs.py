@@ -5,8 +5,8 @@ import pytest
 from runs import contents, kill_ten_times, run
 from videos import number_of, write_avi
 
-from rcnn import records
-from rcnn.sampling import pair_order
+from rcnn.data import records
+from rcnn.data.sampling import pair_order
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@ import os
 import lmdb
 import pytest
 
-from rcnn import builds
-from rcnn.builds import Build, finished
+from rcnn.data import builds
+from rcnn.data.builds import Build, finished
 from rcnn.files import InputError
-from rcnn.records import open_records
+from rcnn.data.records import open_records
 
 RECIPE = {"fps": 5.0, "size": 256}
 

@@ -1,4 +1,4 @@
-"""rcnn/claims.py: figures against NumPy and Caffe, verdicts against Student's table."""
+"""rcnn/experiments/claims.py: figures against NumPy and Caffe, verdicts against Student's table."""
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +10,18 @@ import pytest
 from made_scores import softmax
 from nets import Tiny
 
-from rcnn import claims, description, net, plan, scenes
+from rcnn.experiments import claims
+
+from rcnn.experiments import description
+
+from rcnn.nets import prototxt as net
+
+from rcnn.experiments import plan
+
+from rcnn.data.synthetic import scenes
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
-from rcnn.score_writing import writing
+from rcnn.scoring.score_writing import writing
 
 TINY = {
     "name": "tiny scenes", "make": {"set": "scenes", "groups": 2, "clips": 1, "seconds": [1, 1.2]}, "splits": [1],

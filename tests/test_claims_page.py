@@ -1,11 +1,13 @@
-"""rcnn/claims_page.py: each figure of the page is one of the results, its tables are whole, its pictures are there."""
+"""rcnn/experiments/claims_page.py: each figure of the page is one of the results, its tables are whole, its pictures are there."""
 import re
 
 import cv2
 import numpy as np
 import pytest
 
-from rcnn import claims, claims_page
+from rcnn.experiments import claims
+
+from rcnn.experiments import claims_page
 
 SHARES = ("crop", "conv1")
 

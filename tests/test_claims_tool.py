@@ -13,8 +13,12 @@ import pytest
 from runs import ROOT
 from test_claims import TINY
 
-from rcnn import claims, protos, scenes
-from rcnn.score_files import Scores
+from rcnn.experiments import claims
+
+from rcnn.nets import protos
+
+from rcnn.data.synthetic import scenes
+from rcnn.scoring.score_files import Scores
 
 TOOL = ROOT / "tools" / "claims.py"
 WORDS = ("given.json", "--out", "out", "--seeds", "3", "--jobs", "2")

@@ -14,11 +14,15 @@ from nets import Tiny, build, images, randomize
 from test_video import Camera
 from videos import numbered, write_avi
 
-from rcnn import command, net, plots
-from rcnn.crops import MEAN
+from rcnn import command
+
+from rcnn.nets import prototxt as net
+
+from rcnn.experiments import plots
+from rcnn.data.crops import MEAN
 from rcnn.files import InputError
 from rcnn.stream import Classifier
-from rcnn.video import sample
+from rcnn.data.video import sample
 
 CLASSES = ["Archery", "Bowling", "Diving", "Fencing", "Rowing", "Surfing"]
 MODEL = Tiny(classes=6, size=17)

@@ -1,4 +1,4 @@
-"""The CUDA sections of tools/caffe/compat.h, compiled against stubs of CUDA's and cuDNN's headers."""
+"""The CUDA sections of tools/caffe_build/compat.h, compiled against stubs of CUDA's and cuDNN's headers."""
 import subprocess
 
 import pytest
@@ -160,7 +160,7 @@ def program(tmp_path_factory):
     (folder / "cublas_v2.h").write_text(CUBLAS)
     (folder / "curand.h").write_text(CURAND)
     (folder / "program.cpp").write_text(PROGRAM)
-    header = runs.ROOT / "tools" / "caffe" / "compat.h"
+    header = runs.ROOT / "tools" / "caffe_build" / "compat.h"
     subprocess.run(["/usr/bin/g++", "-std=c++17", "-Wall", "-Werror", "-DUSE_CUDNN", "-I", folder, "-include", header,
                     folder / "program.cpp", "-o", folder / "program"], check=True)
     return lambda *rows: subprocess.run([folder / "program", *(str(word) for row in rows for word in row)], check=True,

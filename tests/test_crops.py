@@ -1,10 +1,10 @@
-"""rcnn/crops.py: where crops lie, what they hold, and what a net is fed."""
+"""rcnn/data/crops.py: where crops lie, what they hold, and what a net is fed."""
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from rcnn import crops
+from rcnn.data import crops
 from rcnn.files import InputError
 
 

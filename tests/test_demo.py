@@ -13,9 +13,19 @@ import numpy as np
 import pytest
 from runs import ROOT, module
 
-from rcnn import protos, recipes, score_files, scores, snapshots, training
+from rcnn.nets import protos
+
+from rcnn.nets import recipes
+
+from rcnn.scoring import score_files
+
+from rcnn.scoring import scores
+
+from rcnn.training import snapshots
+
+from rcnn.training import log as training
 from rcnn.files import InputError
-from rcnn.records import read_manifest
+from rcnn.data.records import read_manifest
 
 TOOL = ROOT / "tools" / "demo.py"
 RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80, "rcnn_s_stage1": 40, "rcnn_s": 80}  # updates

@@ -5,7 +5,7 @@ import pytest
 from nets import SLIM, build, by_name, fed, images, solver, write_pairs
 from reference import softmax
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 from rcnn.googlenet import SIGNALS
 
 MODEL = net.Model(**SLIM)

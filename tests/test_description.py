@@ -1,4 +1,4 @@
-"""rcnn/description.py: what a description may say, and the one line that answers what it may not."""
+"""rcnn/experiments/description.py: what a description may say, and the one line that answers what it may not."""
 import copy
 import json
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn import description, recipes
+from rcnn.experiments import description
+
+from rcnn.nets import recipes
 from rcnn.files import InputError
 
 GIVEN = {"name": "two", "videos": "videos", "lists": "lists", "fps": [25, 5], "size": 72, "splits": [1],
@@ -79,7 +81,7 @@ def test_the_flow_stream():
 
 
 def test_a_flow_method_that_is_not_there(monkeypatch):
-    monkeypatch.setattr("rcnn.flow.available", lambda: ["dis"])
+    monkeypatch.setattr("rcnn.data.flow.available", lambda: ["dis"])
     with pytest.raises(InputError, match="^flow method tvl1 .*install"):
         description.check(description.parse(flow(method="tvl1")), "out")
 

@@ -10,7 +10,7 @@ import runs
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from rcnn import device
+from rcnn.nets import device
 from rcnn.files import InputError
 
 PLAIN = 'layer { name: "fc" type: "InnerProduct" }'

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn import net, records, score_files
-from rcnn.builds import Build
+from rcnn.nets import prototxt as net
+
+from rcnn.data import records
+
+from rcnn.scoring import score_files
+from rcnn.data.builds import Build
 from rcnn.files import InputError, sha256
-from rcnn.inference import Network, score_videos
+from rcnn.nets.inference import Network, score_videos
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 CLASSES = ["Left", "Right", "Still"]

@@ -9,9 +9,13 @@ from nets import build, randomize
 from port_nets import parameters
 from test_port_caffemodel import old_format
 
-from rcnn import command, net
-from rcnn.port import caffemodel, compare, files
-from rcnn.port.model import PortModel
+from rcnn import command
+
+from rcnn.nets import prototxt as net
+from rcnn.nets import caffemodel
+from rcnn.nets import compare
+from rcnn.nets import weight_files as files
+from rcnn.nets.model import PortModel
 
 MODEL = PortModel(classes=4, width=0.05, size=39)
 TORCH = pytest.param("torch", marks=pytest.mark.skipif(
@@ -114,7 +118,7 @@ def test_beyond_the_tolerance_nothing_is_saved(folder, export, monkeypatch, back
 
 def test_a_wrong_port_is_found_out(folder, export, monkeypatch):
     """Whose normalization takes alpha for each of its 5 channels, as some do."""
-    from rcnn.port import onnx
+    from rcnn.nets import onnx_net as onnx
     made = onnx._Graph.node
 
     def wrong(self, kind, bottoms, top, **attributes):
@@ -131,7 +135,7 @@ def test_a_wrong_port_is_found_out(folder, export, monkeypatch):
 def test_without_caffe_it_is_held_against_stored_outputs_and_says_so(folder, export, monkeypatch, backend):
     monkeypatch.setattr(files, "installed", lambda module, real=files.installed: module != "caffe" and real(module))
     monkeypatch.setitem(sys.modules, "caffe", None)
-    monkeypatch.delitem(sys.modules, "rcnn.caffe_network", raising=False)
+    monkeypatch.delitem(sys.modules, "rcnn.nets.caffe_network", raising=False)
     out = "out." + {"onnx": "onnx", "torch": "pt"}[backend]
     status, text, error = export("rcnn.caffemodel", out, "--size", 39)
     assert status == 0, error

@@ -12,8 +12,12 @@ import runs
 from nets import Tiny, by_name, largest_difference, randomize
 from test_plots import pixels
 
-from rcnn import net, plots, records
-from rcnn.builds import Build
+from rcnn.nets import prototxt as net
+
+from rcnn.experiments import plots
+
+from rcnn.data import records
+from rcnn.data.builds import Build
 from rcnn.files import InputError
 
 SIZE, SIDE, MEAN, SCALE = 22, 25, (104, 117, 123), 0.02
@@ -41,7 +45,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def draw(monkeypatch):
-    """Run main() with options; return what it gave to rcnn.plots.feature_maps."""
+    """Run main() with options; return what it gave to rcnn.experiments.plots.feature_maps."""
     drawn = []
     monkeypatch.setattr(plots, "feature_maps", lambda *given: drawn.append(given))
 

@@ -1,4 +1,4 @@
-"""rcnn/flow.py and rcnn/flow_files.py: flow of made sequences against what it must be, its 8 bits, .flo files."""
+"""rcnn/data/flow.py and rcnn/data/flow_files.py: flow of made sequences against what it must be, its 8 bits, .flo files."""
 import json
 import struct
 
@@ -6,9 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from rcnn import crops, flow, flow_files
+from rcnn.data import crops
+
+from rcnn.data import flow
+
+from rcnn.data import flow_files
 from rcnn.files import InputError
-from rcnn.flow_sequences import KINDS, pair
+from rcnn.data.synthetic.flow_sequences import KINDS, pair
 
 BORDER = 15  # pixels, where what moves out of the picture is near
 

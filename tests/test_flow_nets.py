@@ -12,9 +12,19 @@ from google.protobuf import text_format
 from runs import ROOT, contents, module, run
 from test_build_frames import flow_set
 
-from rcnn import crops, flow, net, records, score_files, scores
+from rcnn.data import crops
+
+from rcnn.data import flow
+
+from rcnn.nets import prototxt as net
+
+from rcnn.data import records
+
+from rcnn.scoring import score_files
+
+from rcnn.scoring import scores
 from rcnn.files import InputError
-from rcnn.inference import Network, score_videos
+from rcnn.nets.inference import Network, score_videos
 from rcnn.stream import Classifier
 
 DEPLOY = {"frame": net.deploy_cnn, "pair": net.deploy_rcnn_r, "recurrent": net.deploy_rcnn_s}

@@ -13,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from rcnn import protos, score_files, training
+from rcnn.nets import protos
+
+from rcnn.scoring import score_files
+
+from rcnn.training import log as training
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY), "GLOG_logtostderr": "1",

@@ -9,7 +9,7 @@ import runs
 
 from rcnn.files import InputError, sha256
 from rcnn.googlenet import SIGNALS
-from rcnn.score_writing import writing
+from rcnn.scoring.score_writing import writing
 
 CLASSES = ["Up", "Down", "Left", "Right", "Near", "Far", "Épée"]
 LENGTHS = (3, 1, 70, 2, 5, 4, 1, 9)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 from rcnn.files import InputError
-from rcnn.inference import Network, score_videos
+from rcnn.nets.inference import Network, score_videos
 
 MODEL = nets.Tiny(classes=4, size=24)
 COUNTS = [5, 1, 2, 7, 1, 3]
@@ -126,7 +126,7 @@ MEMORY = r"""
 import re, sys
 from pathlib import Path
 import numpy as np
-from rcnn.inference import Network, score_videos
+from rcnn.nets.inference import Network, score_videos
 network = Network(sys.argv[1], sys.argv[2])
 image, seen = np.zeros((30, 30, 3), np.uint8), []
 for number, (_, block) in enumerate(score_videos(network, [5000], lambda video, frame: image, 1, 20)):

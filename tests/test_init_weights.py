@@ -10,7 +10,13 @@ import pytest
 from runs import ROOT, run
 from test_weights import CLASSES, RCNN, old_googlenet, values, written
 
-from rcnn import builds, net, protos, records
+from rcnn.data import builds
+
+from rcnn.nets import prototxt as net
+
+from rcnn.nets import protos
+
+from rcnn.data import records
 
 PAIRS = 8
 

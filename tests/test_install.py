@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLER = ROOT / "tools" / "install_caffe.sh"
-DEBIAN_SOURCE = ROOT / "tools" / "caffe" / "debian_source.py"
+DEBIAN_SOURCE = ROOT / "tools" / "caffe_build" / "debian_source.py"
 
 
 def run(command, **variables):

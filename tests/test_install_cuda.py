@@ -70,7 +70,7 @@ def shell(tmp_path, commands, **variables):
                 "asked_architectures=${ARCH:-} with_cudnn=${CUDNN:-} with_nccl=\n"
                 'is_before() { [[ $1 != "$2" && $(say "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }\n'
                 'say() { printf "%s\\n" "$@"; }\nfail() { echo "failed: $*"; exit 1; }\n'
-                f"source {runs.ROOT}/tools/caffe/cuda.sh\n")
+                f"source {runs.ROOT}/tools/caffe_build/cuda.sh\n")
     result = subprocess.run(["bash", "-c", preamble + commands], env=environment(tmp_path, **variables),
                             capture_output=True, text=True, timeout=60)
     assert not result.stderr, result.stderr

@@ -1,6 +1,6 @@
 """Caffe's Data layer on JPEGs of all kinds: it gives the pixels that OpenCV does.
 
-tools/caffe/compat.h has the colour ones decoded by libjpeg-turbo itself.  Expected is what cv2.imdecode of PyPI's cv2
+tools/caffe_build/compat.h has the colour ones decoded by libjpeg-turbo itself.  Expected is what cv2.imdecode of PyPI's cv2
 gives; its libjpeg-turbo (3.0) and Debian's (2.1) agree to the last bit on all that is not cut off.
 """
 import struct
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn.records import Datum
+from rcnn.data.records import Datum
 
 NET = """
 layer {{ name: "data" type: "Data" top: "data" data_param {{ source: "{source}" backend: LMDB batch_size: 1 }}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from nets import SLIM, Tiny, by_name, images, largest_difference, randomize, solver, write_pairs
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 
 BVLC = json.loads((Path(__file__).parent / "bvlc_googlenet.json").read_text())["layers"]
 PRETRAINED = {f"{layer['name']}/{part}" for layer in BVLC if layer.get("shapes") and "classifier" not in layer["name"]

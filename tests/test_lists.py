@@ -1,7 +1,7 @@
 import pytest
 
 from rcnn.files import InputError
-from rcnn.lists import Video, check_files, read_classes, read_list, read_lists
+from rcnn.data.lists import Video, check_files, read_classes, read_list, read_lists
 
 CLASSES = ["Archery", "HandstandPushups"]
 

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from runs import ROOT, run, start
 
-from rcnn import lists, motion, scenes, video
+from rcnn.data import lists
+
+from rcnn.data.synthetic import motion
+
+from rcnn.data.synthetic import scenes
+
+from rcnn.data import video
 
 SMALL = ("--appearances", "Flowers", "--movements", "Up", "Still", "--groups", 4, "--clips", 1, "--seconds", 0.4)
 SCENES = ("--set", "scenes", "--groups", 3, "--clips", 1, "--seconds", 0.2, 0.6, "--splits", 3, "--workers", 2)

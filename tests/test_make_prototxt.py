@@ -1,4 +1,4 @@
-"""tools/make_prototxt.py and rcnn/recipes.py: what is committed, what each option changes, what Caffe makes of it."""
+"""tools/make_prototxt.py and rcnn/nets/recipes.py: what is committed, what each option changes, what Caffe makes of it."""
 import ast
 import json
 import re
@@ -14,7 +14,11 @@ import runs
 from google.protobuf import text_format
 from nets import write_pairs
 
-from rcnn import net, protos, recipes
+from rcnn.nets import prototxt as net
+
+from rcnn.nets import protos
+
+from rcnn.nets import recipes
 from rcnn.files import InputError
 
 TOOL = runs.ROOT / "tools" / "make_prototxt.py"
@@ -164,7 +168,7 @@ def test_check_ends_with_status_1_as_a_program(tmp_path):
 
 
 def called(expression):
-    """Return what the call that a head shows returns: literals, and the names of rcnn.net."""
+    """Return what the call that a head shows returns: literals, and the names of rcnn.nets.prototxt."""
     if isinstance(expression, ast.Call):
         options = {keyword.arg: called(keyword.value) for keyword in expression.keywords}
         return getattr(net, ast.unparse(expression.func).split(".")[-1])(*map(called, expression.args), **options)

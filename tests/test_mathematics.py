@@ -4,7 +4,7 @@ import pytest
 import reference
 from nets import Tiny, blob_of, build, by_name, fed, largest_difference, randomize
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 
 BATCH, CLASSES, SIZE = 3, 4, 13
 DATA = net.Data("none.lmdb", encoding="raw")

@@ -1,4 +1,4 @@
-"""rcnn/motion.py: no single frame tells the movement, no class is another's mirror image, pictures move as named."""
+"""rcnn/data/synthetic/motion.py: no single frame tells the movement, no class is another's mirror image, pictures move as named."""
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rcnn import motion
+from rcnn.data.synthetic import motion
 
 VIDEOS = 3000
 MOMENTS = (0, 1, 12, 25, 40, 74)  # frames of a video of three seconds

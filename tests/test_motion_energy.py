@@ -1,4 +1,4 @@
-"""rcnn/motion_energy.py and tools/motion_energy.py: the moving region, and shares of energy, by NumPy."""
+"""rcnn/experiments/motion_energy.py and tools/motion_energy.py: the moving region, and shares of energy, by NumPy."""
 import json
 import sys
 from pathlib import Path
@@ -11,8 +11,14 @@ import test_figures
 from nets import Tiny
 from test_figures import MEAN, SCALE, SIDE, SIZE, centre, eq3
 
-from rcnn import feature_maps, motion_energy, net, records
-from rcnn.builds import Build
+from rcnn.nets import feature_maps
+
+from rcnn.experiments import motion_energy
+
+from rcnn.nets import prototxt as net
+
+from rcnn.data import records
+from rcnn.data.builds import Build
 from rcnn.files import InputError
 
 folder = test_figures.folder  # nets of both combinations in the current folder, and LMDBs

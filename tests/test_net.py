@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nets import SLIM, Tiny, build, by_name, fed, images, write_pairs
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 from rcnn.files import InputError
 from rcnn.googlenet import googlenet
 

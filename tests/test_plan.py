@@ -1,4 +1,4 @@
-"""rcnn/plan.py and rcnn/estimates.py: the steps of a description, what they hang on, and what they cost."""
+"""rcnn/experiments/plan.py and rcnn/experiments/estimates.py: the steps of a description, what they hang on, and what they cost."""
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -8,8 +8,12 @@ from nets import build
 from runs import ROOT
 from test_description import GIVEN, made, scenes
 
-from rcnn import description, net, plan
-from rcnn.estimates import Costs
+from rcnn.experiments import description
+
+from rcnn.nets import prototxt as net
+
+from rcnn.experiments import plan
+from rcnn.experiments.estimates import Costs
 
 OUT = Path("out")
 FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "nets": {"iterations": 6}}}

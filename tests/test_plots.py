@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rcnn import plots
+from rcnn.experiments import plots
 from rcnn.files import InputError
 
 

@@ -1,4 +1,4 @@
-"""rcnn/port/caffemodel.py against pycaffe's own reading and writing."""
+"""rcnn/nets/caffemodel.py against pycaffe's own reading and writing."""
 import caffe
 import numpy as np
 import pytest
@@ -6,10 +6,14 @@ from caffe.proto import caffe_pb2
 from nets import build, by_name, randomize
 from port_nets import MODELS, parameters
 
-from rcnn import net, protos, weights
+from rcnn.nets import prototxt as net
+
+from rcnn.nets import protos
+
+from rcnn.nets import weights
 from rcnn.files import InputError
-from rcnn.port import caffemodel
-from rcnn.port.model import check, infer
+from rcnn.nets import caffemodel
+from rcnn.nets.model import check, infer
 
 MODEL = MODELS["33 average"]
 

@@ -8,8 +8,8 @@ import pytest
 from port_nets import KINDS, MODELS, assert_equal, in_caffe, parameters
 
 from rcnn.googlenet import PREVIOUS, SIGNALS
-from rcnn.port import compare
-from rcnn.port.model import PortModel
+from rcnn.nets import compare
+from rcnn.nets.model import PortModel
 
 BACKENDS = pytest.mark.parametrize("backend", ["torch", "onnx"])
 
@@ -18,9 +18,9 @@ def made(backend, kind, arrays, model, watch=True):
     """Return the port's Network of a backend; skips where that is not installed."""
     if backend == "torch":
         pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
-        from rcnn.port import torch
+        from rcnn.nets import torch_net as torch
         return torch.Network(kind, arrays, model, threads=1, watch=watch)
-    from rcnn.port import onnx
+    from rcnn.nets import onnx_net as onnx
     return onnx.Network(onnx.build(kind, arrays, model), threads=1, watch=watch)
 
 

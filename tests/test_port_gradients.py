@@ -4,8 +4,10 @@ import pytest
 from nets import build, fed
 from port_nets import MODELS, parameters
 
-from rcnn import googlenet, net
-from rcnn.port import compare
+from rcnn import googlenet
+
+from rcnn.nets import prototxt as net
+from rcnn.nets import compare
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 torch.set_num_threads(1)
@@ -23,7 +25,7 @@ def without_dropout(message):
 @pytest.mark.parametrize("model", [model for model in MODELS.values() if model.channels == 3],
                          ids=[name for name, model in MODELS.items() if model.channels == 3])
 def test_gradients_are_caffes(tmp_path, model, cut):
-    from rcnn.port import torch as port
+    from rcnn.nets import torch_net as port
     arrays, _ = parameters(model, "pair")
     message = net.rcnn_r(model, net.Data("none.lmdb"), net.TRAIN, net.Learning(cut_gradient=cut))
     made = build(without_dropout(fed(message, model, 2, force_backward=False)), tmp_path)

@@ -1,4 +1,4 @@
-"""rcnn/port/model.py: the model from names and shapes of parameters."""
+"""rcnn/nets/model.py: the model from names and shapes of parameters."""
 import json
 from dataclasses import asdict, replace
 
@@ -8,7 +8,7 @@ from port_nets import MODELS
 
 from rcnn import googlenet
 from rcnn.files import InputError
-from rcnn.port.model import PortModel, check, infer, restored, without_temporal
+from rcnn.nets.model import PortModel, check, infer, restored, without_temporal
 
 
 def empty(model):

@@ -15,10 +15,15 @@ from port_nets import parameters
 from runs import ROOT
 from test_port_gradients import without_dropout
 
-from rcnn import builds, net, records
+from rcnn.data import builds
+
+from rcnn.nets import prototxt as net
+
+from rcnn.data import records
 from rcnn.googlenet import RECURRENT
-from rcnn.port import caffemodel, files
-from rcnn.port.model import PortModel
+from rcnn.nets import caffemodel
+from rcnn.nets import weight_files as files
+from rcnn.nets.model import PortModel
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 torch.set_num_threads(1)
@@ -50,8 +55,8 @@ MODELS = {"stage 1": MODEL, "stage 2": replace(MODEL, combine="sum", high_rnn=Fa
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_ten_updates_are_caffes(tmp_path, pairs, settings):
-    from rcnn.port import torch as port
-    from rcnn.port import training
+    from rcnn.nets import torch_net as port
+    from rcnn.training import torch_solver as training
     recipe = training.Recipe(iterations=10, dropout=False, batch=BATCH, seed=3, final_rate=0.1, scale=1 / 16,
                              **SETTINGS[settings])
     arrays, model = parameters(MODELS[settings], "pair")
@@ -89,7 +94,7 @@ def test_ten_updates_are_caffes(tmp_path, pairs, settings):
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_rates_are_those_of_caffes_net(stage):
-    from rcnn.port import training
+    from rcnn.training import torch_solver as training
     model = replace(MODEL, temporal_bias=True)
     message = net.rcnn_r(model, net.Data("none.lmdb"), net.TRAIN, net.Learning(stage, 0.25))
     given = {layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param] for layer in message.layer}
@@ -104,7 +109,7 @@ def test_rates_are_those_of_caffes_net(stage):
 
 
 def test_each_process_reads_its_own_share(pairs, monkeypatch):
-    from rcnn.port import training
+    from rcnn.training import torch_solver as training
     recipe, read = training.Recipe(batch=5, seed=2), []
     monkeypatch.setattr(records.Records, "get", lambda self, key, real=records.Records.get: (
         read.append(key), real(self, key))[1])

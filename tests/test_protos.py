@@ -1,4 +1,4 @@
-"""What rcnn/protos.py finds out about a net's SequentialFrames layers; tests/test_train.py has the rest of it."""
+"""What rcnn/nets/protos.py finds out about a net's SequentialFrames layers; tests/test_train.py has the rest of it."""
 import json
 import os
 import subprocess
@@ -11,9 +11,9 @@ import pytest
 import runs
 from caffe.proto import caffe_pb2
 
-from rcnn.builds import Build
+from rcnn.data.builds import Build
 from rcnn.files import InputError
-from rcnn.protos import check_data, read_net
+from rcnn.nets.protos import check_data, read_net
 
 CLASSES = ["Left", "Right"]
 VIDEOS = {"v_Left_g01_c01": (0, 2), "v_Right_g01_c01": (1, 3)}

@@ -6,9 +6,9 @@ import lmdb
 import numpy as np
 import pytest
 
-from rcnn.builds import Build
+from rcnn.data.builds import Build
 from rcnn.files import InputError
-from rcnn.records import (Datum, decode_frame, decode_pair, encode_frame, encode_pair, frame_key, key_order,
+from rcnn.data.records import (Datum, decode_frame, decode_pair, encode_frame, encode_pair, frame_key, key_order,
                           open_records, pair_key, parse_frame_key, parse_pair_key, read_manifest, write_manifest)
 
 PAGE = 4096  # LMDB's, in bytes, on the usual processors
@@ -38,7 +38,7 @@ def test_datum_is_caffes():
 def test_datum_beside_caffes_own():
     """Both messages are called caffe.Datum; registering the second in the pool of the first would fail."""
     code = """
-from rcnn import records
+from rcnn.data import records
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 file = descriptor_pb2.FileDescriptorProto(name="caffe.proto", package="caffe", syntax="proto2")
 file.message_type.add(name="Datum").field.add(name="height", number=1, type=5, label=1)

@@ -6,7 +6,7 @@ import pytest
 import reference
 from nets import SLIM, Tiny, blob_of, build, by_name, fed, largest_difference, randomize, solver
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 
 CLASSES, SIZE = 4, 25
 LAYERS = tuple(reference.KERNELS)

@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn import command, report, training
+from rcnn import command
+
+from rcnn.experiments import report
+
+from rcnn.training import log as training
 from rcnn.files import InputError
-from rcnn.score_writing import writing
+from rcnn.scoring.score_writing import writing
 
 CLASSES = ["<b>&\"'", "_$a$", "Café \x07"]
 SHOWN = ["<b>&\"'", "_$a$", "Café \N{REPLACEMENT CHARACTER}"]

@@ -15,8 +15,12 @@ import pytest
 from runs import ROOT, run
 from test_running import alive
 
-from rcnn import protos, scores, snapshots
-from rcnn.score_files import Scores
+from rcnn.nets import protos
+
+from rcnn.scoring import scores
+
+from rcnn.training import snapshots
+from rcnn.scoring.score_files import Scores
 
 TOOL = ROOT / "tools" / "reproduce.py"
 GIVEN = {

@@ -1,4 +1,4 @@
-"""rcnn/running.py, with small programs instead of tools/: order, failures, Ctrl-C, and that nothing is left running."""
+"""rcnn/experiments/running.py, with small programs instead of tools/: order, failures, Ctrl-C, and that nothing is left running."""
 import os
 import signal
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from runs import ROOT
 
-from rcnn.plan import Step
-from rcnn.running import Runner, by_length, clock, last_line
+from rcnn.experiments.plan import Step
+from rcnn.experiments.running import Runner, by_length, clock, last_line
 
 # Notes when it begins and ends; sleeps, fails or makes its output as its arguments say.
 PROGRAM = """

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from rcnn.sampling import clashes, pair_order, sequences
+from rcnn.data.sampling import clashes, pair_order, sequences
 
 
 def test_every_pair_once():

@@ -8,7 +8,7 @@ from made_scores import CLASSES, made_videos, softmax, write
 
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
-from rcnn.score_files import Scores, matched
+from rcnn.scoring.score_files import Scores, matched
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 from made_scores import CLASSES, listed, made_videos, write
 from runs import ROOT
 
-from rcnn import score_writing
+from rcnn.scoring import score_writing
 from rcnn.files import InputError, locked, remove
-from rcnn.score_files import Scores
-from rcnn.score_writing import writing
+from rcnn.scoring.score_files import Scores
+from rcnn.scoring.score_writing import writing
 
 
 @pytest.fixture
@@ -235,7 +235,8 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, videos):
 FULL = """
 import resource, signal, sys
 import numpy as np
-from rcnn import command, score_writing
+from rcnn import command
+from rcnn.scoring import score_writing
 
 def main():
     videos = [(f"v{video}", 0, range(30)) for video in range(40)]

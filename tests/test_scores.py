@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn import scores
+from rcnn.scoring import scores
 from rcnn.files import InputError
 
 
@@ -156,4 +156,4 @@ def test_most_confused():
 def test_neither_caffe_nor_hdf5_is_needed():
     said = subprocess.run([sys.executable, "-c", "import sys; from rcnn import scores; print(*sys.modules)"], text=True,
                           cwd=ROOT, capture_output=True, check=True).stdout.split()
-    assert "rcnn.scores" in said and "caffe" not in said and "h5py" not in said
+    assert "rcnn.scoring.scores" in said and "caffe" not in said and "h5py" not in said

@@ -1,4 +1,4 @@
-"""rcnn/sequences.py over real frames LMDBs, whose pixels say what they are."""
+"""rcnn/data/sequences.py over real frames LMDBs, whose pixels say what they are."""
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +9,11 @@ import lmdb
 import numpy as np
 import pytest
 
-from rcnn import records
-from rcnn.builds import Build
+from rcnn.data import records
+from rcnn.data.builds import Build
 from rcnn.files import InputError
-from rcnn.lists import Video
-from rcnn.sequences import listed_videos, open_frames, rows, videos_with_frames
+from rcnn.data.lists import Video
+from rcnn.data.sequences import listed_videos, open_frames, rows, videos_with_frames
 
 CLASSES = ["Left", "Right", "Still"]
 VIDEOS = {"v_Right_g01_c01": (1, 3), "v_Left_g01_c01": (0, 1), "v_Still_g01_c01": (2, 2)}

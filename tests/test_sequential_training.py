@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn import protos, training
+from rcnn.nets import protos
+
+from rcnn.training import log as training
 
 CLASSES = ["Left", "Right"]
 VIDEOS = {f"v_{CLASSES[label]}_g{group:02d}_c01": (label, 3 + group) for label in (0, 1) for group in range(1, 5)}

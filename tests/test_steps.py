@@ -1,4 +1,4 @@
-"""rcnn/steps.py: when a step counts as done, and what goes when it is made again."""
+"""rcnn/experiments/steps.py: when a step counts as done, and what goes when it is made again."""
 import json
 import os
 from dataclasses import replace
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rcnn import steps
+from rcnn.experiments import steps
 from rcnn.files import InputError
-from rcnn.plan import Step
-from rcnn.steps import Records, stamp, unchanged
+from rcnn.experiments.plan import Step
+from rcnn.experiments.steps import Records, stamp, unchanged
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import nets
 import numpy as np
 import pytest
 
-from rcnn import net
+from rcnn.nets import prototxt as net
 from rcnn.files import InputError
-from rcnn.scores import FLOOR
+from rcnn.scoring.scores import FLOOR
 from rcnn.stream import Classifier
 
 MODEL = nets.Tiny(classes=4, size=24)

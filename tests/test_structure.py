@@ -12,7 +12,9 @@ import pytest
 from caffe.proto import caffe_pb2
 from nets import SLIM, build, fed
 
-from rcnn import googlenet, net
+from rcnn import googlenet
+
+from rcnn.nets import prototxt as net
 
 BVLC = json.loads((Path(__file__).parent / "bvlc_googlenet.json").read_text())["layers"]
 DATA = net.Data("none.lmdb", encoding="raw")

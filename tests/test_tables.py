@@ -1,4 +1,4 @@
-"""rcnn/tables.py: the figures against NumPy, and how the tables show them."""
+"""rcnn/experiments/tables.py: the figures against NumPy, and how the tables show them."""
 import re
 from html.parser import HTMLParser
 
@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from test_description import GIVEN
 
-from rcnn import description, tables
+from rcnn.experiments import description
+
+from rcnn.experiments import tables
 from rcnn.googlenet import SIGNALS
-from rcnn.score_files import ALL
-from rcnn.score_writing import writing
+from rcnn.scoring.score_files import ALL
+from rcnn.scoring.score_writing import writing
 
 CLASSES = ["A", "B", "C", "D"]
 FLOW = {"streams": ["image", "flow"]}

@@ -14,10 +14,10 @@ import pytest
 import runs
 from caffe.proto import caffe_pb2
 
-from rcnn import snapshots
-from rcnn.builds import Build
+from rcnn.training import snapshots
+from rcnn.data.builds import Build
 from rcnn.files import InputError
-from rcnn.protos import blob_values, check_data, read_net, read_weights
+from rcnn.nets.protos import blob_values, check_data, read_net, read_weights
 
 TOOL = runs.ROOT / "tools" / "train.py"
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from rcnn import training
+from rcnn.training import log as training
 from rcnn.files import InputError
 
 LOG = """\

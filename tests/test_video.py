@@ -11,7 +11,7 @@ import pytest
 from videos import number_of, numbered, write_avi, write_packed, write_packets, write_stamped, write_stream
 
 from rcnn.files import InputError
-from rcnn.video import VideoError, images, open_source, resize, sample
+from rcnn.data.video import VideoError, images, open_source, resize, sample
 
 VARIABLE = [0, 20, 100, 110, 300, 330, 400, 700, 720, 1000, 1050, 1500, 1600]
 
@@ -159,7 +159,7 @@ def test_decoder_is_quiet(tmp_path):
     damaged[len(damaged) // 2:] = np.random.RandomState(0).bytes(len(damaged) - len(damaged) // 2)
     path.write_bytes(damaged)
     (tmp_path / "b.avi").write_bytes(b"no video")
-    code = ("import sys; from rcnn.video import *; list(sample(sys.argv[1], 5))\n"
+    code = ("import sys; from rcnn.data.video import *; list(sample(sys.argv[1], 5))\n"
             "try: list(sample(sys.argv[2], 5))\nexcept VideoError: pass")
     command = [sys.executable, "-c", code, path, tmp_path / "b.avi"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""

@@ -1,10 +1,16 @@
-"""rcnn/weights.py: what is copied by name, halved, left fresh, and refused."""
+"""rcnn/nets/weights.py: what is copied by name, halved, left fresh, and refused."""
 import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
-from rcnn import googlenet, net, protos, weights
+from rcnn import googlenet
+
+from rcnn.nets import prototxt as net
+
+from rcnn.nets import protos
+
+from rcnn.nets import weights
 from rcnn.files import InputError
 
 CLASSES = 5

@@ -1,4 +1,4 @@
-"""rcnn/workers.py: results in order from processes that die, and from a real dask scheduler with two workers."""
+"""rcnn/data/workers.py: results in order from processes that die, and from a real dask scheduler with two workers."""
 import os
 import signal
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 from runs import ROOT, contents, run
 from test_build_frames import flow_set
 
-from rcnn import workers
+from rcnn.data import workers
 from rcnn.files import InputError
 
 
@@ -82,7 +82,7 @@ def test_a_result_that_cannot_be_sent_is_raised_with_where():
     with workers.Pool(1) as executor:
         with pytest.raises(Exception, match="(?i)pickle") as raised:
             list(workers.in_order(executor, not_to_be_pickled, [0], 1, given_up))
-        assert "rcnn/workers.py" in str(raised.value.__cause__)
+        assert "rcnn/data/workers.py" in str(raised.value.__cause__)
         assert list(workers.in_order(executor, die, [1, 2], 1)) == [1, 2]
 
 

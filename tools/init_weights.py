@@ -1,51 +1,6 @@
-"""Starting weights of a training: a GoogLeNet's parameters, by layer name, in an RCNN (Sec. 3.1).
-
-    python tools/init_weights.py --net prototxt/deploy_rcnn_r.prototxt --weights bvlc_googlenet.caffemodel \\
-        --out start.caffemodel
-    caffe train -solver prototxt/solver_rcnn_r_stage1.prototxt -weights start.caffemodel
-
---net is the deploy net of the model to train: it has every parameter and filler of its training nets, and needs no
-LMDB to be built.  --weights is BVLC's GoogLeNet, a CNN of our own or an RCNN's snapshot.  What it lacks (temporal
-parts, classifiers for video) starts as the net's fillers make it from --seed.  A net that adds its two parts
-(--combine sum) starts from half of the W and b of every layer that has a temporal part; one that averages them
-starts from W and b as they are.  --unhalved takes them as they are for a sum too, which fits temporal parts that
-start at zero.
-
-Every parameter is listed: copied, halved, fresh (with its filler), or unused, which only the weights have.  A shape
-that differs is an error.  OUT is complete or not there.
-"""
-import os
-
-from rcnn.command import parser, run
-from rcnn.files import InputError, replacing
-
-
-def main():
-    options = parser(__doc__)
-    options.add_argument("--net", required=True, help="deploy net (prototxt) of the model to train")
-    options.add_argument("--weights", required=True, help="caffemodel to copy from")
-    options.add_argument("--out", required=True, help="caffemodel to write")
-    options.add_argument("--combine", choices=("average", "sum"), default=None,
-                         help="how the net combines the parts of Eq. 3; it says so itself, another one is an error")
-    options.add_argument("--unhalved", action="store_true", help="do not halve W and b for a net that adds its parts")
-    options.add_argument("--fresh", nargs="+", default=[], metavar="LAYER",
-                         help="layers to leave at their fillers though the weights have them")
-    options.add_argument("--seed", type=int, default=1, help="of the fillers, 0 to 4294967295")
-    args = options.parse_args()
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    from rcnn import protos, weights
-    source = protos.read_weights(args.weights)
-    net, message = weights.build(args.net, args.seed)
-    combine = weights.combination(message)
-    if args.combine not in (None, combine):
-        raise InputError(f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option "
-                         f"out, or make the net with --combine {args.combine}")
-    rows = weights.copy(net, message, source, args.fresh, args.unhalved)
-    with replacing(args.out) as part:
-        net.save(str(part))
-    print(weights.table(rows))
-    print(f"wrote {args.out}")
-
+"""Run rcnn/programs/init_weights.py, as `googlenet-rcnn init-weights` does where the package is installed."""
+from rcnn.command import run
+from rcnn.programs.init_weights import main
 
 if __name__ == "__main__":
     run(main)

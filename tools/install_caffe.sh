@@ -14,7 +14,7 @@
 # Steps, each left out where its result is there already:
 #   1. Debian packages that the build needs (apt-get; through sudo where you are not root)
 #   2. Caffe's source at commit 99bd997: CAFFE_SOURCE, else Debian's source package, else BVLC's repository by git
-#   3. the build, with tools/caffe/compat.h standing in for what has changed in the libraries since 2018, and
+#   3. the build, with tools/caffe_build/compat.h standing in for what has changed in the libraries since 2018, and
 #      decoding colour JPEGs faster
 #   4. .venv: the system's Python, requirements.txt, the caffe program, pycaffe, and this repository on its path
 #   5. proof: pycaffe is imported, and `caffe train` learns from a small LMDB through a Python layer
@@ -76,10 +76,10 @@ targets=(caffe.bin pycaffe)
 # the options
 for_cpu='' with_cuda='' with_cudnn='' with_nccl='' with_tests='' asked_architectures=''
 
-# shellcheck source=tools/caffe/source.sh
-source "$root/tools/caffe/source.sh" # step 2
-# shellcheck source=tools/caffe/cuda.sh
-source "$root/tools/caffe/cuda.sh" # what --cuda adds
+# shellcheck source=tools/caffe_build/source.sh
+source "$root/tools/caffe_build/source.sh" # step 2
+# shellcheck source=tools/caffe_build/cuda.sh
+source "$root/tools/caffe_build/cuda.sh" # what --cuda adds
 
 # One line an argument.
 say() { printf '%s\n' "$@"; }
@@ -123,7 +123,7 @@ fingerprint() {
     {
         say "$commit" "${cmake_flags[@]}" "${targets[@]}"
         if [[ -n $with_cuda ]]; then cuda_fingerprint; else say "${cpu_flags[@]}"; fi
-        sha256sum <"$root/tools/caffe/compat.h"
+        sha256sum <"$root/tools/caffe_build/compat.h"
         "$python" --version
         g++ -dumpfullversion
         dpkg --print-architecture
@@ -150,7 +150,7 @@ is_built() { [[ -x $1/bin/caffe && $(cat "$1/.googlenet-rcnn" 2>/dev/null) == "$
 # What .venv was made from: written into it when it has been proved.
 environment_stamp() {
     say "$root" "$2" "$1"
-    cat "$root/requirements.txt" "$root/tools/install_caffe.sh" "$root/tools/caffe/prove.py" | sha256sum
+    cat "$root/requirements.txt" "$root/tools/install_caffe.sh" "$root/tools/caffe_build/prove.py" | sha256sum
 }
 
 is_ready() {
@@ -226,7 +226,7 @@ build() {
     rm -rf "$work"
     mkdir -p "$work" 2>>"$log" || fail "cannot make the folder $work; set CAFFE_PREFIX to one that you can write to"
     get_source "$work/source"
-    cp "$root/tools/caffe/compat.h" "$work/"
+    cp "$root/tools/caffe_build/compat.h" "$work/"
     mkdir "$work/build"
     if [[ -n $with_cuda ]]; then configure_cuda "$work"; fi
     SECONDS=0
@@ -380,7 +380,7 @@ main() {
         build "$prefix" "$made_from"
     fi
     fill_environment "$prefix"
-    logged "$venv/bin/python" "$root/tools/caffe/prove.py" "$venv/bin/caffe" "$(processor)" ||
+    logged "$venv/bin/python" "$root/tools/caffe_build/prove.py" "$venv/bin/caffe" "$(processor)" ||
         fail_with_log "Caffe was built but does not work; to build it anew, remove $prefix and run this again"
     options_in_words >"$venv/options"
     environment_stamp "$made_from" "$prefix" >"$venv/stamp"

@@ -1,0 +1,1 @@
+"""Videos, frames and pairs: what is decoded, stored, cut and put in order."""

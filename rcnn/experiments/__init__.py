@@ -1,0 +1,1 @@
+"""Whole experiments: descriptions, the steps that they take, tables, figures and pages."""

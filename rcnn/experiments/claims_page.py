@@ -1,0 +1,98 @@
+"""The page of claims: verdicts, figures and pictures, as Markdown, from what tools/claims.py measured."""
+import os
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import jinja2
+
+from rcnn.experiments import claims
+
+from rcnn.experiments import plots
+from rcnn.files import write_text
+
+SHARES = ("crop", "conv1")  # what stands in the names of figures from 0 to 1
+VIDEOS_README = Path(__file__).parents[2] / "data" / "README.md"
+WIDTH = 56  # characters of a line of a label in a picture
+
+
+def write(path, results, curves, films):
+    """Write the page to `path` (Markdown) and its pictures beside it, named after it; return their paths.
+
+    results: of tools/claims.py, what claims.json holds.  curves: as plots.loss_curves takes them; films: as
+    plots.film_strips does, uint8 BGR frames of one video a class.
+    """
+    path = Path(path)
+    pictures = {name: path.with_name(f"{path.stem}_{name}.png") for name in ("films", "intervals", "loss", "kinds")}
+    draw(pictures, results)
+    plots.loss_curves(pictures["loss"], curves, title=f"Training loss of stage 2, seed {results['seeds'][0]}")
+    plots.film_strips(pictures["films"], films, "one held-out video a class")
+    names = {name: picture.name for name, picture in pictures.items()}
+    shown = []
+    for claim in results["claims"]:
+        rows = [row(comparison, results["figures"]) for comparison in claim["comparisons"]]
+        picture = {claims.LOSSES: names["loss"], claims.NETS: names["kinds"]}.get(claim["title"])
+        shown.append({**claim, "comparisons": rows, "picture": picture})
+    verdicts = Counter(comparison["verdict"] for claim in results["claims"] for comparison in claim["comparisons"])
+    ahead, met = claims.lead(results["figures"])
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("rcnn.experiments"), undefined=jinja2.StrictUndefined,
+                                     trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    text = environment.get_template("claims.md").render(
+        **{key: results[key] for key in ("command", "commit", "description", "videos", "classes", "split", "seeds",
+                                         "time", "steps")},
+        results="claims.json", videos_readme=os.path.relpath(VIDEOS_README, path.parent), pictures=names,
+        confidence=claims.CONFIDENCE, claims=shown,
+        counts={verdict: verdicts[verdict] for verdict in (claims.HOLDS, claims.OPEN, claims.OPPOSITE)},
+        lead=[f"{value:.1f}" for value in ahead], aim=claims.LEAD, met=met,
+        figures=[every(name, results["figures"]) for name in results["shown"]])
+    write_text(path, text)
+    return [path, *pictures.values()]
+
+
+def is_share(name):
+    """Return whether a figure is a share of 1, shown in points; else it is a loss."""
+    return any(word in name for word in SHARES)
+
+
+def number(name, value, sign=""):
+    """Return a figure, or a difference of such figures, as text: shares in points, losses as they are."""
+    return f"{100 * value:{sign}.1f}" if is_share(name) else f"{value:{sign}.3f}"
+
+
+def mean(name, figures):
+    return sum(seed[name] for seed in figures) / len(figures)
+
+
+def row(comparison, figures):
+    """Return the texts of a comparison's row."""
+    one, two = comparison["better"], comparison["worse"]
+    said = [f"{name} {number(name, mean(name, figures))}" for name in (one, two) if name]
+    interval = "one seed" if comparison["low"] is None else (
+        f"{number(one, comparison['low'], '+')} to {number(one, comparison['high'], '+')}")
+    return {"text": comparison["text"], "figures": " over ".join(said), "verdict": comparison["verdict"],
+            "each": ", ".join(number(one, value, "+") for value in comparison["differences"]),
+            "mean": number(one, comparison["mean"], "+"), "interval": interval}
+
+
+def every(name, figures):
+    """Return the texts of a figure's row: each seed's, their mean and spread."""
+    values = [seed[name] for seed in figures]
+    return {"name": name, "each": [number(name, value) for value in values], "mean": number(name, mean(name, figures)),
+            "spread": f"{number(name, min(values))} to {number(name, max(values))}"}
+
+
+def draw(pictures, results):
+    """Draw the pictures of accuracies."""
+    def points(value):
+        return None if value is None else 100 * value
+
+    rows = [(textwrap.fill(comparison["text"], WIDTH), *(points(comparison[key]) for key in ("mean", "low", "high")),
+             list(map(points, comparison["differences"])))
+            for claim in results["claims"] for comparison in claim["comparisons"] if is_share(comparison["better"])]
+    plots.intervals(pictures["intervals"], rows, "difference in points: mean, interval, and each seed")
+    figures = results["figures"]
+    plots.grouped_bars(
+        pictures["kinds"],
+        {net: {kind: [100 * seed[claims.name(net, 5, kind=kind)] for seed in figures] for kind in claims.KINDS_SHOWN}
+         for net in ("CNN", "RCNN-s", "RCNN-r")},
+        "video accuracy in per cent, by what tells the classes; dots are seeds")

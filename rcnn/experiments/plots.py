@@ -1,0 +1,197 @@
+"""Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from rcnn.files import InputError, replacing
+
+# Okabe and Ito's palette (Color Universal Design, 2008), dark colours first
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":")
+PLAIN = {"text.parse_math": False}  # a name or path may hold a $, and is no formula
+MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are too small for numbers
+
+
+@matplotlib.rc_context(PLAIN)
+def loss_curves(path, curves, window=40, title="Training loss"):
+    """Draw training curves as in Fig. 2 and write them to `path` (PNG), whole or not at all.
+
+    curves: {name: (iterations, raw, averaged)}, three equally long sequences a curve, as `rcnn.training.log.loss_curve`
+    returns them; raw is drawn thin, averaged thick and named.  window: iterations of the average, for the axis.
+    Raises InputError where there is nothing to draw.
+    """
+    if not any(len(iterations) for iterations, _, _ in curves.values()):
+        raise InputError(f"loss plot: no training record to draw in {path}; has an iteration been displayed yet?")
+    figure, axes = _figure(8, 5)
+    for index, (name, (iterations, raw, averaged)) in enumerate(curves.items()):
+        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+        axes.plot(iterations, raw, color=colour, linewidth=0.5, alpha=0.35)
+        axes.plot(iterations, averaged, color=colour, linewidth=2, linestyle=dashes, label=name,
+                  marker="o" if len(iterations) == 1 else None)
+    axes.set_xlabel("iteration")
+    axes.set_ylabel(f"loss (thick: mean over {window} iterations)")
+    axes.set_title(title)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    _save(figure, path)
+
+
+@matplotlib.rc_context(PLAIN)
+def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
+    """Draw a confusion matrix and write it to `path` (PNG), whole or not at all.
+
+    matrix: classes x classes whole numbers; rows are true classes, columns predicted ones.  classes: their names.
+    A cell's shade is its share of the row, so that classes of different sizes compare; its number is its count.
+    """
+    matrix = np.asarray(matrix)
+    count = len(classes)
+    if matrix.shape != (count, count):
+        raise InputError(f"confusion matrix: its shape is {matrix.shape}, but there are {count} class names")
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = max(4.0, (0.45 if count <= MOST_NUMBERED else 0.16) * count)
+    figure, axes = _figure(side + 2.5, side + 1.5)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class's videos")
+    size = 9 if count <= MOST_NUMBERED else 8
+    axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
+    axes.set_yticks(range(count), classes, fontsize=size)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.set_title(title)
+    if count <= MOST_NUMBERED:
+        for (row, column), number in np.ndenumerate(matrix):
+            if number:
+                axes.text(column, row, str(number), ha="center", va="center", fontsize=size,
+                          color="white" if share[row, column] > 0.5 else "black")
+    _save(figure, path)
+
+
+@matplotlib.rc_context(PLAIN)
+def film_strips(path, strips, title):
+    """Draw one row of frames for each name and write them to `path` (PNG), whole or not at all.
+
+    strips: {name: frames}, uint8 H x W x 3 BGR, as many frames in each row.
+    """
+    number = len(next(iter(strips.values())))
+    figure, grid = _figure(number + 1.3, 0.8 * len(strips) + 0.4, len(strips), number, squeeze=False)
+    for row, (name, frames) in zip(grid, strips.items()):
+        for axes, frame in zip(row, frames):
+            axes.imshow(frame[..., ::-1])
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+@matplotlib.rc_context(PLAIN)
+def scores_over_time(path, times, curves, title="Scores over time", stride=1):
+    """Draw the scores of some classes over a video's time and write them to `path` (PNG), whole or not at all.
+
+    times: seconds, rising.  curves: {class name: (frame, so_far)}, as long as times each, scores from 0 to 1: the
+    frame's own is drawn thin, that of all frames so far thick and named.  stride: frames a point is the mean of.
+    Raises InputError where there is nothing to draw.
+    """
+    if not len(times) or not curves:
+        raise InputError(f"plot: no scores to draw in {path}")
+    figure, axes = _figure(8, 5)
+    alone = "o" if len(times) == 1 else None
+    for index, (name, (frame, so_far)) in enumerate(curves.items()):
+        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
+        axes.plot(times, frame, color=colour, linewidth=0.7, alpha=0.5)
+        axes.plot(times, so_far, color=colour, linewidth=2, linestyle=dashes, label=name, marker=alone)
+    axes.set_xlabel("time (seconds)")
+    thin = "of the frame" if stride == 1 else f"mean of {stride} frames"
+    axes.set_ylabel(f"score (thin: {thin}; thick: log-mean so far)")
+    axes.set_title(title)
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    for text in axes.legend().get_texts():
+        text.set_parse_math(False)
+    _save(figure, path)
+
+
+@matplotlib.rc_context(PLAIN)
+def intervals(path, rows, title):
+    """Draw a mean, its interval and single values for each row, and a line at 0; write them to `path` (PNG).
+
+    rows: [(name, mean, low, high, values)], the first one on top; low and high may be None.
+    """
+    figure, axes = _figure(10, 0.34 * len(rows) + 1)
+    for place, (_, mean, low, high, values) in enumerate(rows):
+        if low is not None:
+            axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=2)
+        axes.plot(values, [place] * len(values), ".", color=COLOURS[1], markersize=5)
+        axes.plot(mean, place, "D", color=COLOURS[0], markersize=5)
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.grid(alpha=0.3, axis="x")
+    axes.set_title(title, fontsize=11)
+    _save(figure, path)
+
+
+@matplotlib.rc_context(PLAIN)
+def grouped_bars(path, series, title):
+    """Draw a bar of the mean of some values, and the values as dots, for each name and group; write them to `path`.
+
+    series: {name: {group: values}}, with the same groups in each; values from 0 to 100.
+    """
+    figure, axes = _figure(8, 4)
+    groups, width = list(next(iter(series.values()))), 0.8 / len(series)
+    for index, (name, known) in enumerate(series.items()):
+        places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(groups))]
+        axes.bar(places, [sum(known[group]) / len(known[group]) for group in groups], 0.9 * width, label=name,
+                 color=COLOURS[index % len(COLOURS)], alpha=0.6)
+        for place, group in zip(places, groups):
+            axes.plot([place] * len(known[group]), known[group], ".", color="black", markersize=4)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylim(0, 100)
+    axes.set_title(title, fontsize=11)
+    axes.grid(alpha=0.3, axis="y")
+    axes.legend()
+    _save(figure, path)
+
+
+def _figure(width, height, *grid, **options):
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(*grid, **options)
+
+
+def _save(figure, path):
+    with replacing(path) as part:
+        figure.savefig(part, format="png")
+
+
+@matplotlib.rc_context(PLAIN)
+def feature_maps(path, frames, columns, rows, title):
+    """Draw feature maps beside the two frames that they come from, as Fig. 3; write them to `path` (PNG), whole or not.
+
+    frames: {what it is: uint8 H x W x 3 BGR}, two, drawn above each other.  columns: the heads of the maps' columns.
+    rows: {name of the map: real h x w arrays, one a column}.  Zero is white, and each row has a scale of its own, from
+    minus to plus its largest magnitude.
+    """
+    height = max(1.9 * len(rows) + 0.7, 5.4)
+    figure = Figure(figsize=(2.9 + 2.2 * len(columns), height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subfigures(1, 2, width_ratios=(2.4, 0.5 + 2.2 * len(columns)))
+    for axes, (name, frame) in zip(left.subplots(len(frames), 1), frames.items()):
+        axes.imshow(frame[..., ::-1])
+        axes.set_title(name, fontsize=8)
+        axes.set_axis_off()
+    grid = right.subplots(len(rows), len(columns), squeeze=False)
+    for row, (name, maps) in zip(grid, rows.items()):
+        largest = max(np.abs(maps).max(), 1e-12)
+        for axes, values in zip(row, maps):
+            image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+        row[0].set_ylabel(name)
+        right.colorbar(image, ax=list(row), fraction=0.05, pad=0.02, shrink=min(1.0, 2.1 * len(rows) / height))
+    for axes, head in zip(grid[0], columns):
+        axes.set_title(head, fontsize=10)
+    figure.suptitle(title)
+    _save(figure, path)

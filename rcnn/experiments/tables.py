@@ -1,0 +1,216 @@
+"""Tables 2 and 3 from score files, the paper's figures beside ours, as Markdown and as a page of HTML."""
+from dataclasses import dataclass
+from importlib.resources import files
+
+import jinja2
+
+from rcnn.scoring import scores
+from rcnn.files import InputError
+from rcnn.experiments.plan import FLOW, NET_OF
+from rcnn.scoring.score_files import ALL, Scores, matched
+
+DASH = "–"
+FUSIONS = ("mean", "max", "log-mean")  # in Table 2's order
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of Table 2.  fps: which of the description's, 0 (row 1) or -1.  paper: per cent, ordered as FUSIONS."""
+    number: int
+    fps: int
+    crops: int
+    signal: str
+    sampling: str
+    paper: tuple
+
+
+TABLE_2 = (
+    Setting(1, 0, 5, "high", "random", (79.5, 79.6, 79.7)),
+    Setting(2, -1, 1, "high", "random", (79.4, 79.1, 79.6)),
+    Setting(3, -1, 5, "high", "random", (79.8, 79.0, 80.0)),
+    Setting(4, -1, 10, "high", "random", (79.7, 78.7, 79.6)),
+    Setting(5, -1, 5, "medium", "random", (78.0, 78.1, 78.1)),
+    Setting(6, -1, 5, "low", "random", (74.0, 73.6, 73.4)),
+    Setting(7, -1, 5, ALL, "random", (78.8, 78.6, 78.2)),
+    Setting(8, -1, 5, "high", "sequential", (71.6, 73.4, 72.9)),
+)
+BOTH = "_two_stream"
+STREAMS = {"image": "", "optical flow": FLOW, "two-stream": BOTH}  # what a net's name ends in
+WEIGHT = 0.5  # of the image stream
+TABLE_3 = (("cnn", "single-frame CNN", (73.0, 83.7, 88.0)), ("rcnn_s", "RCNN-s", (74.1, None, None)),
+           ("rcnn_r", "RCNN-r", (81.0, 76.4, 86.3)))  # net, name, the paper's per cent in the order of STREAMS
+CNN_NOTE = ("The paper's single-frame CNN is the CNN + SVM of its reference [12], another network than the GoogLeNet "
+            "here; its training set was enlarged with HMDB.")
+ORDER_NOTE = ("In the text at hand it is not certain which of the paper's figures of rows 7 and 8 belongs to which "
+              "fusion.")
+ALL_NOTE = ("Fusion of three: the mean of the three signals' probabilities, frame by frame; the paper does not say how "
+            "it fuses them.")
+FLOW_NOTE = "Optical flow by the method {}; two-stream: the mean of the logarithms of both streams' video scores."
+
+
+def figures(files, description):
+    """Return ({(net, split, fps): what `accuracies` returns}, problems) of the score files of a description.
+
+    files: {(net, split, fps): Path}, of those of `plan.score_files`.  Where both streams of a net are there, net + BOTH
+    is their fusion (Sec. 3.4).  problems: a line for each two that cannot be fused, as they are of different videos.
+    """
+    known = {key: accuracies(path, wanted(key, description)) for key, path in files.items()}
+    problems = []
+    for (net, split, fps), path in files.items():
+        other = files.get((net + FLOW, split, fps))
+        if other:
+            try:
+                known[net + BOTH, split, fps] = two_streams(path, other, standard_crops(description))
+            except InputError as error:
+                problems.append(f"two streams of {net}, split {split}: {error}")
+    return known, problems
+
+
+def two_streams(image, flow, crops):
+    """Return {(crops, "high"): {fusion: accuracy}} of the log-average of two score files' videos (Sec. 3.4), 0 to 1.
+
+    Raises InputError where one is not a file of scores, or they are of different videos.
+    """
+    with Scores(image) as one, Scores(flow) as two:
+        order, labels = matched(one, two), one.labels
+        first, second = (file.fused("high", FUSIONS, crops) for file in (one, two))
+    fused = {how: scores.fuse_streams(first[how], second[how][order], WEIGHT, how) for how in FUSIONS}
+    return {(crops, "high"): {how: scores.accuracy(scores.predictions(fused[how]), labels) for how in FUSIONS}}
+
+
+def accuracies(path, wanted):
+    """Return {(crops, signal): {fusion: accuracy}} of a score file, 0 to 1, for pairs (crops, signal) of `wanted`.
+
+    signal: one of googlenet.SIGNALS or score_files.ALL.  Pairs with more crops than the file has, or a signal that it
+    lacks, are left out.  Raises InputError where the file is not one of scores.
+    """
+    found = {}
+    with Scores(path) as file:
+        for crops, signal in wanted:
+            if crops <= file.crops and (signal == ALL or signal in file.signals):
+                fused = file.fused(signal, FUSIONS, crops)
+                found[crops, signal] = {fusion: scores.accuracy(scores.predictions(fused[fusion]), file.labels)
+                                        for fusion in FUSIONS}
+    return found
+
+
+def wanted(key, description):
+    """Return the (crops, signal) that the tables of a description show of a key of `plan.score_files`."""
+    pairs = {(standard_crops(description), "high")} if key[2] == description.fps[-1] else set()
+    for row in TABLE_2:
+        if _source(row, description) == key and row.crops in description.crops and (
+                row.signal == ALL or row.signal in description.signals):
+            pairs.add((row.crops, row.signal))
+    return sorted(pairs)
+
+
+def _source(row, description):
+    """Return the (net, split, fps) whose scores a row of Table 2 shows; fps is None where the description has none."""
+    fps = description.fps[row.fps] if row.fps or len(description.fps) == 2 else None
+    return NET_OF[row.sampling], description.splits[0], fps
+
+
+def standard_crops(description):
+    """Return the crops of Table 3 and of most of Table 2: the paper's 5, or fewer where the description has no more."""
+    return min(5, max(description.crops))
+
+
+def table_2(description, figures):
+    """Return the rows of Table 2 as dicts; a figure that is missing is None, the others are per cent.
+
+    figures: {(net, split, fps): what `accuracies` returns}.
+    """
+    rows = []
+    for setting in TABLE_2:
+        source = _source(setting, description)
+        ours = figures.get(source, {}).get((setting.crops, setting.signal), {})
+        rows.append({"row": setting.number, "fps": source[2], "patches": setting.crops, "signal": setting.signal,
+                     "sampling": setting.sampling, "ours": {fusion: percent(ours.get(fusion)) for fusion in FUSIONS},
+                     "paper": dict(zip(FUSIONS, setting.paper))})
+    return rows
+
+
+def table_3(description, figures):
+    """Return the rows of Table 3 as dicts: log-mean of the high signal, per cent; `figures` as `table_2` takes them.
+
+    splits: {stream: {split: accuracy}}.  ours: {stream: mean over the splits}, None unless every split is there.
+    """
+    rows = []
+    for net, name, paper in TABLE_3:
+        splits = {stream: {split: _high(description, figures, net + end, split) for split in description.splits}
+                  for stream, end in STREAMS.items()}
+        ours = {stream: None if None in of.values() else sum(of.values()) / len(of) for stream, of in splits.items()}
+        rows.append({"net": net, "name": name, "ours": ours, "splits": splits, "paper": dict(zip(STREAMS, paper))})
+    return rows
+
+
+def _high(description, figures, net, split):
+    """Return the figure of a net that Table 3 shows, per cent or None."""
+    known = figures.get((net, split, description.fps[-1]), {})
+    return percent(known.get((standard_crops(description), "high"), {}).get("log-mean"))
+
+
+def percent(share):
+    return None if share is None else 100 * share
+
+
+def cell(value):
+    """Return a figure as the tables show it."""
+    return DASH if value is None else f"{value:.1f}"
+
+
+def grids(description, rows_2, rows_3):
+    """Return both tables as dicts of title, lead, head, rows and notes, all text; figures are per cent."""
+    signals = {ALL: "fusion of three"}
+    head = ["no.", "fps", "patches", "signal", "sampling"]
+    for fusion in FUSIONS:
+        head += [fusion, "paper"]
+    body = []
+    for row in rows_2:
+        figures = [cell(row[who][fusion]) for fusion in FUSIONS for who in ("ours", "paper")]
+        mark = " [a]" if row["row"] in (7, 8) else ""
+        fps = DASH if row["fps"] is None else f"{row['fps']:g}"
+        body.append([f"{row['row']}{mark}", fps, str(row["patches"]), signals.get(row["signal"], row["signal"]),
+                     row["sampling"], *figures])
+    lead = f"Video accuracy in per cent: ours on {description.name}, the paper's on UCF-101"
+    first = {"title": "Table 2: settings", "head": head, "rows": body, "texts": 5,
+             "lead": f"{lead}; split {description.splits[0]}, seed {description.seed}.",
+             "notes": [f"[a] {ORDER_NOTE}", ALL_NOTE]}
+    splits, crops = description.splits, standard_crops(description)
+    head = ["net"]
+    for stream in STREAMS:
+        head += [stream, "paper"]
+    body = [[row["name"] + (" [b]" if row["net"] == "cnn" else ""),
+             *(cell(row[who][stream]) for stream in STREAMS for who in ("ours", "paper")),
+             *(cell(row["splits"]["image"][split]) for split in splits)] for row in rows_3]
+    notes = [f"[b] {CNN_NOTE}", *([FLOW_NOTE.format(description.flow.method)] if description.flow else []),
+             f"{DASH}: not there."]
+    second = {"title": "Table 3: all splits", "head": [*head, *(f"split {split}" for split in splits)], "rows": body,
+              "texts": 1, "notes": notes,
+              "lead": f"{lead}; means over the splits, then each split's of the image stream; high signal, "
+                      f"{crops} crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed "
+                      f"{description.seed}."}
+    return first, second
+
+
+def markdown(grid):
+    """Return one of `grids` as Markdown."""
+    lines = [f"## {grid['title']}", "", grid["lead"], "", _line(grid["head"]),
+             _line(["---" if index < grid["texts"] else "---:" for index in range(len(grid["head"]))]),
+             *map(_line, grid["rows"]), "", *(f"{note}  " for note in grid["notes"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells):
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def html(name, both, failures=()):
+    """Return a page with the tables that stands alone.
+
+    name: the description's; both: what `grids` returns; failures: lines that say what is missing and why.
+    """
+    text = files("rcnn.experiments").joinpath("templates/tables.html").read_text(encoding="utf-8")
+    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                                  undefined=jinja2.StrictUndefined).from_string(text)
+    return template.render(name=name, tables=both, failures=failures) + "\n"

@@ -1,0 +1,1 @@
+"""The nets in Caffe, PyTorch and ONNX, their weights, and one interface to run them."""

@@ -1,0 +1,127 @@
+"""Whether two ways of running a net give the same: inputs, layer by layer differences, and outputs stored from Caffe.
+
+`outputs.npz` holds what Caffe gave for a small net of which everything is drawn from a seed, so that a machine without
+Caffe can still hold its PyTorch or ONNX Runtime against Caffe's numbers.
+"""
+from pathlib import Path
+
+import numpy as np
+
+from rcnn.data import crops
+
+from rcnn.data.synthetic import motion
+
+from rcnn.data import video
+from rcnn.files import InputError
+from rcnn.nets.model import TEMPORAL, PortModel, without_temporal
+
+TOLERANCE = 1e-4
+STORED = Path(__file__).with_name("outputs.npz")
+STORED_MODEL = PortModel(classes=4, width=0.05, size=39)
+STEPS, ROWS = 3, 2
+SEED = 2  # of those tried, one with which hardly a layer of the small net is zero everywhere
+
+
+def random_arrays(model, seed=SEED):
+    """Return {layer name: [W] or [W, b]} drawn from a seed, of a scale that keeps that of the input (He et al., 2015).
+
+    Those of the classifiers are smaller, so that probabilities are neither flat nor 0 and 1.
+
+    The same seed gives the same values with any release of NumPy.
+    """
+    generator = np.random.RandomState(seed)
+    arrays = {}
+    for name, (weight, *bias) in model.parameters().items():
+        spread = np.sqrt(2 / np.prod(weight[1:])) * (0.01 if "classifier" in name else 1)
+        if name.endswith(TEMPORAL) and model.combine == "sum":
+            spread /= 2
+        arrays[name] = [generator.normal(0, spread, weight).astype(np.float32)]
+        arrays[name] += [generator.normal(0, 0.1, shape).astype(np.float32) for shape in bias]
+    return arrays
+
+
+def random_frames(model, number=STEPS, rows=ROWS, seed=SEED):
+    """Return input float32 number x rows x channels x size x size, drawn from a seed, in the range of images."""
+    generator = np.random.RandomState(seed)
+    return generator.normal(0, 50, (number, rows, model.channels, model.size, model.size)).astype(np.float32)
+
+
+def real_frames(model, number=STEPS, rows=ROWS):
+    """Return input as `random_frames`: frames in order of videos of the motion set, or random ones for flow.
+
+    number: at most 5.  rows: 1 or 2.
+    """
+    if model.channels != 3:
+        return random_frames(model, number, rows)
+    side = round(model.size * 8 / 7)
+    made = [list(motion.frames(appearance, movement, 1, np.random.default_rng(1)))[:number * 5:5]
+            for appearance, movement in (("Flowers", "Up"), ("Crates", "Spin"))[:rows]]
+    return np.stack([[crops.network_input(crops.oversample(video.resize(images[step], side), model.size, 1))[0]
+                      for images in made] for step in range(number)])
+
+
+def marks(kind, number=STEPS, rows=ROWS):
+    """Return the `first` of each of a number of steps: a recurrent net's rows begin, go on, and one begins again."""
+    found = np.zeros((number, rows), np.float32)
+    found[0] = 1
+    if kind == "recurrent" and number > 2:
+        found[2, 0] = 1
+    return found
+
+
+def differences(expected, found):
+    """Return [(name, largest difference over the largest magnitude expected, the magnitude)] of what both have.
+
+    expected, found: {name: [array of each step]}.  A difference of something not finite is infinite.
+    """
+    rows = []
+    for name, steps in expected.items():
+        if name not in found:
+            continue
+        scale = max(float(np.abs(step).max()) for step in steps)
+        apart = max(float(np.abs(np.float64(mine.reshape(theirs.shape)) - theirs).max())
+                    for mine, theirs in zip(found[name], steps))
+        rows.append((name, apart / scale if scale and np.isfinite(apart) else apart and float("inf"), scale))
+    return rows
+
+
+def check(rows, tolerance, what):
+    """Raise InputError where a difference of `differences` is beyond the tolerance, or nothing was compared."""
+    if not rows:
+        raise InputError(f"{what}: no layer in common")
+    worst = max(rows, key=lambda row: row[1])
+    if not worst[1] <= tolerance:
+        raise InputError(f"{what}: layer {worst[0]} differs by {worst[1]:.1e} of its scale, beyond the tolerance of "
+                         f"{tolerance:g}; nothing is saved")
+
+
+def stored_net(kind):
+    """Return (arrays, model) of the small net that `stored` has the outputs of."""
+    arrays = random_arrays(STORED_MODEL)
+    return (arrays, STORED_MODEL) if kind != "frame" else without_temporal(arrays, STORED_MODEL)
+
+
+def stored(path=STORED):
+    """Return {kind: {name: [array of each step]}}, what Caffe gave for `stored_net`.
+
+    Its input was `random_frames` of STEPS steps and ROWS rows, its first frames `marks`.
+    """
+    found = {}
+    with np.load(path) as file:
+        for key in file.files:
+            kind, name = key.split(":", 1)
+            found.setdefault(kind, {})[name] = list(file[key])
+    return found
+
+
+def outputs(network, frames, first):
+    """Return {name: [array of each pass]} of a network over frames in order, number x rows x ...; a pair has two.
+
+    network: has `kind` and `outputs(frames, previous, first)`, as a `network.Network`.  first: number x rows.
+    """
+    found = {}
+    for step, images in enumerate(frames):
+        if step or network.kind != "pair":
+            for name, values in network.outputs(images, frames[step - 1], first[step]).items():
+                found.setdefault(name, []).append(np.array(values))
+    return found

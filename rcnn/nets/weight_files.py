@@ -1,0 +1,153 @@
+"""The files that hold a net's parameters, whatever wrote them: .caffemodel, .pt, .safetensors, .onnx."""
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rcnn.files import InputError, existing
+from rcnn.nets import caffemodel
+from rcnn.nets.model import check, infer, restored
+
+SUFFIXES = (".caffemodel", ".pt", ".safetensors", ".onnx")
+BRINGS = {"caffe": "tools/install_caffe.sh", "torch": "pip install '.[torch]'", "safetensors": "pip install '.[torch]'",
+          "onnx": "pip install '.[onnx]'", "onnxruntime": "pip install '.[onnx]'"}
+
+
+def need(*modules):
+    """Raise InputError unless the modules (names of BRINGS) are installed."""
+    for module in modules:
+        if not installed(module):
+            raise InputError(f"{module} is not installed; {BRINGS[module]} brings it")
+
+
+def installed(module):
+    """Return whether a module can be imported."""
+    return importlib.util.find_spec(module) is not None
+
+
+def suffix_of(path, option):
+    """Return the suffix of a path, one of SUFFIXES; InputError, which names the `option` it is of, for another."""
+    suffix = Path(path).suffix
+    if suffix not in SUFFIXES:
+        raise InputError(f"{option}: {path} is none of {', '.join('*' + known for known in SUFFIXES)}")
+    return suffix
+
+
+def read(path, combine=None, size=None):
+    """Return (arrays, model) of a file with the parameters of a net, which fit each other.
+
+    arrays: {layer name: [W] or [W, b]}, float32 in Caffe's shapes.  model: PortModel.  combine, size: what a file does
+    not say of its model (`model.infer`).  Raises InputError where the file is missing, damaged, of another kind or
+    another net, or says otherwise than `combine` and `size`.
+    """
+    suffix, where = suffix_of(existing(path, "weights"), "weights"), f"weights: {path}"
+    model = None
+    if suffix == ".caffemodel":
+        arrays, said = caffemodel.read(path)
+        if None not in (said, combine) and said != combine:
+            raise InputError(f"--combine {combine}: {path} combines its parts by {said}; leave the option out")
+        combine = combine or said
+    elif suffix == ".onnx":
+        made, _, model = _load_onnx(path)
+        from rcnn.nets.onnx_net import arrays_of
+        arrays = arrays_of(made)
+    elif suffix == ".safetensors":
+        arrays, model = _read_safetensors(path)
+    else:
+        arrays, model = _read_torch(path)
+    model = model or infer(arrays, combine, size, where)
+    for option, value, own in (("combine", combine, model.combine), ("size", size, model.size)):
+        if value not in (None, own):
+            raise InputError(f"--{option} {value}: {path} is of a net of {option} {own}; leave the option out")
+    check(arrays, model, where)
+    return {name: arrays[name] for name in model.parameters()}, model
+
+
+def kind_of(path):
+    """Return the kind of the net in an .onnx file (of `network.KINDS`), None for parameters, which serve all kinds."""
+    if suffix_of(path, "weights") != ".onnx":
+        return None
+    return _load_onnx(path)[1]
+
+
+def save(path, arrays, model, kind):
+    """Write parameters that fit their model to a file of one of SUFFIXES; kind: of the net in an .onnx file."""
+    suffix = suffix_of(path, "--out")
+    if suffix == ".caffemodel":
+        caffemodel.write(path, arrays, model)
+        return
+    if suffix == ".onnx":
+        need("onnx")
+        import onnx
+
+        from rcnn.nets.onnx_net import build
+        onnx.save(build(kind, arrays, model), path)
+        return
+    named = {f"{name}.{part}": value for name, values in arrays.items()
+             for part, value in zip(caffemodel.PARTS, values)}
+    if suffix == ".safetensors":
+        need("safetensors")
+        from safetensors.numpy import save_file
+        save_file(named, path, {"model": json.dumps(asdict(model))})
+        return
+    need("torch")
+    import torch
+
+    from rcnn.nets.torch_net import build as build_torch
+    torch.save(build_torch(arrays, model).state_dict(), path)
+
+
+def gathered(named, where):
+    """Return {layer name: [W] or [W, b]} of {"<layer>.weight" or "<layer>.bias": array}."""
+    parts = {}
+    for key, value in named.items():
+        name, _, part = key.rpartition(".")
+        if part not in caffemodel.PARTS:
+            raise InputError(f"{where} has {key}, which is no parameter of this project's nets")
+        parts.setdefault(name, {})[part] = value
+    return {name: [found[part] for part in caffemodel.PARTS if part in found] for name, found in parts.items()}
+
+
+def _load_onnx(path):
+    """Return (ModelProto, kind, PortModel)."""
+    need("onnx")
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    from rcnn.nets.onnx_net import described
+    try:
+        made = onnx.load(path)
+    except DecodeError:
+        raise InputError(f"weights: {path} is cut short or no ONNX file") from None
+    return made, *described({entry.key: entry.value for entry in made.metadata_props}, f"weights: {path}")
+
+
+def _read_safetensors(path):
+    need("safetensors")
+    from safetensors import SafetensorError, safe_open
+    try:
+        with safe_open(path, "np") as file:
+            named, notes = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except SafetensorError as error:
+        raise InputError(f"weights: {path} is cut short or no safetensors file: {error}") from None
+    model = restored(notes["model"], path) if "model" in notes else None
+    return gathered(named, f"weights: {path}"), model
+
+
+def _read_torch(path):
+    need("torch")
+    import pickle
+
+    import torch
+
+    from rcnn.nets.torch_net import EXTRA
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError):
+        raise InputError(f"weights: {path} is cut short or no state dict of PyTorch") from None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor)
+                                              for key, value in state.items() if key != EXTRA):
+        raise InputError(f"weights: {path} is no state dict of PyTorch")
+    model = restored(state[EXTRA], path) if EXTRA in state else None
+    named = {key: value.to(torch.float32).numpy() for key, value in state.items() if key != EXTRA}
+    return gathered(named, f"weights: {path}"), model

@@ -1,0 +1,118 @@
+"""Draw what an RCNN layer makes of a pair of frames, as Fig. 3: its spatial part, its temporal part and their sum.
+
+    net="--net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel"
+    python tools/figures.py $net --frames data/ucf101/frames_5fps.lmdb --video v_PlayingFlute_g01_c01 --frame 6 \\
+        --out figure3.png
+    python tools/figures.py $net --pairs data/ucf101/pairs_test01.lmdb --pair 7 --maps 3 17 40 --out figure3.png
+    python tools/figures.py $net --images before.jpg after.jpg --layer inception_3a/3x3 --out figure3.png
+
+The two frames stand at the left, then a row for each map: W * v(t, layer below) + b, What * v(t-1, same layer), and
+their sum as it is before the ReLU (Eq. 3).  In a net that averages the two parts, each is shown halved, so that what is
+shown adds up.  Red is above zero, blue below, on one scale a row, so that the parts of a map can be compared.
+
+The net sees the centre of the frames, as in a test of one crop.  Image files are first made square, 256 pixels for an
+input of 224 and in that proportion for others.
+"""
+import os
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rcnn.data import crops
+
+from rcnn.experiments import plots
+from rcnn.command import parser, positive
+from rcnn.nets.feature_maps import add_options, check_images, load, parts
+from rcnn.files import InputError, check_writable, existing
+from rcnn.data.records import decode_pair, open_records, parse_pair_key
+from rcnn.data.video import resize
+
+LARGER = 256 / 224  # the side of a stored frame over that of the net's input (Sec. 3.1)
+
+
+def main():
+    args = arguments()
+    check_writable(args.out)
+    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
+    net, share = load(args.net, args.weights)
+    size = net.blobs["frame"].shape[2]
+    *images, (before, now) = read_pair(args, size)
+    views = [crops.oversample(image, size, 1) for image in images]
+    spatial, temporal = parts(net, share, args.layer, *(crops.network_input(view, args.mean, args.scale)
+                                                        for view in views))
+    chosen = args.maps or most_moved(temporal, args.number)
+    wrong = [number for number in chosen if not 0 <= number < len(spatial)]
+    if wrong:
+        raise InputError(f"--maps: {args.layer} has the maps 0 to {len(spatial) - 1}, not {wrong[0]}")
+    halved = ", halved" if share == 0.5 else ""
+    plots.feature_maps(
+        args.out, {f"frame t-1\n{before}": views[0][0], f"frame t\n{now}": views[1][0]},
+        [f"spatial part{halved}\nW * v(t, below) + b", f"temporal part{halved}\nWhat * v(t-1)",
+         "their sum\nbefore the ReLU"],
+        {f"map {number}": (spatial[number], temporal[number], spatial[number] + temporal[number]) for number in chosen},
+        args.layer)
+    energy = 100 * np.square(temporal).sum() / max(np.square(temporal).sum() + np.square(spatial).sum(), 1e-30)
+    print(f"{args.layer}, maps {', '.join(map(str, chosen))}: {args.out}; the temporal part has {energy:.1f} % of the "
+          "energy of both parts, over all maps")
+
+
+def arguments():
+    options = parser(__doc__)
+    add_options(options)
+    pair = options.add_mutually_exclusive_group(required=True)
+    pair.add_argument("--frames", help="frames LMDB (tools/build_frames.py), with --video and --frame")
+    pair.add_argument("--pairs", help="pairs LMDB (tools/build_pairs.py), with --pair")
+    pair.add_argument("--images", nargs=2, metavar=("BEFORE", "NOW"), help="two image files")
+    options.add_argument("--video", help="name of a video in --frames")
+    options.add_argument("--frame", type=positive, help="frame t of --video, counted from 0; t-1 is the one before it")
+    options.add_argument("--pair", type=int, default=0, help="place of the pair in --pairs, counted from 0")
+    options.add_argument("--maps", type=int, nargs="+", help="numbers of the maps, counted from 0; without it those "
+                         "with the most energy in the temporal part")
+    options.add_argument("--number", type=positive, default=4, help="how many maps, where --maps is not given")
+    options.add_argument("--out", required=True, help="PNG to draw to")
+    args = options.parse_args()
+    if args.frames and (args.video is None or args.frame is None):
+        options.error("--frames takes --video and --frame, which frame of which video to draw")
+    return args
+
+
+def read_pair(args, size):
+    """Return the images t-1 and t (uint8 H x W x 3 BGR), and (what t-1 is called, what t is called)."""
+    if args.images:
+        side = round(LARGER * size)
+        return *(resize(_read_image(path), side) for path in args.images), [Path(path).name for path in args.images]
+    if args.pairs:
+        with open_records(args.pairs, "pairs") as pairs:
+            check_images(pairs)
+            if not 0 <= args.pair < len(pairs):
+                raise InputError(f"--pair: {args.pairs} has the pairs 0 to {len(pairs) - 1}, not {args.pair}")
+            key, record = next(islice(pairs, args.pair, None))
+        previous, frame, _ = decode_pair(record)
+        _, video, index = parse_pair_key(key)
+        return previous, frame, (f"{video}, {index - 1}", f"{video}, {index}")
+    with open_records(args.frames, "frames") as frames:
+        check_images(frames)
+        count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}.get(args.video)
+        if count is None:
+            raise InputError(f"--video: {args.frames} has no video {args.video}; its names are as in the list, without "
+                             "folder and suffix")
+        if args.frame >= count:
+            raise InputError(f"--frame: {args.video} has frames 0 to {count - 1} in {args.frames}, not {args.frame}")
+        images = [frames.frame(args.video, index)[0] for index in (args.frame - 1, args.frame)]
+    return *images, (f"{args.video}, {args.frame - 1}", f"{args.video}, {args.frame}")
+
+
+def _read_image(path):
+    data = np.fromfile(existing(path, "--images"), np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if image is None:
+        raise InputError(f"--images: {path} is not an image that OpenCV can read")
+    return image
+
+
+def most_moved(temporal, number):
+    """Return the numbers of the maps with the most energy (sum of squares) in the temporal part, most first."""
+    energy = np.square(temporal).sum(axis=(1, 2))
+    return [int(index) for index in np.argsort(-energy, kind="stable")[:number]]

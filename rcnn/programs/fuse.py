@@ -1,0 +1,128 @@
+"""Turn score files into accuracies: average crops and signals, fuse frames, fuse two streams (Sec. 2.4, 3.2, 3.4).
+
+    python tools/fuse.py scores_rcnn_r.h5
+    python tools/fuse.py scores_rcnn_r.h5 --crops 1 --signal all --fusion log-mean --confusion confusion.png
+    python tools/fuse.py scores_image.h5 scores_flow.h5 --weight 0.6 --json two_streams.json
+
+Score files are made by tools/evaluate.py; no net is needed here.  A frame's scores are averaged over its crops (the
+first 1 or 5 of a 10-crop file are the smaller protocols) and, for --signal all, over the low, medium and high signal;
+then a video's frames are fused by log-mean, mean or max; then two files by W * log(first) + (1 - W) * log(second).
+Probabilities below 1e-12 are taken for 1e-12 in logarithms.  Of classes with equal scores the first in the list wins.
+
+Two files must have the same classes, and the same videos with the same labels, in any order.  Accuracy is the share of
+videos classified rightly, mean class that share averaged over the classes, top 5 the share whose class is among the
+five of highest score.
+"""
+import argparse
+import json
+import math
+import textwrap
+from contextlib import ExitStack
+from pathlib import Path
+
+from rcnn.data import crops
+
+from rcnn.experiments import plots
+
+from rcnn.scoring import scores
+from rcnn.command import parser
+from rcnn.files import InputError, check_writable, sha256, write_text
+from rcnn.googlenet import SIGNALS
+from rcnn.scoring.score_files import ALL, Scores, matched
+
+
+def main():
+    args = arguments()
+    with ExitStack() as stack:
+        files = [stack.enter_context(Scores(path)) for path in args.scores]
+        fusions = [args.fusion] if args.fusion else scores.FUSIONS
+        fused = fuse(files, args, fusions)
+        labels, classes = files[0].labels, files[0].classes
+        said = describe(files, args)
+        matrices = {how: scores.confusion(scores.predictions(fused[how]), labels, len(classes)) for how in fusions}
+        results = {how: measure(fused[how], labels, classes, matrices[how]) for how in fusions}
+    print_table(said, results)
+    if args.json:
+        report = {"scores": [{"file": path, "sha256": sha256(path)} for path in args.scores],
+                  "crops": [args.crops or file.crops for file in files], "signal": args.signal,
+                  "weight": weight(args) if len(files) == 2 else None, "videos": len(labels), "fusions": results}
+        write_text(args.json, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    if args.confusion:
+        title = textwrap.fill(f"{said}, {fusions[0]}", 60)
+        plots.confusion_matrix(args.confusion, matrices[fusions[0]], classes, title)
+
+
+def arguments():
+    options = parser(__doc__)
+    options.add_argument("scores", nargs="+", metavar="SCORES", help="one score file, or two to fuse")
+    options.add_argument("--crops", type=int, choices=crops.PROTOCOLS,
+                         help="crops a frame, the first of the file's; without it, all of them")
+    options.add_argument("--fusion", choices=scores.FUSIONS, help="how frames are fused; without it, each of the three")
+    options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
+    options.add_argument("--weight", type=share, metavar="W",
+                         help="weight of the first of two files, 0 to 1; without it 0.5")
+    options.add_argument("--confusion", metavar="PNG",
+                         help="picture to draw the confusion matrix to, of --fusion or else of log-mean")
+    options.add_argument("--json", metavar="OUT", help="file to write all of it to, with every class's accuracy, the "
+                         "most confused pairs and the score files' SHA-256")
+    args = options.parse_args()
+    if len(args.scores) > 2:
+        options.error(f"{len(args.scores)} score files; one or two can be given")
+    if args.weight is not None and len(args.scores) == 1:
+        options.error("--weight is for two score files")
+    written = [path for path in (args.confusion, args.json) if path]
+    if len({Path(path).resolve() for path in args.scores + written}) < (
+            len({Path(path).resolve() for path in args.scores}) + len(written)):
+        raise InputError("--confusion and --json must be two files, and neither of them a score file")
+    for path in written:
+        check_writable(path)
+    return args
+
+
+def share(text):
+    """An argparse type: a number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+    return number
+
+
+def weight(args):
+    return 0.5 if args.weight is None else args.weight
+
+
+def fuse(files, args, fusions):
+    """Return {fusion: video scores, float64, videos x classes} of one file or two, in the order of the first."""
+    order = matched(*files) if len(files) == 2 else None
+    fused = [file.fused(args.signal, fusions, args.crops) for file in files]
+    if order is None:
+        return fused[0]
+    return {how: scores.fuse_streams(fused[0][how], fused[1][how][order], weight(args), how) for how in fusions}
+
+
+def measure(videos, labels, classes, matrix):
+    """Return the metrics of one fusion as what JSON can hold."""
+    return {"accuracy": scores.accuracy(scores.predictions(videos), labels),
+            "mean_class_accuracy": scores.mean_class_accuracy(matrix),
+            "top5_accuracy": scores.top_accuracy(videos, labels),
+            "classes": [{"class": name, "videos": int(row.sum()), "accuracy": None if math.isnan(right) else right}
+                        for name, row, right in zip(classes, matrix, scores.class_accuracy(matrix).tolist())],
+            "confused": [{"class": classes[label], "predicted": classes[predicted], "videos": count}
+                         for label, predicted, count in scores.most_confused(matrix)]}
+
+
+def describe(files, args):
+    """Return what is fused as a line of text."""
+    parts = [f"{file.path} ({args.crops or file.crops} crops)" for file in files]
+    if len(files) == 2:
+        parts = [f"{part:g} x log {name}" for part, name in zip((weight(args), 1 - weight(args)), parts)]
+    signal = "mean of low, medium and high" if args.signal == ALL else args.signal
+    return f"{' + '.join(parts)}, {signal} signal, {len(files[0])} videos"
+
+
+def print_table(said, results):
+    print(said)
+    print(f"{'fusion':<10}{'accuracy':>10}{'mean class':>12}{'top 5':>10}")
+    for how, result in results.items():
+        print(f"{how:<10}{100 * result['accuracy']:>8.1f} %{100 * result['mean_class_accuracy']:>10.1f} %"
+              f"{100 * result['top5_accuracy']:>8.1f} %")

@@ -1,0 +1,70 @@
+"""Write one HTML page of a run: tables, training curves, confusion matrix, classes, videos with their scores over time.
+
+    python tools/report.py --scores scores_rcnn_r.h5 --logs snapshots/rcnn_r.jsonl \\
+        --frames data/ucf101/frames_5fps.lmdb --title "RCNN-r on split 1" --out report.html
+    python tools/report.py --scores RCNN-r=scores_rcnn_r.h5 --scores2 CNN=scores_cnn.h5 --out report.html   # compared
+    python tools/report.py --tables tables.md --logs snapshots/*.jsonl --out report.html   # before any test
+
+The page is one file that needs no network, and can be sent as it is.  Score files are made by tools/evaluate.py, logs
+by tools/train.py; of Markdown files the tables are taken, with the text around them.  A net or a curve is called as its
+file is, or NAME where NAME=FILE is given.
+"""
+from pathlib import Path
+
+from rcnn.data import crops
+
+from rcnn.experiments import report
+
+from rcnn.scoring import scores
+from rcnn.command import parser
+from rcnn.files import InputError, check_writable, write_text
+from rcnn.googlenet import SIGNALS
+from rcnn.scoring.score_files import ALL
+
+
+def main():
+    args = arguments()
+    nets, logs = named(filter(None, (args.scores, args.scores2))), named(args.logs)
+    if Path(args.out).resolve() in [Path(path).resolve() for path in (*nets.values(), *logs.values(), *args.tables)]:
+        raise InputError(f"--out: {args.out} is read too; give another file to write to")
+    check_writable(args.out)
+    tables = [table for path in args.tables for table in report.read_tables(path)]
+    text = report.page(args.title, tables, logs, nets, args.frames, args.signal, args.fusion, args.crops, args.examples)
+    write_text(args.out, text)
+    print(f"report: {args.out}, {len(text.encode()) / 1e6:.1f} MB")
+
+
+def arguments():
+    options = parser(__doc__)
+    options.add_argument("--scores", help="score file of the net that the page is about")
+    options.add_argument("--scores2", help="score file of another net on the same videos, to compare")
+    options.add_argument("--logs", nargs="+", default=[], help="training logs (JSON lines)")
+    options.add_argument("--frames", help="frames LMDB that the scores are of, to show videos")
+    options.add_argument("--tables", nargs="+", default=[], help="Markdown files with tables")
+    options.add_argument("--title", default="GoogLeNet-RCNN", help="the page's title")
+    options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
+    options.add_argument("--fusion", choices=scores.FUSIONS, default=scores.FUSIONS[0], help="how frames are fused")
+    options.add_argument("--crops", type=int, choices=crops.PROTOCOLS,
+                         help="crops a frame, the first of the file's; without it, all of them")
+    options.add_argument("--examples", type=int, default=3,
+                         help="videos to show of those classified rightly, and as many of the others")
+    options.add_argument("--out", required=True, help="HTML file to write")
+    args = options.parse_args()
+    if args.scores2 and not args.scores:
+        options.error("--scores2 is compared with --scores")
+    if args.examples < 0:
+        options.error("--examples cannot be less than 0")
+    return args
+
+
+def named(words):
+    """Return {name: path} of words such as "scores.h5" or "RCNN-r=scores.h5"; InputError where a name comes twice."""
+    found = {}
+    for word in words:
+        name, _, path = word.rpartition("=")
+        if not name or Path(word).exists():
+            name, path = Path(word).stem, word
+        if name in found:
+            raise InputError(f"{found[name]} and {path} are both called {name}; give one another name, as NAME=FILE")
+        found[name] = path
+    return found

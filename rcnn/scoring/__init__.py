@@ -1,0 +1,1 @@
+"""Scores of frames: computed, kept in files, fused into those of videos."""

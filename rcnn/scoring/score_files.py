@@ -1,0 +1,172 @@
+"""Files of per-frame scores of test videos, HDF5: written once, from them every fusion is computed without the net.
+
+The file's rows are frames, those of a video together, in order of time:
+
+    scores   float32  frames x crops x signals x classes   softmax probabilities
+    first    int64    videos + 1    video i has the rows first[i] up to first[i + 1] (that one not included)
+    times    float64  frames        seconds from the start of the frame's video
+    labels   int64    videos        0-based class
+    names    text     videos        names without folder and suffix, each once
+    signals  text     signals       "low", "medium", "high" or fewer, in this order
+    classes  text     classes
+
+Attributes of the file say what made it.
+
+`rcnn.scoring.score_writing` writes them.
+"""
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rcnn.files import InputError
+from rcnn.googlenet import SIGNALS
+from rcnn.scoring.scores import FUSIONS, average_crops, average_signals, fuse
+
+ALL = "all"  # instead of a signal: the three of them, averaged
+BLOCK = 64  # frames that are read or copied at a time
+PARTS = {"scores": (4, "f"), "first": (1, "i"), "times": (1, "f"), "labels": (1, "i"),
+         "names": (1, "O"), "signals": (1, "O"), "classes": (1, "O")}  # dataset: dimensions, kind of its dtype
+
+
+class Scores:
+    """A file of scores, open for reading; a context manager.  Only what is asked for is read into memory.
+
+    names, labels (0-based, int64): of the videos.  signals, classes: names.  crops: crops a frame.  first: rows of the
+    videos, as described above.  attributes: dict of what made the scores.
+    Raises InputError where the file is not whole, or not a file of scores.
+    """
+
+    def __init__(self, path):
+        if not Path(path).is_file():
+            raise InputError(f"scores: no such file: {path}")
+        try:
+            self._file = h5py.File(path, "r")
+        except OSError as error:
+            raise InputError(f"scores: {path} is cut short or not an HDF5 file ({_line(error)}); make it with "
+                             "tools/evaluate.py") from None
+        self.path = Path(path)
+        try:
+            self._read()
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            self._file.close()
+            raise InputError(f"scores: {path} is damaged ({_line(error)}); make it with tools/evaluate.py") from None
+        except InputError:
+            self._file.close()
+            raise
+
+    def _read(self):
+        missing = sorted(set(PARTS) - set(self._file))
+        if missing:
+            raise InputError(f"scores: {self.path} has no {', '.join(missing)}; make it with tools/evaluate.py")
+        for name, (dimensions, kind) in PARTS.items():
+            part = self._file[name]
+            if not isinstance(part, h5py.Dataset) or part.ndim != dimensions or part.dtype.kind != kind:
+                raise ValueError(f"{name} has not the form that rcnn/scoring/score_files.py describes")
+        self.first, self.labels = self._file["first"][:], self._file["labels"][:]
+        self.names, self.signals, self.classes = (self._file[name].asstr()[:].tolist()
+                                                  for name in ("names", "signals", "classes"))
+        self.attributes = dict(self._file.attrs)
+        rows, self.crops, *rest = self._file["scores"].shape
+        checks = {"scores": self.crops and rest == [len(self.signals), len(self.classes)],
+                  "times": len(self._file["times"]) == rows, "names": 0 < len(self) == len(set(self.names)),
+                  "first": len(self.first) == len(self) + 1 and (self.first[0], self.first[-1]) == (0, rows)
+                  and (np.diff(self.first) > 0).all(),
+                  "labels": len(self.labels) == len(self) and (0 <= self.labels).all()
+                  and (self.labels < len(self.classes)).all()}
+        wrong = [name for name, right in checks.items() if not right]
+        if wrong:
+            raise ValueError(f"its {wrong[0]} disagree with the rest")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+    def __len__(self):
+        return len(self.names)
+
+    def frames(self, index, signal):
+        """Return the scores of video `index` by one signal, float32, frames x crops x classes."""
+        return self._file["scores"][self.first[index]:self.first[index + 1], :, self._places(signal)[0], :]
+
+    def times(self, index):
+        """Return the frame times of video `index`, float64, in seconds."""
+        return self._file["times"][self.first[index]:self.first[index + 1]]
+
+    def averaged(self, index, signal="high", crops=None):
+        """Return the scores of video `index` averaged over crops and signals, float64, frames x classes.
+
+        signal: one signal, or "all", the three.  crops: how many, the first of the file's (None: all of them).
+        Raises InputError where the file lacks a signal or has fewer crops.
+        """
+        places = self._places(signal)
+        if crops is not None and crops > self.crops:
+            raise InputError(f"scores: {self.path} has {self.crops} crops a frame, {crops} are asked for")
+        parts = []
+        for start in range(self.first[index], self.first[index + 1], BLOCK):
+            rows = self._file["scores"][start:min(start + BLOCK, self.first[index + 1])]
+            parts.append(average_signals(average_crops(rows[:, :, places], crops)))
+        return np.concatenate(parts)
+
+    def fused(self, signal="high", fusions=FUSIONS, crops=None):
+        """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`."""
+        rows = {fusion: [] for fusion in fusions}
+        for index in range(len(self)):
+            frames = self.averaged(index, signal, crops)
+            for fusion in fusions:
+                rows[fusion].append(fuse(frames, fusion))
+        return {fusion: np.stack(videos) for fusion, videos in rows.items()}
+
+    def videos(self, signal="high", fusion="log-mean", crops=None):
+        """Return the scores of every video by one fusion, float64, videos x classes; the rest as for `averaged`."""
+        return self.fused(signal, (fusion,), crops)[fusion]
+
+    def _places(self, signal):
+        wanted = SIGNALS if signal == ALL else [signal]
+        for name in wanted:
+            if name not in self.signals:
+                raise InputError(f"scores: {self.path} has no signal {name}; it has {', '.join(self.signals)}")
+        return [self.signals.index(name) for name in wanted]
+
+
+def matched(one, two):
+    """Return for each video of the Scores `one` its index in the Scores `two`, int64; the order may differ.
+
+    Raises InputError, naming the first that differs, unless both have the same classes, and the same videos with the
+    same labels.
+    """
+    for number, names in enumerate(zip(one.classes, two.classes), 1):
+        if len(set(names)) == 2:
+            raise InputError(f"class {number} is {names[0]} in {one.path}, but {names[1]} in {two.path}")
+    if len(one.classes) != len(two.classes):
+        raise InputError(f"{one.path} has {len(one.classes)} classes, but {two.path} {len(two.classes)}")
+    places = {name: index for index, name in enumerate(two.names)}
+    for file, other in ((one, two), (two, one)):
+        known = set(other.names)
+        for name in file.names:
+            if name not in known:
+                raise InputError(f"video {name} is in {file.path}, but not in {other.path}; only scores of the same "
+                                 "videos can be fused")
+    for name, label in zip(one.names, one.labels):
+        if label != two.labels[places[name]]:
+            raise InputError(f"video {name} is of class {one.classes[label]} in {one.path}, but of "
+                             f"{two.classes[two.labels[places[name]]]} in {two.path}")
+    return np.array([places[name] for name in one.names], np.int64)
+
+
+def check_finite(scores, name, before=0, total=None):
+    """Raise InputError naming video and frame (counted from 1) if a score of frames x ... is NaN or infinite.
+
+    before: frames of the video that came before these.  total: how many it has (None: these are all).
+    """
+    bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
+    if bad.any():
+        raise InputError(f"video {name}, frame {before + int(bad.argmax()) + 1} of {total or len(scores)}: the scores "
+                         "are not finite; the weights are from a training that diverged, or --scale is not the "
+                         "training's")
+
+
+def _line(error):
+    return " ".join(str(error).split())

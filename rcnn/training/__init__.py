@@ -1,0 +1,1 @@
+"""Training by Caffe and by PyTorch: solvers, logs, snapshots."""

@@ -1,0 +1,221 @@
+"""Training in PyTorch as Caffe trains: its solver's arithmetic (Sec. 2.3, 3.1), on the same LMDBs of pairs.
+
+An update sees `iter_size` batches of `batch` pairs, the next ones of the LMDB in the order of its keys, as Caffe's Data
+layer takes them.  With several processes (torch.distributed) each reads and computes its share of every batch, and
+gradients are added up, so that an update is the same whatever their number.
+"""
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn import functional
+
+from rcnn.data import crops
+
+from rcnn import googlenet
+
+from rcnn.data import records
+from rcnn.files import InputError
+from rcnn.googlenet import Classifier
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train, as of `rcnn.nets.prototxt.solver`, `Learning` and `Data`; the defaults are the paper's (Sec. 3.1).
+
+    final_rate: the share of `rate` left after the last of `iterations`.  clip_gradients: the largest Euclidean norm of
+    all gradients of an update together; None does not clip.  stage 1: W and b of every layer that GoogLeNet has stay as
+    they are; 2: all learn, W and b of those at `spatial_rate`.  dropout: False leaves it out, for comparisons, since
+    each framework and each process draws its own.
+    """
+    iterations: int = 30000
+    batch: int = 64
+    iter_size: int = 1
+    rate: float = 0.01
+    final_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0002
+    clip_gradients: float = None
+    stage: int = 2
+    spatial_rate: float = 1.0
+    previous_loss: bool = False
+    cut_gradient: bool = True
+    together: bool = True
+    dropout: bool = True
+    mean: tuple = crops.MEAN
+    scale: float = 1.0
+    seed: int = 1
+
+
+def rates(model, stage=2, spatial_rate=1.0):
+    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets (`rcnn.nets.prototxt`); b learns twice as fast as W."""
+    pretrained = {layer.name for layer in model.layers()
+                  if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal}
+    found = {}
+    for name, shapes in model.parameters().items():
+        rate = (0.0 if stage == 1 else spatial_rate) if name in pretrained else 1.0
+        found[name + ".weight"] = rate, 1.0 if rate else 0.0
+        if len(shapes) > 1:
+            found[name + ".bias"] = 2 * rate, 0.0
+    return found
+
+
+class Solver:
+    """Caffe's SGD: h = momentum * h + rate * lr_mult * (gradient + weight_decay * decay_mult * w), w = w - h.
+
+    momentum: {parameter name: h}.  iteration: updates done.
+    """
+
+    def __init__(self, net, recipe):
+        self.recipe, self.iteration = recipe, 0
+        self._multipliers = rates(net.model, recipe.stage, recipe.spatial_rate)
+        self._parameters = dict(net.named_parameters())
+        for name, parameter in self._parameters.items():
+            parameter.requires_grad_(self._multipliers[name][0] > 0)
+        self._learning = {name: value for name, value in self._parameters.items() if value.requires_grad}
+        self.momentum = {name: torch.zeros_like(value) for name, value in self._learning.items()}
+
+    def rate(self):
+        """Return the learning rate of the next update."""
+        return self.recipe.rate * self.recipe.final_rate ** (self.iteration / self.recipe.iterations)
+
+    @torch.no_grad()
+    def update(self):
+        """Apply the gradients that the passes of one update have left, added up, and clear them."""
+        gradients = {name: value.grad if value.grad is not None else torch.zeros_like(value)
+                     for name, value in self._learning.items()}
+        if distributed.is_initialized():
+            gradients = _added_up(gradients)
+        clip, share = self.recipe.clip_gradients, 1 / self.recipe.iter_size
+        if clip is not None:  # Caffe clips before it divides by iter_size
+            norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm().item()
+            share *= min(1.0, clip / norm) if norm else 1.0
+        rate = self.rate()
+        for name, parameter in self._learning.items():
+            lr_mult, decay_mult = self._multipliers[name]
+            change = gradients[name] * share + self.recipe.weight_decay * decay_mult * parameter
+            self.momentum[name].mul_(self.recipe.momentum).add_(change, alpha=rate * lr_mult)
+            parameter -= self.momentum[name]
+            parameter.grad = None
+        self.iteration += 1
+
+
+def _added_up(gradients):
+    """Return {name: sum over all processes} of {name: tensor}, sent as one: there are 190, most of them small."""
+    flat = torch.cat([gradient.flatten() for gradient in gradients.values()])
+    distributed.all_reduce(flat)
+    parts = flat.split([gradient.numel() for gradient in gradients.values()])
+    return {name: part.view_as(gradients[name]) for name, part in zip(gradients, parts)}
+
+
+class Pairs:
+    """The batches of a pairs LMDB, cropped and mirrored as layers/pair_augment.py does; a context manager.
+
+    rank, world: this process's number and how many there are; each reads rows rank, rank + world, ... of a batch.
+    Crops are drawn for all rows in every process, by which they all know the same random numbers.
+    """
+
+    def __init__(self, path, model, recipe, rank=0, world=1):
+        self.records = records.open_records(path, "pairs")
+        self._keys, self._recipe, self._size = self.records.key_list(), recipe, model.size
+        self._rows = range(rank, recipe.batch, world)
+        previous, _, _ = records.decode_pair(self.records.get(self._keys[0]))
+        self._shape = previous.shape
+        crops.positions(*self._shape[:2], self._size)
+        classes = len(self.records.manifest["recipe"].get("classes", []))
+        if self._shape[2] != model.channels or len(recipe.mean) != model.channels:
+            raise InputError(f"--pairs: {path} has frames of {self._shape[2]} channels, the net takes "
+                             f"{model.channels}, --mean has {len(recipe.mean)}")
+        if classes > model.classes:
+            raise InputError(f"--pairs: {path} has {classes} classes, the net {model.classes}")
+        if not self._rows:
+            raise InputError(f"--batch {recipe.batch} is smaller than the number of processes, {world}")
+        self._generator = np.random.default_rng(recipe.seed)
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown(cancel_futures=True)
+        self.records.close()
+
+    def batches(self, start, state=None):
+        """Yield (previous, frames, labels, state) for ever, from batch number `start`, counted from 0.
+
+        previous, frames: float32 rows x channels x size x size; labels: int64 rows.  state: of the random numbers after
+        the batch, as text; give it back to go on after it.
+        """
+        if state:
+            self._generator.bit_generator.state = json.loads(state)
+        ready = self._pool.submit(self._batch, start)
+        while True:
+            start += 1
+            found, ready = ready.result(), self._pool.submit(self._batch, start)
+            yield found
+
+    def _batch(self, number):
+        recipe = self._recipe
+        places = [[crops.draw(self._generator, *self._shape[:2], self._size) for _ in range(1 + (not recipe.together))]
+                  for _ in range(recipe.batch)]
+        previous, frames, labels = [], [], []
+        for row in self._rows:
+            key = self._keys[(number * recipe.batch + row) % len(self._keys)]
+            before, now, label = records.decode_pair(self.records.get(key))
+            for images, image, place in ((frames, now, places[row][0]), (previous, before, places[row][-1])):
+                top, left, mirror = place
+                images.append(crops.cut(image, top, left, self._size, mirror))
+            labels.append(label)
+        inputs = (torch.from_numpy(crops.network_input(np.stack(images), recipe.mean, recipe.scale))
+                  for images in (previous, frames))
+        return (*inputs, torch.tensor(labels), json.dumps(self._generator.bit_generator.state))
+
+
+def losses(net, recipe, previous, frames, labels):
+    """Return (the loss to differentiate, {"<signal>/loss": mean over the rows}) of this process's rows of a batch.
+
+    The first is weighted (Sec. 3.2) and divided by the whole batch, so that gradients of several processes add up.
+    """
+    towers = [("", net(frames))] if not net.model.temporal else _pair(net, recipe, previous, frames)
+    found, total = {}, 0
+    for prefix, (scores, _) in towers:
+        for layer in net.layers:
+            if isinstance(layer, Classifier):
+                loss = functional.cross_entropy(scores[layer.signal], labels)
+                found[f"{prefix}{layer.signal}/loss"] = loss.detach()
+                total = total + googlenet.LOSS_WEIGHT[layer.signal] * loss
+    return total * (len(labels) / recipe.batch), found
+
+
+def _pair(net, recipe, previous, frames):
+    with torch.set_grad_enabled(recipe.previous_loss or not recipe.cut_gradient):
+        before = net(previous)
+    state = {name: value.detach() if recipe.cut_gradient else value for name, value in before[1].items()}
+    now = net(frames, state)
+    return [(googlenet.PREVIOUS, before), ("", now)] if recipe.previous_loss else [("", now)]
+
+
+def step(net, solver, batches):
+    """Make one update; return (loss, {"<signal>/loss": value}, state of the random numbers).
+
+    The loss is Caffe's: the weighted sum, the mean over the update's batches; the outputs are those of the last batch.
+    batches: iterator of `Pairs.batches`.  Dropout's random numbers depend on seed, iteration and process alone.
+    """
+    recipe, device, total = solver.recipe, next(net.parameters()).device, 0.0
+    rank = distributed.get_rank() if distributed.is_initialized() else 0
+    torch.manual_seed(hash((recipe.seed, solver.iteration, rank)) % 2 ** 63)
+    net.train(recipe.dropout)  # nothing but dropout knows the difference
+    for _ in range(recipe.iter_size):
+        previous, frames, labels, state = next(batches)
+        previous, frames, labels = (values.to(device) for values in (previous, frames, labels))
+        loss, outputs = losses(net, recipe, previous, frames, labels)
+        loss.backward()
+        shares = torch.stack([loss.detach(), *(value * len(labels) / recipe.batch for value in outputs.values())])
+        if distributed.is_initialized():
+            distributed.all_reduce(shares)
+        total += shares[0].item() / recipe.iter_size
+    solver.update()
+    return total, {name: value.item() for name, value in zip(outputs, shares[1:])}, state
