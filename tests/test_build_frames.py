@@ -10,17 +10,13 @@ import pytest
 from runs import contents, kill_ten_times, run, start
 from videos import number_of, numbered, write_avi, write_packets, write_stamped
 
-from rcnn.data import flow
-
-from rcnn.data import flow_frames
-
-from rcnn.data import records
-
-from rcnn.data import workers
+from rcnn.command import progress
+from rcnn.data import flow, flow_frames, frames_lmdb, records, workers
 from rcnn.data.builds import Build
-from rcnn.files import InputError
 from rcnn.data.lists import Video
-from rcnn.programs import build_frames
+from rcnn.files import InputError
+
+SETTINGS = frames_lmdb.Settings(size=64)
 
 
 def make_set(folder, videos=4, frames=30):
@@ -144,19 +140,19 @@ def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
     make_set(tmp_path, 6)
     names = [f"v_Archery_g0{group}_c01" for group in (1, 2, 3)]
     videos = [Video(name, f"Archery/{name}.avi", 0) for name in names]
-    decoded, decode = [], build_frames.decode
+    decoded, decode = [], frames_lmdb.decode
 
     def watched(job):
         decoded.append(job[0].name)
         if decoded == names[:2]:
             raise KeyboardInterrupt
         return decode(job)
-    monkeypatch.setattr(build_frames, "decode", watched)
+    monkeypatch.setattr(frames_lmdb, "decode", watched)
     for out, executors in (("a", 2), ("b", 1)):
         for _ in range(executors):
             try:
                 with Build(tmp_path / out, "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
-                    build_frames.store(build, videos, tmp_path / "videos", (5, 64, 95, None), executor, 1)
+                    frames_lmdb.store(build, videos, tmp_path / "videos", SETTINGS, executor, 1, progress)
             except KeyboardInterrupt:
                 continue
         if out == "a":
@@ -223,7 +219,7 @@ def killing(job):
     if "_g02_" in job[0].name or "_g03_" in job[0].name and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return build_frames.decode(job)
+    return frames_lmdb.decode(job)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -231,12 +227,12 @@ def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, m
     make_set(tmp_path, 8)
     names = [f"v_Archery_g0{group}_c01" for group in (1, 2, 3, 4)]
     videos = [Video(name, f"Archery/{name}.avi", 0) for name in names]
-    given = (tmp_path / "videos", (5, 64, 95, None))
+    given = (tmp_path / "videos", SETTINGS)
     with Build(tmp_path / "plain", "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
-        plain = build_frames.store(build, [videos[index] for index in (0, 2, 3)], *given, executor, 1)
-    monkeypatch.setattr(build_frames, "decode", killing)
+        plain = frames_lmdb.store(build, [videos[index] for index in (0, 2, 3)], *given, executor, 1, progress)
+    monkeypatch.setattr(frames_lmdb, "decode", killing)
     with Build(tmp_path / "killed", "frames", {}, print) as build, workers.Pool(number) as executor:
-        manifest = build_frames.store(build, videos, *given, executor, 2 * number)
+        manifest = frames_lmdb.store(build, videos, *given, executor, 2 * number, progress)
     assert manifest["skipped"] == [{"video": names[1], "reason": "it killed its worker process 3 times, by a crash or "
                                     "for want of memory"}]
     assert manifest["videos"] == plain["videos"] and contents(tmp_path / "killed")[0] == contents(tmp_path / "plain")[0]
