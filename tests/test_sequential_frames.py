@@ -235,7 +235,7 @@ def refused(capfd, param_str, tops=TOPS):
     ({"mean": [1, 2, float("nan")]}, "three numbers"),
     ({"scale": "x"}, '"scale" takes a number'), ({"scale": None}, '"scale" takes a number'),
     ({"seed": -1}, '"seed" takes'), ({"seed": 1.5}, '"seed" takes'), ({"seed": "1"}, '"seed" takes'),
-    ({"together": True}, "SequentialFrames: param_str knows source, list, batch, size, mean, scale, seed; it says"),
+    ({"together": True}, "SequentialFrames: param_str knows size, mean, scale, seed, source, list, batch; it says"),
     ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
     ({"list": "gone.txt"}, "video list: no such file: gone.txt"),
     ({"list": "empty.txt"}, "video list: empty.txt is empty"),
@@ -252,7 +252,8 @@ def test_what_is_wrong_is_said_on_one_line(given, said, capfd):
     assert said in refused(capfd, options(**given))
 
 
-@pytest.mark.parametrize("param_str, said", [("", 'needs "source"'), ("{size: 9}", "param_str is not JSON"),
+@pytest.mark.parametrize("param_str, said", [("", 'needs "size"'), ('{"sise": 9}', "param_str knows size"),
+                                             ("{size: 9}", "param_str is not JSON"),
                                              ("[9]", "param_str knows")])
 def test_a_param_str_of_another_form_is_refused(param_str, said, capfd):
     assert said in refused(capfd, param_str)
