@@ -5,8 +5,8 @@
     python benchmarks/flow.py --pair frame10.png frame11.png --true flow10.flo --write flows
 
 Methods: the end-point error in pixels, away from borders, of every method that this machine has, on synthetic pairs
-of 320 x 240 whose flow is known, and the milliseconds a frame takes it on one thread, the median over all pairs, which the
-methods take turns on.
+of 320 x 240 whose flow is known, and the milliseconds a frame takes it on one thread, the median over all pairs, which
+the methods take turns on.
 
 Build: frames a second of --method on videos of the motion set, 320 x 240, by the whole program's time; rounds of 1 and
 of 2 workers take turns, and the ratio is that of their medians.  The aim is 1.7 on 2 cores.  With it, what 8 bits and

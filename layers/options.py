@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from rcnn.data import crops
 from rcnn.files import InputError
 
-
 Blobs = Sequence[Any]  # of caffe.Blob, a layer's bottoms or tops
 
 

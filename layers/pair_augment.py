@@ -4,7 +4,6 @@ from typing import Sequence, Tuple
 import caffe
 import cv2
 import numpy as np
-
 from pydantic import Field
 
 from layers.options import Blobs, CropOptions, printing_errors, read_options
@@ -50,10 +49,10 @@ class PairAugment(caffe.Layer):
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         with printing_errors():
-            shape = self._pairs(bottom[0].data).shape
-            crops.positions(*shape[3:], self.size)
+            number, _, channels, height, width = self._pairs(bottom[0].data).shape
+            crops.positions(height, width, self.size)
         for index in range(len(top)):
-            top[index].reshape(shape[0], shape[2], self.size, self.size)
+            top[index].reshape(number, channels, self.size, self.size)
 
     def _pairs(self, data: np.ndarray) -> np.ndarray:
         """Return the values of the bottom as a view N x 2 frames x channels x H x W."""

@@ -5,7 +5,6 @@ from typing import Sequence
 
 import caffe
 import numpy as np
-
 from pydantic import Field, PositiveInt
 
 from layers.options import Blobs, CropOptions, printing_errors, read_options
@@ -64,7 +63,7 @@ class SequentialFrames(caffe.Layer):
         if skipped:
             print(f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options.list} are left out, as "
                   f"{frames.path} has no frames of them; its manifest says why", file=sys.stderr, flush=True)
-        self.mean = np.float32(options.mean).reshape(-1, 1, 1)
+        self.mean = np.array(options.mean, np.float32).reshape(-1, 1, 1)
         self.scale = np.float32(options.scale)
         seed = 0 if options.seed is None and self.phase == caffe.TEST else options.seed
         self.generator, order = sequences.draws(seed)

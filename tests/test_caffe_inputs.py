@@ -161,7 +161,8 @@ layer { name: "both" type: "DummyData" top: "both" dummy_data_param { shape { di
 layer { name: "train" type: "Power" bottom: "both" top: "train" include { phase: TRAIN } }
 layer { name: "test" type: "Power" bottom: "both" top: "test" include { phase: TEST } }
 layer { name: "not train" type: "Power" bottom: "both" top: "a" exclude { phase: TRAIN } }
-layer { name: "either" type: "Power" bottom: "both" top: "b" include { phase: TEST stage: "x" } include { min_level: 2 } }
+layer { name: "either" type: "Power" bottom: "both" top: "b"
+  include { phase: TEST stage: "x" } include { min_level: 2 } }
 layer { name: "x" type: "Power" bottom: "both" top: "c" include { stage: "x" } }
 layer { name: "not x" type: "Power" bottom: "both" top: "d" include { not_stage: "x" } }
 layer { name: "low" type: "Power" bottom: "both" top: "e" exclude { min_level: 1 max_level: 3 } }
@@ -201,12 +202,13 @@ def test_one_file_with_phases_and_files_of_their_own():
 def test_each_phase_of_one_file_is_checked_by_its_own_layers():
     """A classifier of the other phase and an LMDB that it reads are not in the way; weights for it alone are no use."""
     frames.write(Path("g.lmdb"), VIDEOS, [*CLASSES, "Still"])
-    sources = [NET % (f"include {{ phase: {phase} }}", json.dumps({**OPTIONS, "source": source, "list": source[0] + ".txt"}),
-                      outputs, "label") for phase, source, outputs in (("TRAIN", "f.lmdb", 2), ("TEST", "g.lmdb", 2))]
-    learned, tested = (text.replace("layer { name: \"fc\"", f"layer {{ name: \"fc {phase}\" include {{ phase: {phase} }}")
-                       .replace("layer { name: \"loss\"", f"layer {{ name: \"loss\" include {{ phase: {phase} }}")
-                       for text, phase in zip(sources, ("TRAIN", "TEST")))
-    Path("net.prototxt").write_text(learned + tested)
+    text = ""
+    for phase, name in (("TRAIN", "f"), ("TEST", "g")):
+        rule, options = f"include {{ phase: {phase} }}", {**OPTIONS, "source": f"{name}.lmdb", "list": f"{name}.txt"}
+        part = NET % (rule, json.dumps(options), 2, "label")
+        part = part.replace('name: "fc"', f'name: "fc {phase}" {rule}').replace('name: "loss"', f'name: "loss" {rule}')
+        text += part
+    Path("net.prototxt").write_text(text)
     check_data(written())
     with pytest.raises(InputError, match="layer frames of the test net reads g.lmdb of 3 classes, but fc TEST has 2"):
         check_data(written(caffe_pb2.TEST))

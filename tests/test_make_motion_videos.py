@@ -12,13 +12,8 @@ import numpy as np
 import pytest
 from runs import ROOT, run, start
 
-from rcnn.data import lists
-
-from rcnn.data.synthetic import motion
-
-from rcnn.data.synthetic import scenes
-
-from rcnn.data import video
+from rcnn.data import lists, video
+from rcnn.data.synthetic import motion, scenes
 
 SMALL = ("--appearances", "Flowers", "--movements", "Up", "Still", "--groups", 4, "--clips", 1, "--seconds", 0.4)
 SCENES = ("--set", "scenes", "--groups", 3, "--clips", 1, "--seconds", 0.2, 0.6, "--splits", 3, "--workers", 2)

@@ -12,11 +12,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn.data import builds
-
-from rcnn.data import crops
-
-from rcnn.data import records
+from rcnn.data import builds, crops, records
 
 HEIGHT, WIDTH, SIZE = 9, 10, 7
 PREVIOUS = 5000  # added to the values of frame t-1

@@ -7,9 +7,22 @@ import numpy as np
 import pytest
 
 from rcnn.data.builds import Build
+from rcnn.data.records import (
+    Datum,
+    decode_frame,
+    decode_pair,
+    encode_frame,
+    encode_pair,
+    frame_key,
+    key_order,
+    open_records,
+    pair_key,
+    parse_frame_key,
+    parse_pair_key,
+    read_manifest,
+    write_manifest,
+)
 from rcnn.files import InputError
-from rcnn.data.records import (Datum, decode_frame, decode_pair, encode_frame, encode_pair, frame_key, key_order,
-                          open_records, pair_key, parse_frame_key, parse_pair_key, read_manifest, write_manifest)
 
 PAGE = 4096  # LMDB's, in bytes, on the usual processors
 

@@ -14,11 +14,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn.data import builds
-
-from rcnn.data import crops
-
-from rcnn.data import records
+from rcnn.data import builds, crops, records
 
 CLASSES = ["Left", "Right", "Still"]
 VIDEOS = {"v_Right_g01_c01": (1, 5), "v_Left_g01_c01": (0, 1), "v_Still_g01_c01": (2, 3), "v_Still_g02_c01": (2, 4)}

@@ -76,8 +76,9 @@ def start():
 
 
 def wait_for(path):
+    """Wait until a file has something in it."""
     deadline = time.monotonic() + 30
-    while not Path(path).exists():
+    while not (Path(path).exists() and Path(path).stat().st_size):
         assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.01)
 
@@ -158,8 +159,6 @@ def test_ctrl_c_snapshots_and_stops(train, capsys, number):
     Path("solver.prototxt").write_text(SOLVER.replace("snapshot: 20", "snapshot: 1000"))
     process = start()
     wait_for("snap/tiny.jsonl")
-    while not Path("snap/tiny.jsonl").read_text():
-        time.sleep(0.01)
     os.killpg(process.pid, number)  # as the terminal does it, to all of the group
     output = process.communicate()[0]
     assert process.returncode == 130 and "run the same command" in output and "Traceback" not in output

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from videos import number_of, numbered, write_avi, write_packed, write_packets, write_stamped, write_stream
 
-from rcnn.files import InputError
 from rcnn.data.video import VideoError, images, open_source, resize, sample
+from rcnn.files import InputError
 
 VARIABLE = [0, 20, 100, 110, 300, 330, 400, 700, 720, 1000, 1050, 1500, 1600]
 

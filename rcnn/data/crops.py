@@ -54,7 +54,8 @@ def oversample(image: np.ndarray, size: int, crops: int) -> np.ndarray:
     """
     if crops not in PROTOCOLS:
         raise InputError(f"{crops} crops: there are protocols of 1, 5 and 10")
-    places = positions(*image.shape[:2], size)[:crops]
+    height, width = image.shape[:2]
+    places = positions(height, width, size)[:crops]
     views = [cut(image, top, left, size) for top, left in places]
     if crops == 10:
         views += [cut(image, top, left, size, mirror=True) for top, left in places]

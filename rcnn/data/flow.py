@@ -6,7 +6,7 @@
 The flow at a pixel of the first image says where in the second image it went.  8-bit flow has 128 where nothing moves,
 and 127 / bound grey levels a pixel of motion.
 """
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import cv2
 import numpy as np
@@ -88,7 +88,9 @@ def compute(method: str, previous: np.ndarray, frame: np.ndarray) -> np.ndarray:
     if (height, width) != other or min(height, width) < LEAST_SIDE:
         raise InputError(f"flow needs two images of one size, at least {LEAST_SIDE} x {LEAST_SIDE}; these are "
                          f"{width} x {height} and {other[1]} x {other[0]}")
-    run = {"brox": _brox_cuda if _has_cuda() else _brox, "dis": _dis, "farneback": _farneback, "tvl1": _tvl1}[method]
+    run: Callable[..., np.ndarray] = {
+        "brox": _brox_cuda if _has_cuda() else _brox, "dis": _dis, "farneback": _farneback,
+        "tvl1": _tvl1}[method]
     return run(*greys, **parameters)
 
 
@@ -178,7 +180,7 @@ def _brox(previous: np.ndarray, frame: np.ndarray, scale_factor: float, smoothin
 
 def _refinement(alpha: float, delta: float, gamma: float, fixed_point_iterations: int, solver_iterations: int,
                 relaxation: float) -> Any:
-    refinement = cv2.VariationalRefinement_create()
+    refinement = cv2.VariationalRefinement.create()
     refinement.setAlpha(alpha)
     refinement.setDelta(delta)
     refinement.setGamma(gamma)
@@ -190,7 +192,7 @@ def _refinement(alpha: float, delta: float, gamma: float, fixed_point_iterations
 
 def _dis(previous: np.ndarray, frame: np.ndarray, preset: str) -> np.ndarray:
     number = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}")
-    return cv2.DISOpticalFlow_create(number).calc(previous, frame, None)
+    return cv2.DISOpticalFlow.create(number).calc(previous, frame, None)
 
 
 def _farneback(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np.ndarray:

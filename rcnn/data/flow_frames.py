@@ -1,5 +1,6 @@
 """The optical flow of a video at a frame rate, as the 8-bit frames of a frames LMDB (Sec. 3.4)."""
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import cv2
 import numpy as np
@@ -29,7 +30,7 @@ def recipe(method: str, between: str = "neighbours", bound: float = flow.BOUND) 
     return {**flow.describe(method), "between": between, "bound": bound, "rule": RULE}
 
 
-def sample(path: str, fps: float, size: int, settings: Dict[str, Any],
+def sample(path: Union[str, Path], fps: float, size: int, settings: Dict[str, Any],
            warnings: Optional[List[str]]) -> Iterator[Tuple[float, np.ndarray, float]]:
     """Yield the flow of a video file at a frame rate, at the times of `video.sample`; none of a single frame.
 

@@ -15,8 +15,10 @@ Note = Dict[str, Any]
 
 
 class Settings(NamedTuple):
-    """What decides a video's frames: frames a second, side in pixels, JPEG quality (1 to 100), and for flow
-    `flow_frames.recipe`, None for images.
+    """What decides a video's frames.
+
+    fps: frames a second.  size: side in pixels.  quality: of the JPEGs, 1 to 100.  flow: of `flow_frames.recipe`, None
+    for images.
     """
     fps: float = 5.0
     size: int = 256
@@ -49,7 +51,10 @@ def decode(job: Job) -> Tuple[Note, List[Tuple[bytes, bytes]]]:
         video is skipped.
     entries : list of (key, record)
     """
-    (fps, _, quality, flow_recipe), times, entries, warnings, clipped = job.settings, [], [], [], []
+    fps, _, quality, flow_recipe = job.settings
+    times: List[float] = []
+    warnings: List[str] = []
+    entries, clipped = [], []
     try:
         for time, frame, share in _sample(job, warnings):
             key = records.frame_key(job.listed.name, len(times))

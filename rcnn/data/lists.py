@@ -5,7 +5,6 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from rcnn.files import InputError, existing
 
-
 PathLike = Union[str, Path]
 
 
@@ -30,7 +29,7 @@ def read_classes(path: PathLike) -> List[str]:
     InputError
         For anything else, naming the line.
     """
-    classes = []
+    classes: List[str] = []
     for place, line in _lines(path, "class list"):
         match = re.fullmatch(r"(\d+)\s+(\S+)", line)
         if not match:
@@ -95,12 +94,12 @@ def check_files(videos: Sequence[Video], folder: PathLike) -> Path:
     InputError
         If it does not, naming the first missing one and how many are.
     """
-    folder = existing(folder, "videos", "folder")
-    missing = [video.file for video in videos if not (folder / video.file).is_file()]
+    place = Path(existing(folder, "videos", "folder"))
+    missing = [video.file for video in videos if not (place / video.file).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {len(missing)} of the {len(videos)} listed videos, the first is "
                          f"{missing[0]}; give the folder that holds the class folders as --videos")
-    return folder
+    return place
 
 
 def _lines(path: PathLike, what: str) -> List[Tuple[str, str]]:

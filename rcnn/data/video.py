@@ -4,7 +4,7 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 # FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
 # file's name.
@@ -36,7 +36,7 @@ class VideoError(InputError):
     """A video file that gives no frames; the message is the reason, without the file's name."""
 
 
-def sample(path: str, fps: Optional[float] = None, warnings: Optional[List[str]] = None) -> Iterator[Frame]:
+def sample(path: Union[str, Path], fps: Optional[float] = None, warnings: Optional[List[str]] = None) -> Iterator[Frame]:
     """Yield the frames of a video file at a frame rate, in order.
 
     A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
@@ -64,7 +64,7 @@ def sample(path: str, fps: Optional[float] = None, warnings: Optional[List[str]]
     VideoError
         If it is empty, not a video, or without a frame.
     """
-    path = existing(path, "video")
+    path = Path(existing(path, "video"))
     if path.stat().st_size == 0:
         raise VideoError("the file is empty")
     # One thread: the work is spread over videos, and a damaged file then decodes alike each time.
@@ -81,7 +81,7 @@ def _decoded(capture: cv2.VideoCapture, end: Optional[float], warnings: List[str
     rate = capture.get(cv2.CAP_PROP_FPS)
     gap = 1 / rate if rate > 0 else 0.04
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * gap
-    first = time = None
+    first, time = 0.0, None
     while capture.grab():
         stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if end is not None and stamp > end - TOLERANCE:
@@ -89,7 +89,7 @@ def _decoded(capture: cv2.VideoCapture, end: Optional[float], warnings: List[str
         decoded, image = capture.retrieve()
         if not decoded:
             break
-        if first is None:
+        if time is None:
             first, time = stamp, 0.0
         else:
             time = stamp - first if stamp - first > time else time + gap
@@ -259,7 +259,7 @@ def _read(path: Path) -> np.ndarray:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"frames: cannot read {path}: {os.strerror(error.errno)}") from None
+        raise InputError(f"frames: cannot read {path}: {error.strerror}") from None
     image = None
     if data:
         with silent():

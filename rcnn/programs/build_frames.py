@@ -25,12 +25,15 @@ package and see the videos by the same paths.
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
 
+from typing import Any, Dict
+
 from rcnn import command
 from rcnn.data import flow, flow_frames, frames_lmdb, lists, records, workers
 from rcnn.data.builds import Build, finished
 
 
-def main():
+def main() -> int:
+    """Build a frames LMDB by the command line; return the exit status."""
     parser = command.parser(__doc__)
     parser.add_argument("--videos", required=True, help="folder that holds the class folders")
     parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt and testlistNN.txt, one or more")
@@ -66,7 +69,7 @@ def main():
     return report(args.out, manifest, args.strict)
 
 
-def report(out, manifest, strict):
+def report(out: str, manifest: Dict[str, Any], strict: bool) -> int:
     """Print what the LMDB holds and lacks; return the exit status."""
     for entry in manifest["warnings"]:
         command.tell(f"{entry['video']}: {entry['reason']}")

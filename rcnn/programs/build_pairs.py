@@ -15,6 +15,8 @@ different videos wherever that is possible.  The order depends on --seed alone; 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
 
+from typing import Any, Dict
+
 from rcnn import command
 from rcnn.data import lists, pairs_lmdb, records, workers
 from rcnn.data.builds import Build, finished
@@ -23,7 +25,8 @@ from rcnn.data.sequences import videos_with_frames
 from rcnn.files import InputError
 
 
-def main():
+def main() -> None:
+    """Build a pairs LMDB by the command line."""
     parser = command.parser(__doc__)
     parser.add_argument("--frames", required=True, help="frames LMDB, of build_frames.py")
     parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt or testlistNN.txt, one or more")
@@ -59,7 +62,7 @@ def main():
     report(args.out, manifest)
 
 
-def report(out, manifest):
+def report(out: str, manifest: Dict[str, Any]) -> None:
     """Print what the LMDB holds and lacks."""
     for entry in manifest["skipped"]:
         command.tell(f"skipped {entry['video']}: {entry['reason']}")

@@ -16,6 +16,7 @@ No drawn frame shows the movement.  The codec may leave a trace of it, as MPEG-4
 Each video depends on --set, --seed, --seconds and its own name alone, not on --workers or on what else is made.
 Interrupted or killed, the same command goes on where it stopped; each file is complete or not there.
 """
+import argparse
 import sys
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from rcnn.files import InputError
 LENGTHS = {"motion": "one length", "scenes": "the shortest length and the longest"}
 
 
-def main():
+def main() -> None:
+    """Make a set by the command line."""
     parser = command.parser(__doc__)
     parser.add_argument("--out", required=True, help="folder to make the class folders and lists/ in")
     parser.add_argument("--set", choices=tuple(video_set.SECONDS), default="motion", help="which kind of videos")
@@ -56,7 +58,7 @@ def main():
         print(f"OpenCV cannot write {video_set.CODECS[0]} (MPEG-4) here, so the videos are {codec}", file=sys.stderr)
 
 
-def check(args):
+def check(args: argparse.Namespace) -> None:
     """Raise InputError for arguments that make no set."""
     if not 2 <= args.groups <= 99 or args.clips > 99:
         raise InputError(f"--groups {args.groups} --clips {args.clips}: there can be 2 to 99 groups, at most 99 clips")

@@ -27,7 +27,8 @@ from rcnn.nets import device
 from rcnn.training.log import loss_curve, read_log
 
 
-def main():
+def main() -> int:
+    """Train by the command line; return the exit status."""
     options = parser(__doc__)
     options.add_argument("--solver", required=True, help="the solver's prototxt")
     options.add_argument("--weights", help="caffemodel to start from, or several, separated by commas")

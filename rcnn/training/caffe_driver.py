@@ -9,7 +9,7 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from rcnn.files import InputError, TrainingError, WriteError, check_writable
 from rcnn.nets.protos import read_solver
@@ -114,11 +114,12 @@ class Training:
         """Run caffe to its end, writing what it prints and the records of it; return the exit status."""
         earlier = log.rewind(self.log, start)
         before = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
-        parser, tail = log.LogParser(self.solver.average_loss), deque(maxlen=300)
+        parser = log.LogParser(self.solver.average_loss)
+        tail: Deque[str] = deque(maxlen=300)
         with _running(command, caffe_log) as (caffe, stops), \
                 open(self.log, "a", buffering=1, encoding="utf-8") as file, \
                 progress(self.solver.max_iter, "it", start, self.prefix.name) as bar:
-            for line in caffe.stdout:
+            for line in caffe.stdout or ():
                 caffe_log.write(line)
                 tail.append(line)
                 _take(parser.feed(line), file, bar, time.monotonic() - before)
@@ -213,7 +214,8 @@ def _running(command: Sequence[str], caffe_log: IO[str]) -> Iterator[Tuple[subpr
         if caffe is not None:
             caffe.kill()
             caffe.wait()
-            caffe.stdout.close()
+            if caffe.stdout:
+                caffe.stdout.close()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 

@@ -170,10 +170,10 @@ def line(record: Record) -> str:
     return json.dumps(record, allow_nan=False) + "\n"
 
 
-def running_mean(iterations: Sequence[int], values: Sequence[float], window: int) -> np.ndarray:
-    """Return for each i the mean of the values whose iteration lies in (iterations[i] - window, iterations[i]], float64.
+def running_mean(iterations: np.ndarray, values: np.ndarray, window: int) -> np.ndarray:
+    """Return for each i the mean of the values whose iteration lies in (iterations[i] - window, iterations[i]].
 
-    iterations: ascending whole numbers.  values: as many numbers.
+    iterations: ascending whole numbers.  values: as many numbers.  Returns float64.
     """
     numbers = np.asarray(iterations, np.int64)
     sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, np.float64))])

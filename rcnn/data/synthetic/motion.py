@@ -92,7 +92,7 @@ def shape(appearance: str) -> Tuple[np.ndarray, np.ndarray]:
 
 
 def patch_image(inside: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """Return an object at angle 0: PATCH x PATCH x 4 float32, BGR and opacity (0 to 1), reaching to the patch's edge."""
+    """Return an object at angle 0: PATCH x PATCH x 4 float32, BGR and opacity (0 to 1), reaching to its edge."""
     image = np.empty((PATCH, PATCH, 4), np.float32)
     image[..., :3] = colours
     image[..., 3] = inside

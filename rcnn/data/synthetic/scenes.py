@@ -11,8 +11,8 @@ with a speed that swells and ebbs, so no single frame shows the movement; and no
 
 A scene has a background and objects with textures of 1/f spectrum, a camera that pans and shakes (over both), light
 that flickers, and noise.  A group is a place: all videos of a group, of whatever class, have one background, of which
-each shows its own part, so that no class has a background of its own.  Colours, shapes' details, speeds, camera and length
-(log-uniform) are each video's own.
+each shows its own part, so that no class has a background of its own.  Colours, shapes' details, speeds, camera and
+length (log-uniform) are each video's own.
 """
 from typing import Iterator, NamedTuple, Tuple
 
@@ -142,4 +142,4 @@ def _shape(shape: str, generator: np.random.Generator) -> Tuple[np.ndarray, np.n
         return (radius > 0.5) & (radius < 0.95), np.sin(angle) > 0
     bumps = sum(generator.uniform(0, 0.1) * np.cos(wave * angle + generator.uniform(0, 2 * np.pi))
                 for wave in (1, 2, 3, 4))
-    return radius < 0.75 + bumps, _texture(*x.shape, 1, generator)[..., 0] > 0
+    return radius < 0.75 + bumps, _texture(motion.PATCH, motion.PATCH, 1, generator)[..., 0] > 0

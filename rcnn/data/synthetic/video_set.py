@@ -38,7 +38,8 @@ class Video(NamedTuple):
         """Return (number of frames, iterator over them: uint8 height x width x 3, BGR)."""
         generator = np.random.default_rng([self.seed, self.group, self.clip, *self.name.encode()])
         if self.parts:
-            return round(self.seconds[0] * motion.FPS), motion.frames(*self.parts, self.seconds[0], generator)
+            (appearance, movement), (seconds,) = self.parts, self.seconds
+            return round(seconds * motion.FPS), motion.frames(appearance, movement, seconds, generator)
         number = scenes.draw_length(generator, *self.seconds)
         return number, scenes.frames(self.name, number, _place(self.seed, self.group), generator)
 
@@ -129,10 +130,10 @@ def write_video(video: Video) -> None:
     cv2.setNumThreads(1)  # the work is spread over videos
     number, frames = video.frames()
     with replacing(video.path) as part:
-        writer = _open_writer(part, video.codec)
-        for frame in frames:
-            writer.write(frame)
-        writer.release()
+        if (writer := _open_writer(part, video.codec)) is not None:
+            for frame in frames:
+                writer.write(frame)
+            writer.release()
         if _frame_count(part) != number:  # VideoWriter does not say when a disk is full
             raise WriteError(f"cannot write {video.path}; is the disk full? Mend that and run the same command again")
 
