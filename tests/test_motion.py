@@ -1,4 +1,4 @@
-"""synthetic/motion.py: no single frame shows the movement, no class is another's mirror image, pictures move as named."""
+"""synthetic/motion.py: no single frame shows the movement, no class is another's mirror image, objects move."""
 from collections import Counter
 from itertools import combinations
 
