@@ -163,9 +163,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert "holds something else than synthetic videos" in refused("--out", tmp_path, *SMALL)
     assert "cannot make the folder" in refused("--out", tmp_path / "thesis.txt", *SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set/recipe.json").write_text("{")
-    assert "recipe.json is damaged; remove" in refused("--out", tmp_path / "set", *SMALL)
 
 
 @pytest.mark.parametrize("kind, arguments, words", [

@@ -313,6 +313,13 @@ def test_an_error_has_no_traceback():
     assert output.count("\n") == 1
 
 
+def test_without_caffe_it_says_what_is_missing():
+    code = ("import sys; sys.modules['caffe'] = None; sys.argv = ['train.py', '--solver', 'solver.prototxt']\n"
+            "from rcnn import command\nfrom rcnn.programs import train\ncommand.run(train.main)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "train.py: caffe is not installed; make caffe brings it\n"
+
+
 def lmdb_net(path, include=""):
     return NET % (f'layer {{ name: "pairs" type: "Data" top: "pairs" data_param {{ source: "{path}" backend: LMDB '
                   f'batch_size: 1 }} {include} }}')

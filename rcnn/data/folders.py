@@ -2,7 +2,7 @@
 import json
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, Union
 
 from rcnn.files import InputError, WriteError, locked, write_text
 
@@ -10,7 +10,7 @@ RECIPE = "recipe.json"
 
 
 @contextmanager
-def recipe_folder(folder: Path, recipe: Dict[str, Any], what: str, leftovers: Sequence[str] = ()) -> Iterator[None]:
+def recipe_folder(folder: Union[str, Path], recipe: Dict[str, Any], what: str) -> Iterator[None]:
     """Hold a folder for this program alone, with the recipe that makes its content in recipe.json.
 
     Parameters
@@ -18,7 +18,6 @@ def recipe_folder(folder: Path, recipe: Dict[str, Any], what: str, leftovers: Se
     folder : is made where it is not there
     recipe : everything that decides the content, fit for JSON
     what : the content, for messages ("synthetic videos")
-    leftovers : patterns (`Path.match`) of what a program that was killed may leave in it without recipe.json
 
     Raises
     ------
@@ -37,7 +36,7 @@ def recipe_folder(folder: Path, recipe: Dict[str, Any], what: str, leftovers: Se
         if path.is_file():
             if names := difference(_read(path), recipe):
                 raise InputError(f"{folder} was made with other settings ({names}); remove it or name another folder")
-        elif any(not any(map(entry.match, (".recipe.*", *leftovers))) for entry in folder.iterdir()):
+        elif not all(entry.match(".recipe.*") for entry in folder.iterdir()):  # half of one, of a program killed
             raise InputError(f"{folder} holds something else than {what}; name another folder")
         else:
             write_text(path, json.dumps(recipe, indent=1) + "\n")

@@ -41,7 +41,7 @@ def main() -> int:
     try:
         from rcnn.training.caffe_driver import Training
     except ModuleNotFoundError as error:
-        if error.name != "caffe":
+        if (error.name or "").split(".")[0] != "caffe":
             raise
         raise InputError("caffe is not installed; make caffe brings it") from None
     training = Training(args.solver, args.weights, args.log, args.gpu)
