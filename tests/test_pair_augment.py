@@ -197,7 +197,10 @@ def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, size, 
     ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"),
     ('{"size": 7, "mean": 1}', "three numbers"), ('{"size": 7, "mean": [1]}', "three numbers"),
     ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "mean": [1, 2]}', "mean of two numbers"),
-    ('{"size": 7, "scale": "x"}', "scale"),
+    ('{"size": "7"}', "size"), ('{"size": 7, "mean": [1, 2, NaN]}', "three numbers"),
+    ('{"size": 7, "mean": [1, 2, null]}', "three numbers"), ('{"size": 7, "mean": [1, 2, 3, 4]}', "three numbers"),
+    ('{"size": 7, "scale": Infinity}', "scale"), ('{"size": 7, "scale": "x"}', "scale"),
+    ('{"size": 7, "seed": "1"}', "seed"),
     ('{"size": 7, "scale": null}', "scale"), ('{"size": 7, "seed": -1}', "seed"), ('{"size": 7, "seed": 1.5}', "seed"),
     ('{"size": 7, "together": "no"}', "together"), ("[7]", "knows size"), ("", "needs")])
 def test_wrong_options_are_refused(tmp_path, options, words, capfd):

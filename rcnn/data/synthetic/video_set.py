@@ -1,6 +1,5 @@
 """A set of synthetic videos on disk, laid out and named as UCF-101: files, class list, train and test lists."""
 import tempfile
-from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -116,13 +115,9 @@ def make(folder: Path, made: VideoSet, codec: str, number: int, progress: Callab
         with progress(len(videos), "video", len(videos) - len(missing)) as bar:
             if missing:
                 with workers.Pool(min(number, len(missing))) as executor:
-                    _write(missing, executor, 4 * number, bar)
+                    for _ in workers.in_order(executor, write_video, missing, 4 * number):
+                        bar.update()
         _write_lists(folder / LISTS, made)
-
-
-def _write(videos: Sequence[Video], executor: Executor, ahead: int, bar: Any) -> None:
-    for _ in workers.in_order(executor, write_video, videos, ahead):
-        bar.update()
 
 
 def write_video(video: Video) -> None:
