@@ -25,7 +25,7 @@ class CropOptions(Options):
     seed: Optional[NonNegativeInt] = Field(None, description="a whole number of at least 0, or null")
 
 
-Layer = TypeVar("Layer", bound=Options)
+Model = TypeVar("Model", bound=Options)
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def printing_errors() -> Iterator[None]:
         raise
 
 
-def read_options(layer: str, text: str, options: Type[Layer]) -> Layer:
+def read_options(layer: str, text: str, options: Type[Model]) -> Model:
     """Return the options of a param_str.
 
     Parameters

@@ -186,8 +186,7 @@ def test_jpegs_as_build_frames_stores_them():
 
 
 def test_a_crop_of_the_whole_frame():
-    Path("net.prototxt").write_text(text(options(size=SIDE, seed=1)))
-    made = caffe.Net("net.prototxt", caffe.TRAIN)
+    made = net(caffe.TRAIN, size=SIDE, seed=1)
     made.forward()
     for crop in made.blobs["frame"].data:
         whole = frames.image(int(crop[2, 0, 0]) // 16, 0, SIDE).transpose(2, 0, 1)
