@@ -4,9 +4,9 @@
     python benchmarks/flow.py --only methods
     python benchmarks/flow.py --pair frame10.png frame11.png --true flow10.flo --write flows
 
-Methods: the end-point error in pixels, away from borders, of every method that this machine has, on made pairs of
-320 x 240 whose flow is known, and the milliseconds a frame takes it on one thread, the median over all pairs, which the
-methods take turns on.
+Methods: the end-point error in pixels, away from borders, of every method that this machine has, on synthetic pairs
+of 320 x 240 whose flow is known, and the milliseconds a frame takes it on one thread, the median over all pairs, which
+the methods take turns on.
 
 Build: frames a second of --method on videos of the motion set, 320 x 240, by the whole program's time; rounds of 1 and
 of 2 workers take turns, and the ratio is that of their medians.  The aim is 1.7 on 2 cores.  With it, what 8 bits and
@@ -26,20 +26,10 @@ import cv2
 import numpy as np
 
 from rcnn import command
-
-from rcnn.data import flow
-
-from rcnn.data import flow_files
-
-from rcnn.data import flow_frames
-
+from rcnn.data import flow, flow_frames, records, video
 from rcnn.data.synthetic import motion
-
-from rcnn.data import records
-
-from rcnn.data import video
-from rcnn.files import InputError, existing
-from rcnn.data.synthetic.flow_sequences import KINDS, pair
+from rcnn.data.synthetic.flow_pairs import KINDS, pair
+from rcnn.files import InputError, existing, replacing
 
 HEIGHT, WIDTH, BORDER = 240, 320, 20
 MOTIONS = (1, 2.5, 5, 10, 15)  # pixels
@@ -55,7 +45,7 @@ def timed(method, previous, frame):
 
 
 def print_methods():
-    """Print error and time of every method on made pairs."""
+    """Print error and time of every method on synthetic pairs."""
     cv2.setNumThreads(1)
     methods = flow.available()
     times = {method: [] for method in methods}
@@ -80,7 +70,9 @@ def print_pair(args):
         images.append(cv2.imread(str(existing(path, "pair")), cv2.IMREAD_COLOR))
         if images[-1] is None:
             raise InputError(f"pair: {path} is not an image")
-    true = flow_files.read_flo(args.true) if args.true else None
+    true = cv2.readOpticalFlow(str(existing(args.true, "true"))) if args.true else None
+    if args.true and true is None:
+        raise InputError(f"true: {args.true} is damaged or not a .flo file")
     if true is not None and true.shape[:2] != images[0].shape[:2]:
         raise InputError(f"true: {args.true} is of {true.shape[1]} x {true.shape[0]} pixels, the images are of "
                          f"{images[0].shape[1]} x {images[0].shape[0]}")
@@ -89,7 +81,8 @@ def print_pair(args):
         error = "" if true is None else f", end-point error {flow.end_point_error(found, true):.3f} pixels"
         print(f"{method}: {milliseconds:.0f} ms{error}")
         if args.write:
-            flow_files.write_flo(Path(args.write) / f"{method}.flo", found)
+            with replacing(Path(args.write) / f"{method}.flo") as part:
+                cv2.writeOpticalFlow(str(part), found)
 
 
 def make_videos(folder, number):

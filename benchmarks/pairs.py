@@ -22,15 +22,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rcnn.data import builds
-
 from rcnn import command
-
+from rcnn.data import builds, records, video
 from rcnn.data.synthetic import motion
-
-from rcnn.data import records
-
-from rcnn.data import video
 
 AIM = 0.6
 PREFETCHED = 4  # batches that Caffe's Data layer holds ready

@@ -1,16 +1,35 @@
 """What the Python layers share: their options, and how they say what is wrong."""
-import json
 import sys
 from contextlib import contextmanager
+from typing import Annotated, Any, Iterator, List, Optional, Sequence, Type, TypeVar
 
-import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from rcnn.data import crops
 from rcnn.files import InputError
 
+Blobs = Sequence[Any]  # of caffe.Blob, a layer's bottoms or tops
+
+
+class Options(BaseModel):
+    """The options of a layer, a field each; a field's description is what messages say that it takes."""
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CropOptions(Options):
+    """How a layer cuts its crops."""
+    size: PositiveInt = Field(description="the side of the crop in pixels")
+    mean: Annotated[List[FiniteFloat], Field(min_length=min(crops.MEANS), max_length=max(crops.MEANS))] = Field(
+        list(crops.MEAN), description="three numbers, blue, green, red, or for flow two, x and y")
+    scale: FiniteFloat = Field(1.0, description="a number")
+    seed: Optional[NonNegativeInt] = Field(None, description="a whole number of at least 0, or null")
+
+
+Model = TypeVar("Model", bound=Options)
+
 
 @contextmanager
-def spoken():
+def printing_errors() -> Iterator[None]:
     """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised."""
     try:
         yield
@@ -19,47 +38,29 @@ def spoken():
         raise
 
 
-def read_options(layer, text, defaults):
-    """Return the options of a param_str, JSON, as a dict with a value for each name of `defaults`.
+def read_options(layer: str, text: str, options: Type[Model]) -> Model:
+    """Return the options of a param_str.
 
-    layer: how messages call the layer.  defaults: the options that it knows, among those of `_RULES`, and what they are
-    where param_str does not say.  Raises InputError where it is not JSON, names another option, or a value is wrong.
+    Parameters
+    ----------
+    layer : how messages call the layer
+    text : JSON, the param_str
+    options : the model of the layer's options
+
+    Raises
+    ------
+    InputError
+        If it is not JSON, names another option, or a value is wrong or missing.
     """
     try:
-        given = json.loads(text or "{}")
-    except ValueError as error:
-        raise InputError(f"{layer}: param_str is not JSON ({error}): {text}") from error
-    if not isinstance(given, dict) or set(given) - set(defaults):
-        raise InputError(f"{layer}: param_str knows {', '.join(defaults)}; it says {text}")
-    options = {**defaults, **given}
-    for name, value in options.items():
-        fits, rule = _RULES[name]
-        if not fits(value):
-            raise InputError(f"{layer}: {rule}; it says {text}")
-    return options
-
-
-def _is_path(value):
-    return isinstance(value, str) and value != ""
-
-
-def _is_count(value):
-    return type(value) is int and value >= 1
-
-
-def _is_number(value):
-    return type(value) in (int, float) and np.isfinite(value)
-
-
-_RULES = {
-    "source": (_is_path, 'param_str needs "source", the path of a frames LMDB'),
-    "list": (_is_path, 'param_str needs "list", the path of a list of videos'),
-    "batch": (_is_count, 'param_str needs "batch", the number of videos side by side'),
-    "size": (_is_count, 'param_str needs "size", the side of the crop in pixels'),
-    "mean": (lambda value: isinstance(value, list) and len(value) in crops.MEANS and all(map(_is_number, value)),
-             '"mean" takes three numbers, blue, green, red, or for flow two, x and y'),
-    "scale": (_is_number, '"scale" takes a number'),
-    "seed": (lambda value: value is None or type(value) is int and value >= 0,
-             '"seed" takes a whole number of at least 0, or null'),
-    "together": (lambda value: type(value) is bool, '"together" takes true or false'),
-}
+        return options.model_validate_json(text or "{}")
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a word misspelt, not missing
+    if first["type"] == "json_invalid":
+        raise InputError(f"{layer}: param_str is not JSON ({first['ctx']['error']}): {text}")
+    name = first["loc"][0] if first["loc"] else None
+    if name not in options.model_fields:
+        raise InputError(f"{layer}: param_str knows {', '.join(options.model_fields)}; it says {text}")
+    field = options.model_fields[name]
+    rule = f'param_str needs "{name}",' if field.is_required() else f'"{name}" takes'
+    raise InputError(f"{layer}: {rule} {field.description}; it says {text}")

@@ -1,14 +1,19 @@
 """One crop and one mirror for both frames of a pair (Sec. 3.2)."""
+from typing import Sequence, Tuple
+
 import caffe
 import cv2
 import numpy as np
+from pydantic import Field
 
-from layers.options import read_options, spoken
-from rcnn.data import crops
-from rcnn.data import flow
+from layers.options import Blobs, CropOptions, printing_errors, read_options
+from rcnn.data import crops, flow
 from rcnn.files import InputError
 
-DEFAULTS = {"size": None, "mean": list(crops.MEAN), "scale": 1.0, "seed": None, "together": True}
+
+class PairOptions(CropOptions):
+    """The param_str of PairAugment."""
+    together: bool = Field(True, description="true or false")
 
 
 class PairAugment(caffe.Layer):
@@ -33,25 +38,23 @@ class PairAugment(caffe.Layer):
     }
     """
 
-    def setup(self, bottom, top):
-        with spoken():
-            options = read_options("PairAugment", self.param_str, DEFAULTS)
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        with printing_errors():
+            options = read_options("PairAugment", self.param_str, PairOptions)
             if len(bottom) != 1 or len(top) not in (1, 2):
                 raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
-        self.size = options["size"]
-        self.mean = options["mean"]
-        self.scale = np.float32(options["scale"])
-        self.together = options["together"]
-        self.generator = np.random.default_rng(options["seed"])
+        self.size, self.mean, self.together = options.size, options.mean, options.together
+        self.scale = np.float32(options.scale)
+        self.generator = np.random.default_rng(options.seed)
 
-    def reshape(self, bottom, top):
-        with spoken():
-            shape = self._pairs(bottom[0].data).shape
-            crops.positions(*shape[3:], self.size)
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
+        with printing_errors():
+            number, _, channels, height, width = self._pairs(bottom[0].data).shape
+            crops.positions(height, width, self.size)
         for index in range(len(top)):
-            top[index].reshape(shape[0], shape[2], self.size, self.size)
+            top[index].reshape(number, channels, self.size, self.size)
 
-    def _pairs(self, data):
+    def _pairs(self, data: np.ndarray) -> np.ndarray:
         """Return the values of the bottom as a view N x 2 frames x channels x H x W."""
         number, planes, height, width = data.shape
         if len(self.mean) == flow.CHANNELS:
@@ -64,7 +67,7 @@ class PairAugment(caffe.Layer):
                              f"{data.shape}; is the LMDB one of `build_pairs.py --encoding jpeg`?")
         return data.reshape(number, 3, 2, height // 2, width).transpose(0, 2, 1, 3, 4)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         pairs = self._pairs(bottom[0].data)
         height, width = pairs.shape[3:]
         frames = {1: top[len(top) - 1].data}
@@ -82,7 +85,7 @@ class PairAugment(caffe.Layer):
             if self.scale != 1:
                 out *= self.scale
 
-    def _cut(self, frame, out, top, left, mirror):
+    def _cut(self, frame: np.ndarray, out: np.ndarray, top: int, left: int, mirror: bool) -> None:
         for plane, target in zip(frame, out):
             crop = crops.cut(plane, top, left, self.size)
             if mirror:
@@ -92,10 +95,10 @@ class PairAugment(caffe.Layer):
         if mirror and len(out) == flow.CHANNELS:
             out[0] = flow.negate(out[0])
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         pass
 
-    def _place(self, height, width):
+    def _place(self, height: int, width: int) -> Tuple[int, int, bool]:
         if self.phase == caffe.TRAIN:
             return crops.draw(self.generator, height, width, self.size)
         return *crops.positions(height, width, self.size)[0], False

@@ -1,18 +1,23 @@
 """Frames of several videos side by side, in order, with a mark on each video's first one (Sec. 2.3, Table 1)."""
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Sequence
 
 import caffe
 import numpy as np
+from pydantic import Field, PositiveInt
 
-from layers.options import read_options, spoken
-from rcnn.data import crops
-from rcnn.data import sequences
-from rcnn.files import InputError
+from layers.options import Blobs, CropOptions, printing_errors, read_options
+from rcnn.data import crops, sequences
 from rcnn.data.workers import cores
+from rcnn.files import InputError
 
-DEFAULTS = {"source": None, "list": None, "batch": None, "size": None, "mean": list(crops.MEAN), "scale": 1.0,
-            "seed": None}
+
+class SequenceOptions(CropOptions):
+    """The param_str of SequentialFrames."""
+    source: str = Field(min_length=1, description="the path of a frames LMDB")
+    list: str = Field(min_length=1, description="the path of a list of videos")
+    batch: PositiveInt = Field(description="the number of videos side by side")
 
 
 class SequentialFrames(caffe.Layer):
@@ -42,38 +47,38 @@ class SequentialFrames(caffe.Layer):
     }
     """
 
-    def setup(self, bottom, top):
-        with spoken():
-            options = read_options("SequentialFrames", self.param_str, DEFAULTS)
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        with printing_errors():
+            options = read_options("SequentialFrames", self.param_str, SequenceOptions)
             if len(bottom) or len(top) != 3:
                 raise InputError("SequentialFrames takes no bottom and three tops, frame, label and first, not "
                                  f"{len(bottom)} and {len(top)}")
-            frames = sequences.open_frames(options["source"])
-            videos, skipped = sequences.listed_videos(frames, options["list"])
-            self.side, self.size = frames.manifest["recipe"]["size"], options["size"]
+            frames = sequences.open_frames(options.source)
+            videos, skipped = sequences.listed_videos(frames, options.list)
+            self.side, self.size = frames.manifest["recipe"]["size"], options.size
             centre = crops.positions(self.side, self.side, self.size)[0]
-            if len(options["mean"]) != frames.channels:
-                raise InputError(f"SequentialFrames: {options['source']} has frames of {frames.channels} channels, and "
-                                 f'"mean" {len(options["mean"])} numbers; 3 are images, 2 are flow')
+            if len(options.mean) != frames.channels:
+                raise InputError(f"SequentialFrames: {options.source} has frames of {frames.channels} channels, and "
+                                 f'"mean" {len(options.mean)} numbers; 3 are images, 2 are flow')
         if skipped:
-            print(f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options['list']} are left out, as "
+            print(f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options.list} are left out, as "
                   f"{frames.path} has no frames of them; its manifest says why", file=sys.stderr, flush=True)
-        self.mean = np.float32(options["mean"]).reshape(-1, 1, 1)
-        self.scale = np.float32(options["scale"])
-        seed = 0 if options["seed"] is None and self.phase == caffe.TEST else options["seed"]
+        self.mean = np.array(options.mean, np.float32).reshape(-1, 1, 1)
+        self.scale = np.float32(options.scale)
+        seed = 0 if options.seed is None and self.phase == caffe.TEST else options.seed
         self.generator, order = sequences.draws(seed)
-        self.places = [(*centre, False)] * options["batch"]
-        self.steps = sequences.rows(frames, videos, options["batch"], order, ThreadPoolExecutor(cores()))
+        self.places = [(*centre, False)] * options.batch
+        self.steps = sequences.rows(frames, videos, options.batch, order, ThreadPoolExecutor(cores()))
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         number = len(self.places)
         top[0].reshape(number, len(self.mean), self.size, self.size)
         top[1].reshape(number)
         top[2].reshape(number)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         out, labels, firsts = top[0].data, top[1].data, top[2].data
-        with spoken():
+        with printing_errors():
             for row, (image, label, first) in enumerate(next(self.steps)):
                 if first and self.phase == caffe.TRAIN:
                     self.places[row] = crops.draw(self.generator, self.side, self.side, self.size)
@@ -84,5 +89,5 @@ class SequentialFrames(caffe.Layer):
         if self.scale != 1:
             out *= self.scale
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         pass

@@ -14,17 +14,25 @@ layer {
 }
 """
 import itertools
-import json
 import weakref
+from typing import Annotated, Any, List, Sequence, Tuple
 
 import caffe
 import numpy as np
+from pydantic import ConfigDict, Field, PositiveInt
 
-from layers.options import spoken
+from layers.options import Blobs, Options, printing_errors, read_options
 from rcnn.files import InputError
 
 _numbers = itertools.count(1)
-_states = weakref.WeakValueDictionary()
+_states: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+
+class RecallOptions(Options):
+    """The param_str of RecallState."""
+    model_config = ConfigDict(extra="ignore")
+    shapes: List[Annotated[List[PositiveInt], Field(min_length=1)]] = Field(
+        min_length=1, description="the shape of each state without the batch, as in [[64, 112, 112], [1024]]")
 
 
 class _State:
@@ -33,8 +41,9 @@ class _State:
     shapes: of each without the batch.  blobs: caffe Blobs, none before KeepState is set up.
     """
 
-    def __init__(self, shapes):
-        self.shapes, self.blobs = shapes, []
+    def __init__(self, shapes: List[Tuple[int, ...]]):
+        self.shapes = shapes
+        self.blobs: List[Any] = []
 
 
 class RecallState(caffe.Layer):
@@ -48,9 +57,9 @@ class RecallState(caffe.Layer):
     zero.  No gradient goes into the past (Eq. 6).  The batch may change only when every row begins a video.
     """
 
-    def setup(self, bottom, top):
-        with spoken():
-            shapes = _shapes(self.param_str)
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
+        with printing_errors():
+            shapes = [tuple(shape) for shape in read_options("RecallState", self.param_str, RecallOptions).shapes]
             if len(bottom) != 1 or len(top) != len(shapes) + 1:
                 raise InputError(f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and "
                                  f"one for KeepState; it has {len(bottom)} and {len(top)}")
@@ -60,11 +69,11 @@ class RecallState(caffe.Layer):
         top[len(shapes)].reshape(1)
         top[len(shapes)].data[0] = number
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         for index, shape in enumerate(self.state.shapes):
             top[index].reshape(bottom[0].shape[0], *shape)
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         first = bottom[0].data.reshape(len(bottom[0].data), -1).any(axis=1)
         for index, blob in enumerate(self.state.blobs):
             values = top[index].data
@@ -72,13 +81,13 @@ class RecallState(caffe.Layer):
                 values[...] = 0
                 continue
             if blob.shape[0] != len(first):
-                with spoken():
+                with printing_errors():
                     raise InputError(f"RecallState: the batch changes from {blob.shape[0]} to {len(first)} rows within "
                                      "videos; mark every row as a first frame, or keep the batch")
             np.copyto(values, blob.data)
             values[first] = 0
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         pass
 
 
@@ -88,35 +97,24 @@ class KeepState(caffe.Layer):
     bottom: N x shape for each shape of RecallState, in its order, then RecallState's last top.
     """
 
-    def setup(self, bottom, top):
+    def setup(self, bottom: Blobs, top: Blobs) -> None:
         number = int(bottom[len(bottom) - 1].data.flat[0])
-        with spoken():
+        with printing_errors():
             if number not in _states or len(_states[number].shapes) != len(bottom) - 1:
                 raise InputError("KeepState takes a bottom for each shape of its net's RecallState, and RecallState's "
                                  "last top after them")
         self.state = _states[number]
         self.state.blobs = [bottom[index] for index in range(len(self.state.shapes))]
 
-    def reshape(self, bottom, top):
+    def reshape(self, bottom: Blobs, top: Blobs) -> None:
         for index, shape in enumerate(self.state.shapes):
             if tuple(bottom[index].shape)[1:] != shape:
-                with spoken():
+                with printing_errors():
                     raise InputError(f"KeepState: bottom {index} is {tuple(bottom[index].shape)[1:]} in each row, but "
                                      f"RecallState gives {shape}")
 
-    def forward(self, bottom, top):
+    def forward(self, bottom: Blobs, top: Blobs) -> None:
         pass
 
-    def backward(self, top, propagate_down, bottom):
+    def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         pass
-
-
-def _shapes(text):
-    try:
-        shapes = json.loads(text)["shapes"]
-        if shapes and all(shape and all(type(side) is int and side > 0 for side in shape) for shape in shapes):
-            return [tuple(shape) for shape in shapes]
-    except (ValueError, TypeError, KeyError):
-        pass
-    raise InputError("RecallState: param_str is JSON with the shape of each state without the batch, as in "
-                     f'{{"shapes": [[64, 112, 112], [1024]]}}; it says {text}')

@@ -10,17 +10,13 @@ import pytest
 from runs import contents, kill_ten_times, run, start
 from videos import number_of, numbered, write_avi, write_packets, write_stamped
 
-from rcnn.data import flow
-
-from rcnn.data import flow_frames
-
-from rcnn.data import records
-
-from rcnn.data import workers
+from rcnn.command import progress
+from rcnn.data import flow, flow_frames, frames_lmdb, records, workers
 from rcnn.data.builds import Build
-from rcnn.files import InputError
 from rcnn.data.lists import Video
-from rcnn.programs import build_frames
+from rcnn.files import InputError
+
+SETTINGS = frames_lmdb.Settings(size=64)
 
 
 def make_set(folder, videos=4, frames=30):
@@ -84,29 +80,22 @@ def bad_set(folder):
 
 
 def test_bad_videos_are_skipped_and_named(tmp_path):
+    """Each time, and with --strict that decides the exit status."""
     arguments = bad_set(tmp_path)
-    status, out, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
-    assert status == 0 and "of 2 videos; 4 videos skipped" in out
-    _, manifest = contents(tmp_path / "f.lmdb")
-    reasons = {entry["video"]: entry["reason"] for entry in manifest["skipped"]}
-    assert reasons == {"v_Archery_g01_c01": "the file is empty",
-                       "v_Archery_g02_c01": "the file is damaged or not a video: OpenCV cannot open it",
-                       "v_Biking_g01_c01": "it has no frame that can be decoded",
-                       "v_Biking_g02_c01": "a single frame at 5 frames a second, and a pair needs two"}
-    assert manifest["counts"]["skipped"] == 4 and manifest["counts"]["videos"] == 2
-    assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"]
-    assert manifest["warnings"][0]["reason"].startswith("broken off: its frames end at ")
-    for entry in manifest["skipped"]:
-        assert f"skipped {entry['video']}: {entry['reason']}" in error
-    assert "v_Archery_g03_c01: broken off" in error
-
-
-def test_strict_says_so_each_time_and_the_output_is_there(tmp_path):
-    arguments = bad_set(tmp_path)
-    for _ in range(2):
-        assert run("build_frames", *arguments, "--strict", "--out", tmp_path / "f.lmdb")[0] == 1
-        assert contents(tmp_path / "f.lmdb")[1]["counts"]["skipped"] == 4
-    assert run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")[0] == 0
+    for strict, expected in (((), 0), (("--strict",), 1), (("--strict",), 1), ((), 0)):
+        status, out, error = run("build_frames", *arguments, *strict, "--out", tmp_path / "f.lmdb")
+        assert status == expected and "of 2 videos; 4 videos skipped" in out
+        _, manifest = contents(tmp_path / "f.lmdb")
+        assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
+            "v_Archery_g01_c01": "the file is empty",
+            "v_Archery_g02_c01": "the file is damaged or not a video: OpenCV cannot open it",
+            "v_Biking_g01_c01": "it has no frame that can be decoded",
+            "v_Biking_g02_c01": "a single frame at 5 frames a second, and a pair needs two"}
+        assert manifest["counts"]["skipped"] == 4 and manifest["counts"]["videos"] == 2
+        assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"]
+        assert manifest["warnings"][0]["reason"].startswith("broken off: its frames end at ")
+        assert all(f"skipped {entry['video']}: {entry['reason']}" in error for entry in manifest["skipped"])
+        assert "v_Archery_g03_c01: broken off" in error
     assert run("build_frames", *make_set(tmp_path / "good", 2), "--strict", "--out", tmp_path / "g.lmdb")[0] == 0
 
 
@@ -144,19 +133,19 @@ def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
     make_set(tmp_path, 6)
     names = [f"v_Archery_g0{group}_c01" for group in (1, 2, 3)]
     videos = [Video(name, f"Archery/{name}.avi", 0) for name in names]
-    decoded, decode = [], build_frames.decode
+    decoded, decode = [], frames_lmdb.decode
 
     def watched(job):
         decoded.append(job[0].name)
         if decoded == names[:2]:
             raise KeyboardInterrupt
         return decode(job)
-    monkeypatch.setattr(build_frames, "decode", watched)
+    monkeypatch.setattr(frames_lmdb, "decode", watched)
     for out, executors in (("a", 2), ("b", 1)):
         for _ in range(executors):
             try:
                 with Build(tmp_path / out, "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
-                    build_frames.store(build, videos, tmp_path / "videos", (5, 64, 95, None), executor, 1)
+                    frames_lmdb.store(build, videos, tmp_path / "videos", SETTINGS, executor, 1, progress)
             except KeyboardInterrupt:
                 continue
         if out == "a":
@@ -223,7 +212,7 @@ def killing(job):
     if "_g02_" in job[0].name or "_g03_" in job[0].name and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return build_frames.decode(job)
+    return frames_lmdb.decode(job)
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -231,12 +220,12 @@ def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, m
     make_set(tmp_path, 8)
     names = [f"v_Archery_g0{group}_c01" for group in (1, 2, 3, 4)]
     videos = [Video(name, f"Archery/{name}.avi", 0) for name in names]
-    given = (tmp_path / "videos", (5, 64, 95, None))
+    given = (tmp_path / "videos", SETTINGS)
     with Build(tmp_path / "plain", "frames", {}, print) as build, ThreadPoolExecutor(1) as executor:
-        plain = build_frames.store(build, [videos[index] for index in (0, 2, 3)], *given, executor, 1)
-    monkeypatch.setattr(build_frames, "decode", killing)
+        plain = frames_lmdb.store(build, [videos[index] for index in (0, 2, 3)], *given, executor, 1, progress)
+    monkeypatch.setattr(frames_lmdb, "decode", killing)
     with Build(tmp_path / "killed", "frames", {}, print) as build, workers.Pool(number) as executor:
-        manifest = build_frames.store(build, videos, *given, executor, 2 * number)
+        manifest = frames_lmdb.store(build, videos, *given, executor, 2 * number, progress)
     assert manifest["skipped"] == [{"video": names[1], "reason": "it killed its worker process 3 times, by a crash or "
                                     "for want of memory"}]
     assert manifest["videos"] == plain["videos"] and contents(tmp_path / "killed")[0] == contents(tmp_path / "plain")[0]
@@ -294,19 +283,19 @@ def middle(stored, bound=20.0):
     return flow.dequantise(frame[12:-12, 12:-12], bound).mean(axis=(0, 1))
 
 
-@pytest.mark.parametrize("between, steps", [("neighbours", [1, 1, 1]), ("samples", [5, 5, 5])])
-def test_flow_is_scaled_with_the_frame(tmp_path, between, steps):
+@pytest.mark.parametrize("between, frames", [("neighbours", 1), ("samples", 5)])
+def test_flow_is_scaled_with_the_frame(tmp_path, between, frames):
     """1 and 1 pixels a frame at 128 x 96 are 1/2 and 2/3 at 64 x 64; samples are 5 frames apart."""
     arguments = flow_set(tmp_path, one={"frames": 13, "shift": (1, 1)})
     status, out, _ = run("build_frames", *arguments, "--flow-between", between, "--out", tmp_path / "f.lmdb")
     assert status == 0 and "0.00 % of the pixels move by more than 20 pixels and were clipped" in out
     stored, manifest = contents(tmp_path / "f.lmdb")
     assert manifest["videos"][0]["times"] == [0.0, 0.2, 0.4] and manifest["clipped"] == 0
-    for record, frames in zip(stored.values(), steps):
+    for record in stored.values():
         np.testing.assert_allclose(middle(record), [frames / 2, frames * 2 / 3], atol=0.1)
-    told = manifest["recipe"]["flow"]
-    assert told["method"] == "farneback" and told["bound"] == 20 and told["between"] == between
-    assert told["parameters"] == flow.PARAMETERS["farneback"] and manifest["kind"] == "frames"
+    recipe = manifest["recipe"]["flow"]
+    assert recipe["method"] == "farneback" and recipe["bound"] == 20 and recipe["between"] == between
+    assert recipe["parameters"] == flow.PARAMETERS["farneback"] and manifest["kind"] == "frames"
 
 
 def test_the_last_frame_has_the_flow_before_it(tmp_path):
@@ -355,15 +344,6 @@ def test_flow_of_videos_of_other_kinds(tmp_path):
         np.testing.assert_allclose(middle(stored[f"v_{name}/000001".encode()]), [1, 2 / 3], atol=0.1)
 
 
-def test_flow_killed_at_ten_random_moments(tmp_path):
-    arguments = flow_set(tmp_path, **{f"g{index}": {"seed": index, "frames": 30} for index in range(8)})
-    arguments[-1] = 2
-    assert run("build_frames", *arguments, "--fps", 25, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
-    wanted = contents(tmp_path / "undisturbed.lmdb")
-    for built in kill_ten_times("build_frames", tmp_path / "f.lmdb", *arguments, "--fps", 25, seed=3):
-        assert built == wanted
-
-
 def test_other_flow_is_another_set(tmp_path):
     arguments = [*flow_set(tmp_path, one={}), "--out", tmp_path / "f.lmdb"]
     assert run("build_frames", *arguments)[0] == 0 and "is there already" in run("build_frames", *arguments)[1]
@@ -372,7 +352,7 @@ def test_other_flow_is_another_set(tmp_path):
         assert status == 2 and "(flow); give another --out, or --force" in error
 
 
-def test_method_that_is_not_there(tmp_path, monkeypatch):
+def test_method_that_is_not_there(tmp_path):
     arguments = flow_set(tmp_path, one={})
     if "tvl1" not in flow.available():
         status, _, error = run("build_frames", *arguments, "--flow", "tvl1", "--out", tmp_path / "f.lmdb")

@@ -101,9 +101,9 @@ def test_skipped_videos_are_named(frames, tmp_path):
 
 @pytest.mark.parametrize("changes, message", [
     ({"frames": "missing.lmdb"}, "no such LMDB: missing.lmdb"),
-    ({"list": "other.txt"}, "f.lmdb lacks v_Archery_g09_c01; build it from a list that names it"),
-    ({"list": "broken.txt"}, "skipped every video of the list"),
-    ({"classes": "more.txt"}, "--classes differs from the class list"),
+    ({"list": "other.txt"}, "other.txt, the first is v_Archery_g09_c01; build the frames of this list"),
+    ({"list": "broken.txt"}, "broken.txt has no video with frames in"),
+    ({"classes": "more.txt"}, "classes: the list differs from the class list that"),
     ({"seed": -1}, "--seed -1 is not in 0 to"),
     ({"seed": 2 ** 32}, "is not in 0 to 4294967295"),
     ({"encoding": "png"}, "invalid choice: 'png'"),
@@ -122,7 +122,7 @@ def test_labels_must_agree(frames, tmp_path):
     (tmp_path / "f.lmdb").symlink_to(frames / "f.lmdb")
     (tmp_path / "l.txt").write_text("Biking/v_Archery_g02_c01.avi 2\n")
     status, _, error = run("build_pairs", *given(frames, list=tmp_path / "l.txt"), "--out", tmp_path / "p.lmdb")
-    assert status == 2 and "v_Archery_g02_c01 has label 1 in the list and 0 in" in error
+    assert status == 2 and "v_Archery_g02_c01 has label 0 in" in error
 
 
 def test_frames_unfinished_or_pairs_for_frames(frames, tmp_path):

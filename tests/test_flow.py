@@ -1,18 +1,13 @@
-"""rcnn/data/flow.py and rcnn/data/flow_files.py: flow of made sequences against what it must be, its 8 bits, .flo files."""
+"""rcnn/data/flow.py: flow of synthetic pairs against what it must be, and its 8 bits."""
 import json
-import struct
 
 import cv2
 import numpy as np
 import pytest
 
-from rcnn.data import crops
-
-from rcnn.data import flow
-
-from rcnn.data import flow_files
+from rcnn.data import crops, flow
+from rcnn.data.synthetic.flow_pairs import KINDS, pair
 from rcnn.files import InputError
-from rcnn.data.synthetic.flow_sequences import KINDS, pair
 
 BORDER = 15  # pixels, where what moves out of the picture is near
 
@@ -24,7 +19,7 @@ def error(method, *sequence):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("pixels", [1, 4, 9, 15])
-def test_brox_on_made_sequences(kind, pixels):
+def test_brox_on_synthetic_pairs(kind, pixels):
     found = error("brox", kind, pixels)
     assert found < 0.1
     assert found < 1.02 * error("farneback", kind, pixels)
@@ -168,8 +163,6 @@ def test_crops_of_flow_are_mirrored_with_x_negated():
     np.testing.assert_array_equal(found[5:, :, :, 0], 256 - found[:5, :, ::-1, 0].astype(int))
 
 
-# End-point error and .flo files
-
 def test_end_point_error():
     true = np.zeros((6, 8, 2))
     found = true + [3, 4]
@@ -178,38 +171,3 @@ def test_end_point_error():
     assert flow.end_point_error(found, true, 2) == 1
     true[0, 0] = 1.7e9
     assert flow.end_point_error(found, true) == pytest.approx((5 * 39 + 8) / 47)
-
-
-def test_flo_files(tmp_path):
-    values = np.random.default_rng(0).normal(0, 9, (5, 7, 2)).astype(np.float32)
-    path = tmp_path / "folder" / "one.flo"
-    flow_files.write_flo(path, values)
-    data = path.read_bytes()
-    assert data[:4] == b"PIEH" and struct.unpack("<fii", data[:12]) == (202021.25, 7, 5)
-    assert struct.unpack("<4f", data[12:28]) == pytest.approx([*values[0, 0], *values[0, 1]])
-    found = flow_files.read_flo(path)
-    assert found.dtype == np.float32 and (found == values).all()
-    assert (cv2.readOpticalFlow(str(path)) == values).all(), "OpenCV reads the same"
-    cv2.writeOpticalFlow(str(tmp_path / "two.flo"), values)
-    assert (tmp_path / "two.flo").read_bytes() == data
-
-
-@pytest.mark.parametrize("harm, words", [
-    (lambda data: b"", "not a .flo file"), (lambda data: data[:11], "not a .flo file"),
-    (lambda data: b"HEIP" + data[4:], "not a .flo file"), (lambda data: data[:-1], "damaged: 291 bytes, and 7 x 5"),
-    (lambda data: data + b"\0", "damaged: 293 bytes"), (lambda data: data[:12], "damaged: 12 bytes"),
-    (lambda data: data[:4] + struct.pack("<ii", 0, 5), "damaged: it says 0 x 5"),
-    (lambda data: data[:4] + struct.pack("<ii", 7, -5), "damaged: it says 7 x -5"),
-    (lambda data: data[:4] + struct.pack("<ii", 2 ** 30, 2 ** 30), "damaged: it says 1073741824")])
-def test_damaged_flo_files(tmp_path, harm, words):
-    path = tmp_path / "one.flo"
-    flow_files.write_flo(path, np.zeros((5, 7, 2)))
-    path.write_bytes(harm(path.read_bytes()))
-    with pytest.raises(InputError, match=words) as error:
-        flow_files.read_flo(path)
-    assert str(path) in str(error.value) and "\n" not in str(error.value)
-
-
-def test_no_flo_file(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
-        flow_files.read_flo(tmp_path / "one.flo")

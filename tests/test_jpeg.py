@@ -1,7 +1,7 @@
 """Caffe's Data layer on JPEGs of all kinds: it gives the pixels that OpenCV does.
 
-tools/caffe_build/compat.h has the colour ones decoded by libjpeg-turbo itself.  Expected is what cv2.imdecode of PyPI's cv2
-gives; its libjpeg-turbo (3.0) and Debian's (2.1) agree to the last bit on all that is not cut off.
+tools/caffe_build/compat.h has the colour ones decoded by libjpeg-turbo itself.  Expected is what cv2.imdecode of
+PyPI's cv2 gives; its libjpeg-turbo (3.0) and Debian's (2.1) agree to the last bit on all that is not cut off.
 """
 import struct
 import subprocess

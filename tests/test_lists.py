@@ -1,7 +1,7 @@
 import pytest
 
-from rcnn.files import InputError
 from rcnn.data.lists import Video, check_files, read_classes, read_list, read_lists
+from rcnn.files import InputError
 
 CLASSES = ["Archery", "HandstandPushups"]
 

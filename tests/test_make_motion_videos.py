@@ -12,13 +12,8 @@ import numpy as np
 import pytest
 from runs import ROOT, run, start
 
-from rcnn.data import lists
-
-from rcnn.data.synthetic import motion
-
-from rcnn.data.synthetic import scenes
-
-from rcnn.data import video
+from rcnn.data import lists, video
+from rcnn.data.synthetic import motion, scenes
 
 SMALL = ("--appearances", "Flowers", "--movements", "Up", "Still", "--groups", 4, "--clips", 1, "--seconds", 0.4)
 SCENES = ("--set", "scenes", "--groups", 3, "--clips", 1, "--seconds", 0.2, 0.6, "--splits", 3, "--workers", 2)
@@ -46,21 +41,26 @@ def made_scenes(tmp_path_factory):
     return folder, out
 
 
-def test_it_is_laid_out_as_ucf101(made):
-    folder, out = made
-    names = [f"{name}/v_{name}_g{group:02d}_c01.avi" for name in ("FlowersStill", "FlowersUp") for group in range(1, 5)]
-    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.avi")) == sorted(names)
+@pytest.mark.parametrize("fixture, expected, splits, said", [
+    ("made", ["FlowersStill", "FlowersUp"], (4, 3, 2, 1),
+     "8 videos of 2 classes, 0.4 s each, XVID; each split has 6 to train on and 2 to test on"),
+    ("made_scenes", sorted(scenes.CLASSES), (3, 2, 1),
+     "36 videos of 12 classes, 0.2 to 0.6 s each, XVID; each split has 24 to train on and 12 to test on")])
+def test_it_is_laid_out_as_ucf101(request, fixture, expected, splits, said):
+    """splits: the group that each tests on."""
+    folder, out = request.getfixturevalue(fixture)
     classes = lists.read_classes(folder / "lists/classInd.txt")
-    assert classes == ["FlowersStill", "FlowersUp"]
-    for split, tested in ((1, "g04"), (2, "g03"), (3, "g02"), (4, "g01")):
-        train = lists.read_list(folder / f"lists/trainlist{split:02d}.txt", classes)
-        test = lists.read_list(folder / f"lists/testlist{split:02d}.txt", classes)
+    assert classes == expected and said in out
+    names = [f"{name}/v_{name}_g{group:02d}_c01.avi" for name in classes for group in sorted(splits)]
+    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.avi")) == sorted(names)
+    for split, group in enumerate(splits, 1):
+        train, test = (lists.read_list(folder / f"lists/{kind}list{split:02d}.txt", classes)
+                       for kind in ("train", "test"))
         assert sorted(listed.file for listed in train + test) == sorted(names)
-        assert {listed.name.split("_")[2] for listed in test} == {tested}
-        assert tested not in {listed.name.split("_")[2] for listed in train}
+        assert [listed.name.split("_")[1:3] for listed in test] == [[name, f"g{group:02d}"] for name in classes]
         assert lists.check_files(train + test, folder) == folder
-    assert (folder / "lists/trainlist01.txt").read_text().startswith("FlowersStill/v_FlowersStill_g01_c01.avi 1\n")
-    assert "8 videos of 2 classes, 0.4 s each, XVID; each split has 6 to train on and 2 to test on" in out
+    first = f"{classes[0]}/v_{classes[0]}_g01_c01.avi 1\n"
+    assert (folder / "lists/trainlist01.txt").read_text().startswith(first)
 
 
 def test_the_files_are_mpeg4_avi_of_the_drawn_frames(made):
@@ -102,8 +102,10 @@ def test_made_again_it_keeps_what_is_there_and_adds_what_is_missing(made, tmp_pa
     assert files(folder) == content
 
 
-def check_killed(folder, arguments, expected):
-    """Kill the program when it has made a video; run it again, and compare with the files of an unbroken run."""
+@pytest.mark.parametrize("fixture, arguments", [("made", [*SMALL, "--splits", 4, "--workers", 1]),
+                                                ("made_scenes", SCENES)])
+def test_killed_it_leaves_whole_files_and_goes_on(request, tmp_path, fixture, arguments):
+    folder, expected = tmp_path / "videos", files(request.getfixturevalue(fixture)[0])
     process = start("make_motion_videos", "--out", folder, *arguments)
     deadline = time.monotonic() + 60
     while not list(folder.glob("*/v_*.avi")):
@@ -113,33 +115,10 @@ def check_killed(folder, arguments, expected):
     process.communicate()
     left = list(folder.glob("*/v_*.avi"))
     assert len(left) < sum(path.suffix == ".avi" for path in expected)
-    for path in left:
-        assert path.read_bytes() == expected[path.relative_to(folder)]
+    assert all(path.read_bytes() == expected[path.relative_to(folder)] for path in left)
     assert not (folder / "lists").exists()
     assert run("make_motion_videos", "--out", folder, *arguments)[0] == 0
     assert files(folder) == expected
-
-
-def test_killed_it_leaves_whole_files_and_goes_on(made, tmp_path):
-    check_killed(tmp_path / "videos", [*SMALL, "--splits", 4, "--workers", 1], files(made[0]))
-
-
-def test_killed_it_goes_on_with_scenes(made_scenes, tmp_path):
-    check_killed(tmp_path / "videos", SCENES, files(made_scenes[0]))
-
-
-def test_scenes_are_laid_out_as_ucf101_with_three_splits(made_scenes):
-    folder, out = made_scenes
-    classes = lists.read_classes(folder / "lists/classInd.txt")
-    assert classes == sorted(scenes.CLASSES)
-    names = [f"{name}/v_{name}_g{group:02d}_c01.avi" for name in classes for group in (1, 2, 3)]
-    assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.avi")) == sorted(names)
-    for split, tested in ((1, "g03"), (2, "g02"), (3, "g01")):
-        train, test = (lists.read_list(folder / f"lists/{kind}list{split:02d}.txt", classes)
-                       for kind in ("train", "test"))
-        assert sorted(listed.file for listed in train + test) == sorted(names)
-        assert [listed.name.split("_")[1:3] for listed in test] == [[name, tested] for name in classes]
-    assert "36 videos of 12 classes, 0.2 to 0.6 s each, XVID; each split has 24 to train on and 12 to test on" in out
 
 
 def test_scenes_differ_in_length(made_scenes):
@@ -168,49 +147,38 @@ def refused(*arguments):
     return error.splitlines()[-1]
 
 
-def test_other_settings_are_refused(made):
-    folder, before = made[0], files(made[0])
-    assert "other settings (seed)" in refused("--out", folder, *SMALL, "--seed", 2)
-    assert "other settings (groups)" in refused("--out", folder, *SMALL, "--groups", 5)
+@pytest.mark.parametrize("fixture, arguments, words", [
+    ("made", [*SMALL, "--seed", 2], "(seed)"), ("made", [*SMALL, "--groups", 5], "(groups)"),
+    ("made", SCENES, "(classes, groups, seconds)"), ("made_scenes", SMALL, "(classes, groups, seconds)"),
+    ("made_scenes", [*SCENES, "--seconds", 0.2, 0.7], "(seconds)")])
+def test_a_folder_of_other_settings_is_refused(request, fixture, arguments, words):
+    folder = request.getfixturevalue(fixture)[0]
+    before = files(folder)
+    assert f"was made with other settings {words}" in refused("--out", folder, *arguments)
     assert files(folder) == before
-    recipe = json.loads((folder / "recipe.json").read_text())
-    assert (recipe["codec"], recipe["fps"], recipe["seconds"]) == ("XVID", 25, 0.4)
-
-
-def test_a_folder_of_another_set_is_refused(made, made_scenes):
-    for (folder, _), other in ((made, SCENES), (made_scenes, SMALL)):
-        before = files(folder)
-        assert "was made with other settings (classes, groups, seconds)" in refused("--out", folder, *other)
-        assert files(folder) == before
-    assert "other settings (seconds)" in refused("--out", made_scenes[0], *SCENES, "--seconds", 0.2, 0.7)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    assert "holds something else" in refused("--out", tmp_path, *SMALL)
+    assert "holds something else than synthetic videos" in refused("--out", tmp_path, *SMALL)
     assert "cannot make the folder" in refused("--out", tmp_path / "thesis.txt", *SMALL)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (("--groups", 1), "2 to 99 groups"), (("--clips", 100), "at most 99 clips"), (("--seed", -1), "--seed -1"),
-    (("--seconds", 0.04), "two frames (0.08 s) at least"), (("--seconds", 1e9), "600 s at most"),
-    (("--splits", 5), "4 quarters"),
-    (("--movements", "Left"), "invalid choice: 'Left'"), (("--workers", 0), "whole number of at least 1")])
-def test_arguments_that_make_no_set_are_refused(arguments, words, tmp_path):
-    assert words in refused("--out", tmp_path / "videos", *SMALL, *arguments)
-    assert not (tmp_path / "videos").exists()
-
-
-@pytest.mark.parametrize("arguments, words", [
-    (("--seconds", 3), "--seconds: the set scenes takes the shortest length and the longest"),
-    (("--seconds", 3, 1), "--seconds: the set scenes takes the shortest length and the longest"),
-    (("--seconds", 0.04, 1), "two frames (0.08 s) at least"),
-    (("--set", "motion"), "--seconds: the set motion takes one length"),
-    (("--appearances", "Flowers"), "--appearances and --movements are of the set motion"),
-    (("--movements", "Up"), "--appearances and --movements are of the set motion")])
-def test_arguments_that_make_no_scenes_are_refused(arguments, words, tmp_path):
-    assert words in refused("--out", tmp_path / "videos", *SCENES, *arguments)
+@pytest.mark.parametrize("kind, arguments, words", [
+    (SMALL, ("--groups", 1), "2 to 99 groups"), (SMALL, ("--clips", 100), "at most 99 clips"),
+    (SMALL, ("--seed", -1), "--seed -1"), (SMALL, ("--splits", 5), "4 quarters"),
+    (SMALL, ("--seconds", 0.04), "two frames (0.08 s) at least"), (SMALL, ("--seconds", 1e9), "600 s at most"),
+    (SMALL, ("--movements", "Left"), "invalid choice: 'Left'"),
+    (SMALL, ("--workers", 0), "whole number of at least 1"),
+    (SCENES, ("--seconds", 3), "--seconds: the set scenes takes the shortest length and the longest"),
+    (SCENES, ("--seconds", 3, 1), "--seconds: the set scenes takes the shortest length and the longest"),
+    (SCENES, ("--seconds", 0.04, 1), "two frames (0.08 s) at least"),
+    (SCENES, ("--set", "motion"), "--seconds: the set motion takes one length"),
+    (SCENES, ("--appearances", "Flowers"), "--appearances and --movements are of the set motion"),
+    (SCENES, ("--movements", "Up"), "--appearances and --movements are of the set motion")])
+def test_arguments_that_make_no_set_are_refused(kind, arguments, words, tmp_path):
+    assert words in refused("--out", tmp_path / "videos", *kind, *arguments)
     assert not (tmp_path / "videos").exists()
 
 

@@ -1,6 +1,5 @@
-"""rcnn/data/synthetic/motion.py: no single frame tells the movement, no class is another's mirror image, pictures move as named."""
+"""synthetic/motion.py: no single frame shows the movement, no class is another's mirror image, objects move."""
 from collections import Counter
-from dataclasses import replace
 from itertools import combinations
 
 import cv2
@@ -71,7 +70,7 @@ def test_no_class_is_another_ones_mirror_image():
     for movement in motion.MOVEMENTS:
         drawn = [motion.draw_motion(movement, np.random.default_rng([index, 7])) for index in range(400)]
         kinds[movement] = Counter(map(kind, drawn))
-        mirrored[movement] = Counter(kind(replace(one, x=-one.x, angle=-one.angle)) for one in drawn)
+        mirrored[movement] = Counter(kind(one._replace(x=-one.x, angle=-one.angle)) for one in drawn)
     for movement, found in kinds.items():
         assert set(mirrored[movement]) == set(found)
         assert all(150 < number for number in found.values()), "either direction is as likely"

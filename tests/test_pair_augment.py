@@ -12,19 +12,14 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn.data import builds
-
-from rcnn.data import crops
-
-from rcnn.data import records
+from rcnn.data import builds, crops, records
 
 HEIGHT, WIDTH, SIZE = 9, 10, 7
 PREVIOUS = 5000  # added to the values of frame t-1
 PLACES = list(product(range(HEIGHT - SIZE + 1), range(WIDTH - SIZE + 1), (False, True)))
 
 NET = """
-layer {{ name: "data" type: "Input" top: "data"
-  input_param {{ shape {{ dim: {number} dim: 3 dim: {tall} dim: {width} }} }} }}
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {shape} }} }} }}
 layer {{ name: "pair" type: "Python" bottom: "data" {tops}
   python_param {{ module: "layers.pair_augment" layer: "PairAugment" param_str: '{options}' }} }}
 """
@@ -32,13 +27,13 @@ layer {{ name: "pair" type: "Python" bottom: "data" {tops}
 
 def net(folder, phase, number=16, tops=("previous/frame", "frame"), **options):
     """Return a net of an Input and the layer under test; the mean is 0 unless said otherwise."""
-    return written(folder, phase, number, tops, json.dumps({"size": SIZE, "mean": [0, 0, 0], **options}))
+    return written(folder, phase, (number, 3, 2 * HEIGHT, WIDTH), tops, {"size": SIZE, "mean": [0, 0, 0], **options})
 
 
-def written(folder, phase, number, tops, options):
-    """Return the net with a param_str."""
-    path = folder / "net.prototxt"
-    path.write_text(NET.format(number=number, tall=2 * HEIGHT, width=WIDTH, options=options,
+def written(folder, phase, shape, tops, options):
+    """Return the net of an Input of a shape with options, a dict or a param_str."""
+    path, options = folder / "net.prototxt", options if isinstance(options, str) else json.dumps(options)
+    path.write_text(NET.format(shape=" ".join(f"dim: {side}" for side in shape), options=options,
                                tops=" ".join(f'top: "{top}"' for top in tops)))
     return caffe.Net(str(path), phase)
 
@@ -124,7 +119,7 @@ def test_the_mean_is_taken_off_and_the_rest_scaled(tmp_path):
 
 
 def test_the_mean_of_imagenet_is_the_default(tmp_path):
-    made = written(tmp_path, caffe.TEST, 1, ("frame",), json.dumps({"size": SIZE}))
+    made = written(tmp_path, caffe.TEST, (1, 3, 2 * HEIGHT, WIDTH), ("frame",), {"size": SIZE})
     made.blobs["data"].data[...] = pairs(1)
     made.forward()
     assert places(made.blobs["frame"].data + np.float32(crops.MEAN).reshape(3, 1, 1)) == [(1, 1, False)]
@@ -201,12 +196,15 @@ def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, size, 
     ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"),
     ('{"size": 7, "mean": 1}', "three numbers"), ('{"size": 7, "mean": [1]}', "three numbers"),
     ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "mean": [1, 2]}', "mean of two numbers"),
-    ('{"size": 7, "scale": "x"}', "scale"),
+    ('{"size": "7"}', "size"), ('{"size": 7, "mean": [1, 2, NaN]}', "three numbers"),
+    ('{"size": 7, "mean": [1, 2, null]}', "three numbers"), ('{"size": 7, "mean": [1, 2, 3, 4]}', "three numbers"),
+    ('{"size": 7, "scale": Infinity}', "scale"), ('{"size": 7, "scale": "x"}', "scale"),
+    ('{"size": 7, "seed": "1"}', "seed"),
     ('{"size": 7, "scale": null}', "scale"), ('{"size": 7, "seed": -1}', "seed"), ('{"size": 7, "seed": 1.5}', "seed"),
     ('{"size": 7, "together": "no"}', "together"), ("[7]", "knows size"), ("", "needs")])
 def test_wrong_options_are_refused(tmp_path, options, words, capfd):
     with pytest.raises(Exception):
-        written(tmp_path, caffe.TRAIN, 1, ("frame",), options)
+        written(tmp_path, caffe.TRAIN, (1, 3, 2 * HEIGHT, WIDTH), ("frame",), options)
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("PairAugment")]
     assert len(said) == 1 and words in said[0]
 
@@ -224,13 +222,7 @@ FLOW_PLACES = list(product(range(HEIGHT - SIZE + 1), range(WIDTH - SIZE + 1)))
 
 def flow_net(folder, phase, shape, tops=("previous/frame", "frame"), **options):
     """Return a net of an Input of a shape and the layer, with a mean of two numbers."""
-    path = folder / "net.prototxt"
-    options = json.dumps({"size": SIZE, "mean": [128, 128], "seed": 3, **options})
-    text = NET.replace("dim: 3", f"dim: {shape[1]}").format(
-        number=shape[0], tall=shape[2], width=shape[3], options=options,
-        tops=" ".join(f'top: "{top}"' for top in tops))
-    path.write_text(text)
-    return caffe.Net(str(path), phase)
+    return written(folder, phase, shape, tops, {"size": SIZE, "mean": [128, 128], "seed": 3, **options})
 
 
 def flows(number):

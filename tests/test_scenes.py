@@ -1,4 +1,4 @@
-"""rcnn/data/synthetic/scenes.py: what tells a class and what does not, and that its scenes have what real videos have."""
+"""synthetic/scenes.py: what makes a class and what does not, and that its scenes have what real videos have."""
 from collections import Counter
 from itertools import product
 
@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from test_motion import distance, farthest
 
-from rcnn.data.synthetic import motion
-
-from rcnn.data.synthetic import scenes
+from rcnn.data.synthetic import motion, scenes
 
 VIDEOS = 2000
 MOMENTS = (0, 1, 30, 74)  # frames of a video of three seconds

@@ -11,9 +11,9 @@ import pytest
 
 from rcnn.data import records
 from rcnn.data.builds import Build
-from rcnn.files import InputError
 from rcnn.data.lists import Video
 from rcnn.data.sequences import listed_videos, open_frames, rows, videos_with_frames
+from rcnn.files import InputError
 
 CLASSES = ["Left", "Right", "Still"]
 VIDEOS = {"v_Right_g01_c01": (1, 3), "v_Left_g01_c01": (0, 1), "v_Still_g01_c01": (2, 2)}

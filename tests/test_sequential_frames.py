@@ -14,11 +14,7 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn.data import builds
-
-from rcnn.data import crops
-
-from rcnn.data import records
+from rcnn.data import builds, crops, records
 
 CLASSES = ["Left", "Right", "Still"]
 VIDEOS = {"v_Right_g01_c01": (1, 5), "v_Left_g01_c01": (0, 1), "v_Still_g01_c01": (2, 3), "v_Still_g02_c01": (2, 4)}
@@ -134,15 +130,6 @@ def test_rows_and_returns_of_a_video_are_drawn_for_themselves():
     assert all(len({places[0] for other, places in runs_of(found) if other == video}) > 10 for video in range(4))
 
 
-@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
-def test_every_video_once_an_epoch(phase):
-    found = steps(net(phase, seed=1), 120)
-    names = [video for step in found for video, t, _ in step if t == 0]
-    epochs = [tuple(names[start:start + 4]) for start in range(0, len(names) - 3, 4)]
-    assert len(epochs) > 20 and all(sorted(epoch) == [0, 1, 2, 3] for epoch in epochs)
-    assert len(set(epochs)) > 10
-
-
 def test_one_seed_gives_one_sequence_and_no_seed_a_fresh_one():
     def drawn(**given):
         return steps(net(caffe.TRAIN, **given), 20)
@@ -199,8 +186,7 @@ def test_jpegs_as_build_frames_stores_them():
 
 
 def test_a_crop_of_the_whole_frame():
-    Path("net.prototxt").write_text(text(options(size=SIDE, seed=1)))
-    made = caffe.Net("net.prototxt", caffe.TRAIN)
+    made = net(caffe.TRAIN, size=SIDE, seed=1)
     made.forward()
     for crop in made.blobs["frame"].data:
         whole = frames.image(int(crop[2, 0, 0]) // 16, 0, SIDE).transpose(2, 0, 1)
@@ -230,29 +216,17 @@ def refused(capfd, param_str, tops=TOPS):
     ({"list": None}, 'needs "list"'), ({"list": ["a"]}, 'needs "list"'),
     ({"batch": None}, 'needs "batch"'), ({"batch": 0}, 'needs "batch"'), ({"batch": 2.5}, 'needs "batch"'),
     ({"batch": True}, 'needs "batch"'),
-    ({"size": None}, 'needs "size"'), ({"size": 0}, 'needs "size"'), ({"size": "9"}, 'needs "size"'),
-    ({"mean": 1}, "three numbers"), ({"mean": [1]}, "three numbers"), ({"mean": [1, 2, None]}, "three numbers"),
-    ({"mean": [1, 2, float("nan")]}, "three numbers"),
-    ({"scale": "x"}, '"scale" takes a number'), ({"scale": None}, '"scale" takes a number'),
-    ({"seed": -1}, '"seed" takes'), ({"seed": 1.5}, '"seed" takes'), ({"seed": "1"}, '"seed" takes'),
-    ({"together": True}, "SequentialFrames: param_str knows source, list, batch, size, mean, scale, seed; it says"),
+    ({"together": True}, "SequentialFrames: param_str knows size, mean, scale, seed, source, list, batch; it says"),
     ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-    ({"list": "gone.txt"}, "video list: no such file: gone.txt"),
-    ({"list": "empty.txt"}, "video list: empty.txt is empty"),
     ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt"),
-    ({"list": "wrong.txt"}, "v_Right_g01_c01 has label 1 in f.lmdb, but 0 by wrong.txt"),
-    ({"source": "old.lmdb"}, "old.lmdb/manifest.json does not say the classes"),
     ({"size": SIDE + 1}, "a 13 x 13 crop does not fit an image of 12 x 12")])
 def test_what_is_wrong_is_said_on_one_line(given, said, capfd):
-    Path("empty.txt").write_text("\n")
     Path("other.txt").write_text("Left/v_Left_g09_c01.avi\n")
-    Path("wrong.txt").write_text("Left/v_Right_g01_c01.avi\n")
-    frames.write(Path("old.lmdb"), VIDEOS, CLASSES, SIDE, lacking=["classes"])
-    capfd.readouterr()
     assert said in refused(capfd, options(**given))
 
 
-@pytest.mark.parametrize("param_str, said", [("", 'needs "source"'), ("{size: 9}", "param_str is not JSON"),
+@pytest.mark.parametrize("param_str, said", [("", 'needs "size"'), ('{"sise": 9}', "param_str knows size"),
+                                             ("{size: 9}", "param_str is not JSON"),
                                              ("[9]", "param_str knows")])
 def test_a_param_str_of_another_form_is_refused(param_str, said, capfd):
     assert said in refused(capfd, param_str)

@@ -73,9 +73,9 @@ def changed_batch(net):
 
 
 @pytest.mark.parametrize("old, new, said", [
-    ('{"shapes": [[3]]}', "", "RecallState: param_str is JSON with the shape of each state"),
-    ('{"shapes": [[3]]}', '{"shapes": []}', "RecallState: param_str is JSON"),
-    ('{"shapes": [[3]]}', '{"shapes": [[0]]}', "RecallState: param_str is JSON"),
+    ('{"shapes": [[3]]}', "", 'RecallState: param_str needs "shapes", the shape of each state without the batch'),
+    ('{"shapes": [[3]]}', '{"shapes": []}', 'RecallState: param_str needs "shapes"'),
+    ('{"shapes": [[3]]}', '{"shapes": [[0]]}', 'RecallState: param_str needs "shapes"'),
     ('{"shapes": [[3]]}', '{"shapes": [[3], [3]]}', "its 2 shapes and one for KeepState; it has 1 and 2"),
     ('bottom: "sum" bottom: "state"', 'bottom: "state"', "KeepState takes a bottom for each shape"),
     ('bottom: "sum" bottom: "state"', 'bottom: "sum" bottom: "first"', "KeepState takes a bottom for each shape"),

@@ -14,10 +14,9 @@ import pytest
 import runs
 from caffe.proto import caffe_pb2
 
+from rcnn.files import InputError, ProgramError, TrainingError
+from rcnn.nets.protos import blob_values, read_weights
 from rcnn.training import snapshots
-from rcnn.data.builds import Build
-from rcnn.files import InputError
-from rcnn.nets.protos import blob_values, check_data, read_net, read_weights
 
 TOOL = runs.ROOT / "tools" / "train.py"
 
@@ -77,8 +76,9 @@ def start():
 
 
 def wait_for(path):
+    """Wait until a file has something in it."""
     deadline = time.monotonic() + 30
-    while not Path(path).exists():
+    while not (Path(path).exists() and Path(path).stat().st_size):
         assert time.monotonic() < deadline, f"{path} did not appear"
         time.sleep(0.01)
 
@@ -132,14 +132,33 @@ def test_killed_and_resumed_is_as_undisturbed(train, capsys):
     assert all(map(np.array_equal, undisturbed, parameters("snap/tiny_iter_60.caffemodel")))
 
 
+def test_caffe_dies_with_a_program_that_is_killed():
+    Path("net.prototxt").write_text(NET % SLOW)
+    Path("solver.prototxt").write_text(SOLVER.replace("max_iter: 60", "max_iter: 9999999"))
+    process = start()
+    wait_for("snap/tiny.jsonl")
+    child, = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert b"caffe\0train" in Path(f"/proc/{child}/cmdline").read_bytes()
+    with open("snap/tiny.caffe.log") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    process.kill()
+    process.communicate()
+    with open("snap/tiny.caffe.log") as file:  # caffe held the lock too
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                assert time.monotonic() < deadline, "caffe lives on"
+                time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_snapshots_and_stops(train, capsys, number):
     Path("net.prototxt").write_text(NET % SLOW)
     Path("solver.prototxt").write_text(SOLVER.replace("snapshot: 20", "snapshot: 1000"))
     process = start()
     wait_for("snap/tiny.jsonl")
-    while not Path("snap/tiny.jsonl").read_text():
-        time.sleep(0.01)
     os.killpg(process.pid, number)  # as the terminal does it, to all of the group
     output = process.communicate()[0]
     assert process.returncode == 130 and "run the same command" in output and "Traceback" not in output
@@ -223,7 +242,7 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_lost(train,
     Path("snap").mkdir()
     Path("snap/tiny_iter_20.caffemodel").touch()
     for fresh in ([], ["--fresh"]):
-        with pytest.raises(InputError, match=f"cannot write {place}: {reason}"):
+        with pytest.raises(ProgramError, match=f"cannot write {place}: {reason}"):
             train(option, place, *fresh)
     assert Path("precious/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
 
@@ -262,7 +281,7 @@ def test_a_loss_that_is_not_finite_ends_it(train):
                                     .replace("num_output: 3", "num_output: 4"))
     Path("solver.prototxt").write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e9")
                                        .replace("max_iter: 60", "max_iter: 9999999"))
-    with pytest.raises(InputError, match=r"at iteration \d+ are not finite \(loss, high/loss\)"):
+    with pytest.raises(TrainingError, match=r"at iteration \d+ are not finite \(loss, high/loss\)"):
         train()
     assert iterations() in ([0], [0, 5], [0, 5, 10])
     assert snapshots.newest("snap/tiny") == (0, None)
@@ -274,13 +293,13 @@ def test_weights_gone_bad_after_the_last_display_are_told(train):
                                     .replace("num_output: 3", "num_output: 4"))
     Path("solver.prototxt").write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e9")
                                        .replace("display: 5", "display: 1000"))
-    with pytest.raises(InputError, match="tiny_iter_60.caffemodel has numbers in layer fc that are not finite"):
+    with pytest.raises(TrainingError, match="tiny_iter_60.caffemodel has numbers in layer fc that are not finite"):
         train()
 
 
 def test_caffe_failing_is_one_line_with_its_log(train):
     Path("net.prototxt").write_text(NET % 'layer { name: "x" type: "NoSuch" bottom: "data" top: "x" }')
-    with pytest.raises(InputError, match="Unknown layer type: NoSuch") as error:
+    with pytest.raises(TrainingError, match="Unknown layer type: NoSuch") as error:
         train()
     assert "\n" not in str(error.value) and "(all it said: snap/tiny.caffe.log)" in str(error.value)
     assert "Check failure stack trace" in Path("snap/tiny.caffe.log").read_text()
@@ -294,58 +313,16 @@ def test_an_error_has_no_traceback():
     assert output.count("\n") == 1
 
 
+def test_without_caffe_it_says_what_is_missing():
+    code = ("import sys; sys.modules['caffe'] = None; sys.argv = ['train.py', '--solver', 'solver.prototxt']\n"
+            "from rcnn import command\nfrom rcnn.programs import train\ncommand.run(train.main)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == "train.py: caffe is not installed; make caffe brings it\n"
+
+
 def lmdb_net(path, include=""):
     return NET % (f'layer {{ name: "pairs" type: "Data" top: "pairs" data_param {{ source: "{path}" backend: LMDB '
                   f'batch_size: 1 }} {include} }}')
-
-
-def pairs_lmdb(path, encoding="jpeg", classes=3, size=8, kind="pairs"):
-    """Make an LMDB of one record, with the manifest that build_pairs.py writes."""
-    recipe = {"encoding": encoding, "classes": ["x"] * classes, "frames": {"size": size}}
-    with Build(path, kind, recipe, print) as build:
-        build.put([(b"key", b"value")])
-        build.finish(counts={kind: 1})
-
-
-def pairs_net(augment="", transform=""):
-    """Return a net of 3 classes on p.lmdb; augment: param_str of a PairAugment; transform: the Data layer's own."""
-    cut = ('layer { name: "cut" type: "Python" bottom: "pair" top: "frame" python_param { '
-           f'module: "layers.pair_augment" layer: "PairAugment" param_str: \'{augment}\' }} }}')
-    return (f'layer {{ name: "pair" type: "Data" top: "pair" top: "label" data_param {{ source: "p.lmdb" backend: LMDB '
-            f'batch_size: 1 }} transform_param {{ {transform} }} }} {cut if augment else ""} '
-            'layer { name: "fc" type: "InnerProduct" bottom: "frame" top: "fc" inner_product_param { num_output: 3 } } '
-            'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" } '
-            'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }')
-
-
-RAW = "crop_size: 8 " + 6 * "mean_value: 1 "
-
-
-@pytest.mark.parametrize("stored, net, said", [
-    ({"classes": 4}, {"augment": '{"size": 8}'}, "of 4 classes, but fc has 3; make the net with --classes 4"),
-    ({"classes": 4, "encoding": "raw"}, {"transform": RAW}, "of 4 classes, but fc has 3"),
-    ({"encoding": "raw"}, {"augment": '{"size": 8}'}, "holds pairs encoded as raw, but layer cut takes .* as jpeg"),
-    ({"kind": "frames", "encoding": None}, {"augment": '{"size": 8}'}, "holds frames, but layer cut takes pairs"),
-    ({}, {"transform": RAW}, "holds pairs encoded as jpeg, but no PairAugment layer takes them"),
-    ({"encoding": "raw"}, {"transform": 3 * "mean_value: 1 "}, "raw pairs of 6 channels, .* has 3 mean values"),
-    ({}, {"augment": '{"size": 9}'}, "a 9 x 9 crop does not fit an image of 8 x 8"),
-    ({"encoding": "raw"}, {"transform": RAW.replace("8", "9")}, "a 9 x 9 crop does not fit an image of 8 x 8")])
-def test_an_lmdb_of_another_net_is_told(train, stored, net, said):
-    pairs_lmdb("p.lmdb", **stored)
-    Path("net.prototxt").write_text(pairs_net(**net))
-    with pytest.raises(InputError, match=said) as error:
-        train()
-    assert "layer pair of the training net reads p.lmdb" in str(error.value) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("stored, net", [
-    ({}, {"augment": '{"size": 8}'}), ({"classes": 2, "size": 9}, {"augment": '{"size": 8}'}),
-    ({"encoding": "raw"}, {"transform": RAW}), ({"encoding": "raw"}, {}), ({}, {"augment": '{"size": "x"}'}),
-    ({}, {"augment": "{"})])
-def test_an_lmdb_that_fits_is_taken(stored, net):
-    pairs_lmdb("p.lmdb", **stored)
-    Path("net.prototxt").write_text(pairs_net(**net))
-    check_data(read_net("net.prototxt"), caffe_pb2.TRAIN)
 
 
 def unlike_weights():
@@ -381,7 +358,7 @@ def test_bad_input_is_said_before_caffe_starts(train, options, files, said):
     for name, text in files.items():
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).unlink() if text is None else Path(name).write_text(text)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(ProgramError, match=said) as error:
         train(*options)
     assert "\n" not in str(error.value)
     assert not Path("snap/tiny.caffe.log").exists() or not Path("snap/tiny.caffe.log").read_text()

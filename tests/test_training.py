@@ -4,12 +4,12 @@ import math
 import numpy as np
 import pytest
 
-from rcnn.training import log as training
 from rcnn.files import InputError
+from rcnn.training import log as training
 
 LOG = """\
 I1123 15:06:31.153342 20113 caffe.cpp:197] Use CPU.
-I1123 15:06:31.153707 20113 solver.cpp:45] Initializing solver from parameters: 
+I1123 15:06:31.153707 20113 solver.cpp:45] Initializing solver from parameters:
 base_lr: 0.01
 I1123 15:06:32.1 20113 solver.cpp:347] Iteration 0, Testing net (#0)
 I1123 15:06:32.2 20119 data_layer.cpp:73] Restarting data prefetching from start.

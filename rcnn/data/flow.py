@@ -6,6 +6,8 @@
 The flow at a pixel of the first image says where in the second image it went.  8-bit flow has 128 where nothing moves,
 and 127 / bound grey levels a pixel of motion.
 """
+from typing import Any, Callable, Dict, List
+
 import cv2
 import numpy as np
 
@@ -18,12 +20,12 @@ BOUND = 20.0  # pixels; as is usual in two-stream work
 LEAST_SIDE = 16  # pixels; DIS fails below
 
 # What each method is run with, and where that is from.
-PARAMETERS = {
+PARAMETERS: Dict[str, Dict[str, Any]] = {
     # Brox et al., ECCV 2004, as OpenCV's CUDA code has it: the values of OpenCV's own sample, optical_flow.cpp.
     "brox, CUDA": {"alpha": 0.197, "gamma": 50.0, "scale_factor": 0.8, "inner_iterations": 10, "outer_iterations": 77,
                    "solver_iterations": 10},
     # The same energy by cv2.VariationalRefinement: its own weights of constant grey value and gradient, and
-    # fixed_point_iterations; the others were chosen on made sequences (tests/test_flow.py).  Its smoothness, 20, was
+    # fixed_point_iterations; the others were chosen on synthetic pairs (tests/test_flow.py).  Its smoothness, 20, was
     # worse than 30 on all of them, and on a disc that moves over a still background.
     "brox, CPU": {"alpha": 30.0, "delta": 5.0, "gamma": 10.0, "scale_factor": 0.8, "smoothing": 0.8, "warps": 5,
                   "fixed_point_iterations": 5, "solver_iterations": 20, "relaxation": 1.9},
@@ -39,15 +41,18 @@ PARAMETERS = {
 }
 
 
-def available():
+def available() -> List[str]:
     """Return the names of the methods that this machine has, in the order of METHODS."""
     return [method for method in METHODS if method != "tvl1" or hasattr(cv2, "optflow")]
 
 
-def describe(method):
-    """Return what decides the flow of a method on this machine, a dict of what JSON can hold.
+def describe(method: str) -> Dict[str, Any]:
+    """Return what decides the flow of a method on this machine, fit for JSON.
 
-    Raises InputError for a name not in METHODS, and a method that is not available, with what to install.
+    Raises
+    ------
+    InputError
+        If there is no such method, or it is not available, with what to install.
     """
     if method not in METHODS:
         raise InputError(f"flow method {method}: there are {', '.join(METHODS)}")
@@ -59,11 +64,23 @@ def describe(method):
     return {"method": method, "by": f"OpenCV {cv2.__version__}{name[len(method):]}", "parameters": PARAMETERS[name]}
 
 
-def compute(method, previous, frame):
-    """Return the flow from `previous` to `frame`: float32 height x width x 2 (x, y), pixels.
+def compute(method: str, previous: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Return the flow from one image to the next.
 
-    method: one of METHODS.  previous, frame: uint8 height x width x 3, BGR, or height x width, grey.
-    Raises InputError as `describe` does, and for images that differ in size or have a side below LEAST_SIDE.
+    Parameters
+    ----------
+    method : one of METHODS
+    previous, frame : uint8 height x width x 3, BGR, or height x width, grey
+
+    Returns
+    -------
+    np.ndarray
+        float32 height x width x 2 (x, y), pixels.
+
+    Raises
+    ------
+    InputError
+        As `describe` does, and for images that differ in size or have a side below LEAST_SIDE.
     """
     parameters = describe(method)["parameters"]
     greys = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (previous, frame)]
@@ -71,24 +88,26 @@ def compute(method, previous, frame):
     if (height, width) != other or min(height, width) < LEAST_SIDE:
         raise InputError(f"flow needs two images of one size, at least {LEAST_SIDE} x {LEAST_SIDE}; these are "
                          f"{width} x {height} and {other[1]} x {other[0]}")
-    run = {"brox": _brox_cuda if _has_cuda() else _brox, "dis": _dis, "farneback": _farneback, "tvl1": _tvl1}[method]
+    run: Callable[..., np.ndarray] = {
+        "brox": _brox_cuda if _has_cuda() else _brox, "dis": _dis, "farneback": _farneback,
+        "tvl1": _tvl1}[method]
     return run(*greys, **parameters)
 
 
-def end_point_error(found, true, border=0):
-    """Return the mean distance in pixels of two flows, height x width x 2, over pixels where `true` is known.
+def end_point_error(estimate: np.ndarray, truth: np.ndarray, border: int = 0) -> float:
+    """Return the mean distance in pixels of two flows, height x width x 2, over pixels where the truth is given.
 
     border: pixels at each edge that do not count.  A value beyond 1e9 means unknown, as in Middlebury's files.
     """
     inner = slice(border, -border or None), slice(border, -border or None)
-    found, true = np.asarray(found, np.float64)[inner], np.asarray(true, np.float64)[inner]
-    known = (np.abs(true) <= 1e9).all(axis=2)
-    return float(np.linalg.norm((found - true)[known], axis=1).mean())
+    estimate, truth = np.asarray(estimate, np.float64)[inner], np.asarray(truth, np.float64)[inner]
+    counted = (np.abs(truth) <= 1e9).all(axis=2)
+    return float(np.linalg.norm((estimate - truth)[counted], axis=1).mean())
 
 
 # 8 bits
 
-def quantise(flow, bound=BOUND):
+def quantise(flow: np.ndarray, bound: float = BOUND) -> np.ndarray:
     """Return 8-bit flow, uint8 of the same shape: round(128 + 127 value / bound), values clipped to +- bound.
 
     So 1 to 255 occur, 128 is zero, and the largest error of what is not clipped is bound / 254 pixels.
@@ -96,17 +115,17 @@ def quantise(flow, bound=BOUND):
     return np.rint(ZERO + np.clip(np.asarray(flow, np.float32) / np.float32(bound), -1, 1) * 127).astype(np.uint8)
 
 
-def dequantise(stored, bound=BOUND):
+def dequantise(stored: np.ndarray, bound: float = BOUND) -> np.ndarray:
     """Return the flow in pixels, float32, of 8-bit flow."""
     return (np.asarray(stored, np.float32) - ZERO) * np.float32(bound / 127)
 
 
-def clipped(flow, bound=BOUND):
+def clipped(flow: np.ndarray, bound: float = BOUND) -> float:
     """Return the share, 0 to 1, of the pixels of a flow whose x or y is beyond +- bound."""
     return float((np.abs(flow) > bound).any(axis=-1).mean())
 
 
-def negate(stored):
+def negate(stored: np.ndarray) -> np.ndarray:
     """Return 8-bit flow of the opposite sign, in its dtype (uint8 or float32): 256 - value, at most 255.
 
     Twice is the same again, except for 0, which `quantise` never gives.
@@ -114,7 +133,7 @@ def negate(stored):
     return np.minimum(2 * ZERO - stored.astype(np.float32), 255).astype(stored.dtype)
 
 
-def mirror(stored):
+def mirror(stored: np.ndarray) -> np.ndarray:
     """Return 8-bit flow, height x width x 2, as a mirror shows it: left and right swapped, and x negated."""
     mirrored = stored[:, ::-1].copy()
     mirrored[..., 0] = negate(mirrored[..., 0])
@@ -123,12 +142,12 @@ def mirror(stored):
 
 # The methods, each from two uint8 grey images of one size
 
-def _has_cuda():
+def _has_cuda() -> bool:
     """Return whether OpenCV has CUDA's Brox method and a GPU for it."""
     return hasattr(cv2, "cuda_BroxOpticalFlow") and cv2.cuda.getCudaEnabledDeviceCount() > 0
 
 
-def _brox_cuda(previous, frame, **parameters):
+def _brox_cuda(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np.ndarray:
     images = []
     for grey in (previous, frame):
         images.append(cv2.cuda_GpuMat())
@@ -136,7 +155,8 @@ def _brox_cuda(previous, frame, **parameters):
     return cv2.cuda_BroxOpticalFlow.create(**parameters).calc(*images, None).download()
 
 
-def _brox(previous, frame, scale_factor, smoothing, warps, **weights):
+def _brox(previous: np.ndarray, frame: np.ndarray, scale_factor: float, smoothing: float, warps: int,
+          **weights: Any) -> np.ndarray:
     """From coarse to fine, the second image warped anew by the flow so far before each refinement."""
     height, width = previous.shape
     images = [cv2.GaussianBlur(grey.astype(np.float32), (0, 0), smoothing) for grey in (previous, frame)]
@@ -158,8 +178,9 @@ def _brox(previous, frame, scale_factor, smoothing, warps, **weights):
     return np.ascontiguousarray(flow.transpose(1, 2, 0))
 
 
-def _refinement(alpha, delta, gamma, fixed_point_iterations, solver_iterations, relaxation):
-    refinement = cv2.VariationalRefinement_create()
+def _refinement(alpha: float, delta: float, gamma: float, fixed_point_iterations: int, solver_iterations: int,
+                relaxation: float) -> Any:
+    refinement = cv2.VariationalRefinement.create()
     refinement.setAlpha(alpha)
     refinement.setDelta(delta)
     refinement.setGamma(gamma)
@@ -169,14 +190,14 @@ def _refinement(alpha, delta, gamma, fixed_point_iterations, solver_iterations, 
     return refinement
 
 
-def _dis(previous, frame, preset):
+def _dis(previous: np.ndarray, frame: np.ndarray, preset: str) -> np.ndarray:
     number = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}")
-    return cv2.DISOpticalFlow_create(number).calc(previous, frame, None)
+    return cv2.DISOpticalFlow.create(number).calc(previous, frame, None)
 
 
-def _farneback(previous, frame, **parameters):
+def _farneback(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np.ndarray:
     return cv2.calcOpticalFlowFarneback(previous, frame, None, **parameters)
 
 
-def _tvl1(previous, frame, **parameters):
+def _tvl1(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np.ndarray:
     return cv2.optflow.DualTVL1OpticalFlow_create(**parameters).calc(previous, frame, None)

@@ -1,26 +1,35 @@
 """UCF-101's text files: the class list and the train and test lists of a split."""
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
 
 from rcnn.files import InputError, existing
 
+PathLike = Union[str, Path]
+
 
 class Video(NamedTuple):
-    """One line of a list.  name: the file's stem (`v_Archery_g08_c01`), the video's name in every LMDB; file: its path
-    as the list gives it (`Archery/v_Archery_g08_c01.avi`); label: 0-based class number.
+    """One line of a list.
+
+    name: the file's stem (`v_Archery_g08_c01`), the video's name in every LMDB.  file: its path as the list gives it
+    (`Archery/v_Archery_g08_c01.avi`).  label: 0-based class number.
     """
     name: str
     file: str
     label: int
 
 
-def read_classes(path):
+def read_classes(path: PathLike) -> List[str]:
     """Return the class names of a `classInd.txt`, a list whose index is the 0-based label.
 
-    Its lines are `1 ApplyEyeMakeup`: numbers count up from 1.  Raises InputError, naming the line, for anything else.
+    Its lines are `1 ApplyEyeMakeup`: numbers count up from 1.
+
+    Raises
+    ------
+    InputError
+        For anything else, naming the line.
     """
-    classes = []
+    classes: List[str] = []
     for place, line in _lines(path, "class list"):
         match = re.fullmatch(r"(\d+)\s+(\S+)", line)
         if not match:
@@ -34,14 +43,18 @@ def read_classes(path):
     return classes
 
 
-def read_list(path, classes):
-    """Return the videos of one `trainlistNN.txt` or `testlistNN.txt` in its order, as a list of Video.
+def read_list(path: PathLike, classes: Sequence[str]) -> List[Video]:
+    """Return the videos of one `trainlistNN.txt` or `testlistNN.txt` in its order.
 
     Lines are `Class/v_Class_g08_c01.avi 1`, or the same without the number; the label is the folder's place in
-    `classes` (from `read_classes`), and a number that is given must agree with it.  Raises InputError, naming the
-    line, for a line of another form, an unknown class, a number that disagrees, or a video listed twice.
+    `classes` (from `read_classes`), and a number must agree with it.
+
+    Raises
+    ------
+    InputError
+        Naming the line, for one of another form, an unknown class, a number that disagrees, or a video listed twice.
     """
-    videos = {}
+    videos: Dict[str, Video] = {}
     for place, line in _lines(path, "video list"):
         match = re.fullmatch(r"([^/\\]+)/([^/\\]+?\.\w+)(?:\s+(\d+))?", line)
         if not match:
@@ -57,12 +70,15 @@ def read_list(path, classes):
     return list(videos.values())
 
 
-def read_lists(paths, classes):
+def read_lists(paths: Sequence[PathLike], classes: Sequence[str]) -> List[Video]:
     """Return the union of several lists (`read_list`), each video once, in the order in which they first occur.
 
-    Raises InputError as `read_list` does, and where two lists give one name to different files.
+    Raises
+    ------
+    InputError
+        As `read_list` does, and where two lists give one name to different files.
     """
-    videos = {}
+    videos: Dict[str, Video] = {}
     for path in paths:
         for video in read_list(path, classes):
             if videos.get(video.name) != video:
@@ -70,20 +86,23 @@ def read_lists(paths, classes):
     return list(videos.values())
 
 
-def check_files(videos, folder):
+def check_files(videos: Sequence[Video], folder: PathLike) -> Path:
     """Return `folder` as a Path if it holds every video's file.
 
-    Raises InputError otherwise, naming the first missing one and how many are.
+    Raises
+    ------
+    InputError
+        If it does not, naming the first missing one and how many are.
     """
-    folder = existing(folder, "videos", "folder")
-    missing = [video.file for video in videos if not (folder / video.file).is_file()]
+    place = Path(existing(folder, "videos", "folder"))
+    missing = [video.file for video in videos if not (place / video.file).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {len(missing)} of the {len(videos)} listed videos, the first is "
                          f"{missing[0]}; give the folder that holds the class folders as --videos")
-    return folder
+    return place
 
 
-def _lines(path, what):
+def _lines(path: PathLike, what: str) -> List[Tuple[str, str]]:
     """Return [(place for messages, text)] of the lines that are not blank."""
     try:
         text = existing(path, what).read_text(encoding="utf-8-sig")
@@ -96,7 +115,7 @@ def _lines(path, what):
     return lines
 
 
-def _add(videos, video, place):
+def _add(videos: Dict[str, Video], video: Video, place: PathLike) -> None:
     if video.name in videos:
         other = videos[video.name].file
         raise InputError(f"{place}: {video.file} is there twice" if other == video.file else

@@ -11,6 +11,7 @@ multiple of 8, no block of the JPEG holds parts of two.
 """
 import json
 from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import lmdb
@@ -52,12 +53,12 @@ Datum = _datum_class()
 
 # Keys
 
-def frame_key(video, index):
+def frame_key(video: str, index: int) -> bytes:
     """Return the key of frame `index` (0 to 999999) of a video: `b"v_Archery_g01_c01/000007"`."""
     return f"{video}/{_digits(index, 6, 'frame')}".encode()
 
 
-def pair_key(position, video, index):
+def pair_key(position: int, video: str, index: int) -> bytes:
     """Return the key of the pair of frames `index` - 1 and `index`: `b"00000042_v_Archery_g01_c01/000007"`.
 
     position: 0 to 99999999, the pair's place in the LMDB.
@@ -65,24 +66,24 @@ def pair_key(position, video, index):
     return f"{_digits(position, 8, 'pair')}_{video}/{_digits(index, 6, 'frame')}".encode()
 
 
-def parse_frame_key(key):
+def parse_frame_key(key: bytes) -> Tuple[str, int]:
     """Return (video, index) of `frame_key`."""
     video, index = key.decode().rsplit("/", 1)
     return video, int(index)
 
 
-def parse_pair_key(key):
+def parse_pair_key(key: bytes) -> Tuple[int, str, int]:
     """Return (position, video, index) of `pair_key`."""
-    position, rest = key.decode().split("_", 1)
-    return (int(position), *parse_frame_key(rest.encode()))
+    position, rest = key.split(b"_", 1)
+    return (int(position), *parse_frame_key(rest))
 
 
-def key_order(video):
+def key_order(video: str) -> bytes:
     """Return what to sort video names by so that they come in the order of their frames' keys."""
     return f"{video}/".encode()
 
 
-def _digits(number, width, what):
+def _digits(number: int, width: int, what: str) -> str:
     if not 0 <= number < 10 ** width:
         raise InputError(f"{what} {number} does not fit a key of {width} digits")
     return f"{number:0{width}d}"
@@ -90,25 +91,41 @@ def _digits(number, width, what):
 
 # Records
 
-def encode_frame(image, label, quality=95):
-    """Return the record (bytes, a Datum with a JPEG) of one frame.
+def encode_frame(image: np.ndarray, label: int, quality: int = 95) -> bytes:
+    """Return the record of one frame, a Datum with a JPEG.
 
-    image: uint8 height x width x 3, BGR, or x 2, flow; label: 0-based class number; quality: of the JPEG, 1 to 100.
+    Parameters
+    ----------
+    image : uint8 height x width x 3, BGR, or x 2, flow
+    label : 0-based class number
+    quality : of the JPEG, 1 to 100
     """
     return _encode_jpeg(_one_above_other(image), label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
-def decode_frame(record):
-    """Return (image, label) of `encode_frame`'s record: uint8 height x width x 3, BGR, or x 2, flow; int."""
+def decode_frame(record: bytes) -> Tuple[np.ndarray, int]:
+    """Return (image, label) of `encode_frame`'s record: uint8 height x width x 3, BGR, or x 2, flow; int.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
     datum = _parse(record)
     return _side_by_side(_image(datum)), datum.label
 
 
-def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
-    """Return the record (bytes, a Datum) of a pair of frames t - 1 and t, both uint8 height x width x 3 or 2.
+def encode_pair(previous: np.ndarray, frame: np.ndarray, label: int, encoding: str = "jpeg",
+                quality: int = 95) -> bytes:
+    """Return the record of a pair of frames, a Datum.
 
-    encoding: "jpeg", one JPEG of 2 height x width (flow: 4 height x width), frame t - 1 above frame t; or "raw", 6 (4)
-    x height x width uint8, the channels of frame t - 1 and then of frame t.  quality: of the JPEG, 1 to 100.
+    Parameters
+    ----------
+    previous, frame : t - 1 and t, uint8 height x width x 3, BGR, or x 2, flow
+    label : 0-based class number
+    encoding : "jpeg", one JPEG of 2 height x width (flow: 4 height x width), frame t - 1 above frame t; or "raw", 6 (4)
+        x height x width uint8, the channels of frame t - 1 and then of frame t
+    quality : of the JPEG, 1 to 100
     """
     if encoding == "jpeg":
         # JPEG's usual 4:2:0 shares colour between rows, so also between the two frames where they meet.
@@ -119,8 +136,14 @@ def encode_pair(previous, frame, label, encoding="jpeg", quality=95):
     return Datum(channels=channels, height=height, width=width, label=label, data=planes.tobytes()).SerializeToString()
 
 
-def decode_pair(record):
-    """Return (previous, frame, label) of `encode_pair`'s record: uint8 height x width x 3 or 2, twice; int."""
+def decode_pair(record: bytes) -> Tuple[np.ndarray, np.ndarray, int]:
+    """Return (previous, frame, label) of `encode_pair`'s record: uint8 height x width x 3 or 2, twice; int.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
     datum = _parse(record)
     if datum.encoded:
         tall = _image(datum)
@@ -131,31 +154,31 @@ def decode_pair(record):
     return planes[:, :, :half], planes[:, :, half:], datum.label
 
 
-def _one_above_other(image):
+def _one_above_other(image: np.ndarray) -> np.ndarray:
     """Return flow, height x width x 2, as a grey 2 height x width x 1, and an image as it is."""
     return image.transpose(2, 0, 1).reshape(-1, image.shape[1], 1) if image.shape[2] == flow.CHANNELS else image
 
 
-def _side_by_side(image):
+def _side_by_side(image: np.ndarray) -> np.ndarray:
     """Return a grey 2 height x width as height x width x 2, and an image as it is."""
     return image.reshape(2, -1, image.shape[1]).transpose(1, 2, 0) if image.ndim == 2 else image
 
 
-def _encode_jpeg(image, label, quality, sampling):
+def _encode_jpeg(image: np.ndarray, label: int, quality: int, sampling: int) -> bytes:
     height, width, channels = image.shape
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
     return Datum(channels=channels, height=height, width=width, label=label, encoded=True,
                  data=cv2.imencode(".jpg", image, settings)[1].tobytes()).SerializeToString()
 
 
-def _parse(record):
+def _parse(record: bytes) -> Any:
     try:
         return Datum.FromString(record)
     except DecodeError:
         raise InputError("a record is damaged: it is not a Datum; build the LMDB anew") from None
 
 
-def _image(datum):
+def _image(datum: Any) -> np.ndarray:
     colour = cv2.IMREAD_GRAYSCALE if datum.channels == 1 else cv2.IMREAD_COLOR
     image = cv2.imdecode(np.frombuffer(datum.data, np.uint8), colour) if datum.data else None
     if image is None or image.ndim == 2 and len(image) % 2:
@@ -168,33 +191,38 @@ def _image(datum):
 class Records:
     """A finished LMDB, read-only; made by `open_records`, a context manager.
 
-    manifest: dict, the contents of manifest.json.  channels: of a frame, 3 for images, 2 for flow.  Iterating gives
-    (key, record) in key order, `len` their number.
+    Iterating gives (key, record) in key order, `len` their number.
+
+    Attributes
+    ----------
+    path : Path
+    manifest : dict, the contents of manifest.json
+    channels : of a frame, 3 for images, 2 for flow
     """
 
-    def __init__(self, path, manifest):
+    def __init__(self, path: Path, manifest: Dict[str, Any]):
         self.path, self.manifest = path, manifest
         self.channels = flow.CHANNELS if "flow" in manifest["recipe"] else 3
         self._environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False)
         self._transaction = self._environment.begin(buffers=False)
 
-    def __enter__(self):
+    def __enter__(self) -> "Records":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self.close()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._transaction.stat()["entries"]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Tuple[bytes, bytes]]:
         try:
             yield from self._transaction.cursor()
         except lmdb.Error as error:
             raise self._damaged(error) from None
 
-    def get(self, key):
-        """Return the record (bytes) of `key`; raises InputError where there is none, or the LMDB is damaged there."""
+    def get(self, key: bytes) -> bytes:
+        """Return the record of `key`; raises InputError where there is none, or the LMDB is damaged there."""
         try:
             record = self._transaction.get(key)
         except lmdb.Error as error:
@@ -203,36 +231,43 @@ class Records:
             raise InputError(f"{self.path} has no record {key.decode()}; it is damaged, build it anew")
         return record
 
-    def key_list(self):
-        """Return all keys in order, a list of bytes; the records themselves are not read."""
+    def key_list(self) -> List[bytes]:
+        """Return all keys in order; the records themselves are not read."""
         try:
             return list(self._transaction.cursor().iternext(keys=True, values=False))
         except lmdb.Error as error:
             raise self._damaged(error) from None
 
-    def frame(self, video, index):
+    def frame(self, video: str, index: int) -> Tuple[np.ndarray, int]:
         """Return (image, label) of a frame of a frames LMDB (`decode_frame`)."""
         return decode_frame(self.get(frame_key(video, index)))
 
-    def is_cut_short(self):
+    def is_cut_short(self) -> bool:
         """Return whether data.mdb lacks pages at its end; reading one would end the program (SIGBUS)."""
         pages = self._environment.info()["last_pgno"] + 1
         return (self.path / "data.mdb").stat().st_size < pages * self._environment.stat()["psize"]
 
-    def _damaged(self, error):
+    def _damaged(self, error: lmdb.Error) -> InputError:
         return InputError(f"{self.path} is damaged: {error}; build it again")
 
-    def close(self):
+    def close(self) -> None:
+        """Close the database."""
         self._transaction.abort()
         self._environment.close()
 
 
-def open_records(path, kind=None, encoding=None):
-    """Return the finished LMDB at `path` as Records.
+def open_records(path: Union[str, Path], kind: Optional[str] = None, encoding: Optional[str] = None) -> Records:
+    """Open a finished LMDB.
 
-    kind: "frames" or "pairs", what it must hold (None: either); encoding: "jpeg" or "raw", how its pairs must be
-    encoded.
-    Raises InputError where it is missing, unfinished, not one of these LMDBs, or holds something else.
+    Parameters
+    ----------
+    kind : "frames" or "pairs", what it must hold (None: either)
+    encoding : "jpeg" or "raw", how its pairs must be encoded (None: either)
+
+    Raises
+    ------
+    InputError
+        If it is missing, unfinished, damaged, not one of these LMDBs, or holds something else.
     """
     path = Path(path)
     if not path.is_dir():
@@ -253,15 +288,15 @@ def open_records(path, kind=None, encoding=None):
     if records.is_cut_short():
         records.close()
         raise InputError(f"{path} is damaged: the end of data.mdb is missing; build it again")
-    found, promised = len(records), manifest["counts"][manifest["kind"]]
-    if found != promised:
+    number, promised = len(records), manifest["counts"][manifest["kind"]]
+    if number != promised:
         records.close()
-        raise InputError(f"{path} has {found} records, its manifest says {promised}; build it anew")
+        raise InputError(f"{path} has {number} records, its manifest says {promised}; build it anew")
     return records
 
 
-def read_manifest(path):
-    """Return the manifest (dict) of the LMDB folder `path`; raises InputError where there is none that we made."""
+def read_manifest(path: Union[str, Path]) -> Dict[str, Any]:
+    """Return the manifest of the LMDB folder `path`; raises InputError where there is none that this package made."""
     file = Path(path) / MANIFEST
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
@@ -274,8 +309,8 @@ def read_manifest(path):
     return manifest
 
 
-def write_manifest(folder, manifest):
-    """Write `manifest` (dict) to `folder`, whole or not at all: a line for each key and for each item of a list."""
+def write_manifest(folder: Path, manifest: Dict[str, Any]) -> None:
+    """Write `manifest` to `folder`, whole or not at all: a line for each key and for each item of a list."""
     entries = []
     for key, value in manifest.items():
         if isinstance(value, list) and value:
@@ -286,11 +321,11 @@ def write_manifest(folder, manifest):
     write_text(Path(folder) / MANIFEST, "{\n" + ",\n".join(entries) + "\n}\n")
 
 
-def sources(paths):
+def sources(paths: Sequence[Union[str, Path]]) -> List[Dict[str, str]]:
     """Return [{name, sha256}] of files, for a manifest; without folders, so that a build's place plays no part."""
     return [{"name": Path(path).name, "sha256": sha256(path)} for path in paths]
 
 
-def partial_path(path):
+def partial_path(path: Union[str, Path]) -> Path:
     """Return the folder in which the LMDB `path` is while it is not finished: `<name>.lmdb.partial`."""
     return Path(path).with_name(Path(path).name + ".partial")

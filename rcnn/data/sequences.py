@@ -1,23 +1,31 @@
 """Videos of a list, frame by frame and several side by side, out of a frames LMDB, as RCNN-s takes them (Sec. 2.3)."""
 import weakref
+from concurrent.futures import Executor
 from pathlib import Path
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from rcnn.data import sampling
+from rcnn.data.lists import PathLike, Video, read_list
+from rcnn.data.records import MANIFEST, Records, decode_frame, frame_key, open_records
 from rcnn.files import InputError
-from rcnn.data.lists import read_list
-from rcnn.data.records import MANIFEST, decode_frame, frame_key, open_records
 
-_opened = weakref.WeakValueDictionary()
+Times = List[float]
+_opened: "weakref.WeakValueDictionary[Path, Records]" = weakref.WeakValueDictionary()
 
 
-def open_frames(path):
-    """Return the frames LMDB at `path` as Records, the same ones as long as anybody in this process holds them.
+def open_frames(path: PathLike) -> Records:
+    """Return the frames LMDB at `path`, the same Records as long as anybody in this process holds them.
 
     LMDB opens a database once in a process, and a training net and its test net read the same.  It is closed when
-    nobody holds it any more.  Raises InputError as `records.open_records` does, and where it was not built by
-    tools/build_frames.py, so that its manifest does not name the classes or the frames' size.
+    nobody holds it any more.
+
+    Raises
+    ------
+    InputError
+        As `records.open_records` does, and where it was not built by tools/build_frames.py, so that its manifest does
+        not name the classes or the frames' size.
     """
     place = Path(path).resolve()
     frames = _opened.get(place)
@@ -32,20 +40,33 @@ def open_frames(path):
     return frames
 
 
-def listed_videos(frames, list_path):
+def listed_videos(frames: Records, list_path: PathLike) -> Tuple[List[Tuple[Video, Times]], List[Tuple[Video, str]]]:
     """Return `videos_with_frames` of a list file, whose classes are those that the frames LMDB was built with.
 
-    frames: of `open_frames`.  Raises InputError as that and `lists.read_list` do.
+    frames: of `open_frames`.
     """
     return videos_with_frames(read_list(list_path, frames.manifest["recipe"]["classes"]), frames, list_path)
 
 
-def videos_with_frames(listed, frames, list_path):
-    """Return ([(Video, its frames' times in seconds)], [(Video, reason)]) of the listed videos, each in their order.
+def videos_with_frames(listed: Sequence[Video], frames: Records,
+                       list_path: PathLike) -> Tuple[List[Tuple[Video, Times]], List[Tuple[Video, str]]]:
+    """Return which listed videos a frames LMDB has, and which its build had to skip.
 
-    listed: of `lists.read_list`; list_path: its file; frames: Records of a frames LMDB.  The first are the videos that
-    it has, the second those that its build had to skip.  Raises InputError where it neither has nor skipped a listed
-    video, has one with another label, or has none of them.
+    Parameters
+    ----------
+    listed : of `lists.read_list`
+    frames : the LMDB
+    list_path : the list's file, for messages
+
+    Returns
+    -------
+    videos : list of (Video, times of its frames in seconds), in the list's order
+    skipped : list of (Video, reason), in the list's order
+
+    Raises
+    ------
+    InputError
+        If the LMDB neither has nor skipped a listed video, has one with another label, or has none of them.
     """
     built = {video["name"]: video for video in frames.manifest["videos"]}
     reasons = {video["video"]: video["reason"] for video in frames.manifest["skipped"]}
@@ -64,20 +85,32 @@ def videos_with_frames(listed, frames, list_path):
     return videos, [(video, reasons[video.name]) for video in listed if video.name not in built]
 
 
-def draws(seed):
+def draws(seed: Optional[int]) -> Tuple[np.random.Generator, int]:
     """Return (numpy.random.Generator of the crops, seed of the order of videos) of a layer; seed None: fresh ones."""
     generator = np.random.default_rng(seed)
     return generator, int(generator.integers(2 ** 32))
 
 
-def rows(frames, videos, streams, seed, executor):
-    """Yield time steps of `sampling.sequences` without end, each an iterator over `streams` rows (image, label, first).
+def rows(frames: Records, videos: Sequence[Tuple[Video, Times]], streams: int, seed: Optional[int],
+         executor: Executor) -> Iterator[Iterator[Tuple[np.ndarray, int, bool]]]:
+    """Yield time steps of `sampling.sequences` without end, each an iterator over `streams` rows.
 
-    frames: Records.  videos: [(Video, times)] of `videos_with_frames`.  seed: None for the order of `videos`.
-    executor: a concurrent.futures Executor of threads, which decode the images.
-    image: uint8 height x width x 3, BGR, or x 2, flow; label: 0-based class number; first: whether it is the first of
-    its video.
-    Raises InputError where a record is damaged.
+    Parameters
+    ----------
+    videos : of `videos_with_frames`
+    seed : None for the order of `videos`
+    executor : of threads, which decode the images
+
+    Yields
+    ------
+    iterator of (image, label, first)
+        image: uint8 height x width x 3, BGR, or x 2, flow; label: 0-based class number; first: whether it is the first
+        of its video.
+
+    Raises
+    ------
+    InputError
+        If a record is damaged.
     """
     counts = {video.name: len(times) for video, times in videos}
     for step in sampling.sequences(counts, streams, seed):

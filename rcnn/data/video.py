@@ -4,7 +4,7 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
 
 # FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
 # file's name.
@@ -13,8 +13,8 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-from rcnn.files import InputError, existing  # noqa: E402
 from rcnn.data.video_headers import size_change  # noqa: E402
+from rcnn.files import InputError, existing  # noqa: E402
 
 cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
 
@@ -28,29 +28,43 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".p
 # Time stamps are decimal or rational, instants binary: a stamp this close to an instant is on it.
 TOLERANCE = 1e-6
 
+Frame = Tuple[float, np.ndarray]  # time in seconds; uint8 height x width x 3, BGR
+Content = TypeVar("Content")
+
 
 class VideoError(InputError):
     """A video file that gives no frames; the message is the reason, without the file's name."""
 
 
-def sample(path, fps=None, warnings=None):
-    """Yield (time, image) of the frames of a video file at a frame rate, in order.
-
-    path: a video file that OpenCV's FFMPEG can decode.
-    fps: frames a second, above 0; None for every frame.  The frame on screen at each instant k / fps (k = 0, 1, 2,
-        ...) is given, by presentation time stamps counted from the first frame's; never twice, so that an `fps` above
-        the video's own gives frames no closer than the video has them.  How long the last frame stays is not written
-        in every container, so the instants end at its time stamp.
-    warnings: a list; where the file breaks off, or its frames change their size, those until there are given and text
-        that says so is appended.
-    time: seconds, the frame's own time stamp (float, 0 for the first, rising); image: uint8 height x width x 3, BGR.
+def sample(path: Union[str, Path], fps: Optional[float] = None, warnings: Optional[List[str]] = None) -> Iterator[Frame]:
+    """Yield the frames of a video file at a frame rate, in order.
 
     A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
     UCF-101's are) follows the one before it by one frame of the file's nominal rate.
 
-    Raises InputError where there is no such file, VideoError where it is empty, not a video, or without a frame.
+    Parameters
+    ----------
+    path : a video file that OpenCV's FFMPEG can decode
+    fps : frames a second, above 0; None for every frame.  The frame on screen at each instant k / fps (k = 0, 1, 2,
+        ...) is given, by presentation time stamps counted from the first frame's; never twice, so that an `fps` above
+        the video's own gives frames no closer than the video has them.  How long the last frame stays is not written
+        in every container, so the instants end at its time stamp.
+    warnings : where the file breaks off, or its frames change their size, those until there are given and text that
+        says so is appended
+
+    Yields
+    ------
+    time : seconds, the frame's own time stamp (0 for the first, rising)
+    image : uint8 height x width x 3, BGR
+
+    Raises
+    ------
+    InputError
+        If there is no such file.
+    VideoError
+        If it is empty, not a video, or without a frame.
     """
-    path = existing(path, "video")
+    path = Path(existing(path, "video"))
     if path.stat().st_size == 0:
         raise VideoError("the file is empty")
     # One thread: the work is spread over videos, and a damaged file then decodes alike each time.
@@ -62,12 +76,12 @@ def sample(path, fps=None, warnings=None):
     yield from frames if fps is None else at_rate(frames, fps)
 
 
-def _decoded(capture, end, warnings):
+def _decoded(capture: cv2.VideoCapture, end: Optional[float], warnings: List[str]) -> Iterator[Frame]:
     """Yield (time, image) of every frame, times mended so that they rise, up to the time stamp `end` if it is one."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     gap = 1 / rate if rate > 0 else 0.04
     promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * gap
-    first = time = None
+    first, time = 0.0, None
     while capture.grab():
         stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         if end is not None and stamp > end - TOLERANCE:
@@ -75,7 +89,7 @@ def _decoded(capture, end, warnings):
         decoded, image = capture.retrieve()
         if not decoded:
             break
-        if first is None:
+        if time is None:
             first, time = stamp, 0.0
         else:
             time = stamp - first if stamp - first > time else time + gap
@@ -91,7 +105,7 @@ def _decoded(capture, end, warnings):
         warnings.append(f"broken off: its frames end at {time + gap:.2f} s of {promised:.2f} s")
 
 
-def resize(image, size):
+def resize(image: np.ndarray, size: int) -> np.ndarray:
     """Return `image` (uint8, height x width x 3) as `size` x `size`, its aspect ratio not kept.
 
     Bilinear, as Caffe's own convert_imageset resizes; but where both sides shrink to half or less, where bilinear
@@ -102,19 +116,19 @@ def resize(image, size):
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def at_rate(frames, fps):
+def at_rate(frames: Iterable[Tuple[float, Content]], fps: float) -> Iterator[Tuple[float, Content]]:
     """Yield those of `frames`, (time, anything) in order, that are on screen at an instant k / fps (see `sample`)."""
-    held, instant = None, 0
+    shown, instant = None, 0
     for frame in frames:
-        if held is not None and frame[0] > instant / fps + TOLERANCE:
-            yield held
+        if shown is not None and frame[0] > instant / fps + TOLERANCE:
+            yield shown
             instant = _after(frame[0], fps)
-        held = frame
-    if held is not None and held[0] >= instant / fps - TOLERANCE:
-        yield held
+        shown = frame
+    if shown is not None and shown[0] >= instant / fps - TOLERANCE:
+        yield shown
 
 
-def _after(time, fps):
+def _after(time: float, fps: float) -> int:
     """Return the first k with k / fps not before `time`."""
     k = int(time * fps)
     while k / fps < time - TOLERANCE:
@@ -128,18 +142,24 @@ class Source(NamedTuple):
     frames: an iterator of (time, image), as `sample` gives them.  total: how many are expected, None where nothing says
     so; a container may be wrong about it.  live: they come by the clock, until someone stops.
     """
-    frames: Iterator
+    frames: Iterator[Frame]
     total: Optional[int]
     live: bool
 
 
-def open_source(source, fps, warnings=None):
-    """Return the Source of a video file, a folder of images or a camera, at `fps` frames a second.
+def open_source(source: str, fps: float, warnings: Optional[List[str]] = None) -> Source:
+    """Return the Source of a video file, a folder of images or a camera.
 
-    source: text; a path, or the number of a camera (from 0) where no file has that name.
-    warnings: as of `sample`.
-    Raises InputError where there is no such file, folder or camera; `frames` raises what `sample`, `folder` and
-    `camera` do.
+    Parameters
+    ----------
+    source : a path, or the number of a camera (from 0) where no file has that name
+    fps : frames a second
+    warnings : as of `sample`
+
+    Raises
+    ------
+    InputError
+        If there is no such file, folder or camera; `frames` raises what `sample`, `folder` and `camera` do.
     """
     if not source:
         raise InputError("the source is empty; give a video file, a folder of images, or the number of a camera")
@@ -150,36 +170,45 @@ def open_source(source, fps, warnings=None):
     return Source(sample(existing(source, "video"), fps, warnings), _expected(source, fps), False)
 
 
-def folder(path, fps):
+def folder(path: str, fps: float) -> Iterator[Frame]:
     """Yield (time, image) of the images of a folder, as `sample` does; image k (from 0) is at k / fps seconds.
 
-    They come in the order of `images` and may differ in size.  Raises InputError for one that cannot be read, and
-    where there is none.
+    They come in the order of `images` and may differ in size.
+
+    Raises
+    ------
+    InputError
+        If one cannot be read, or there is none.
     """
     for number, file in enumerate(images(path)):
         yield number / fps, _read(file)
 
 
-def images(path):
-    """Return the images of a folder (files with a suffix of IMAGES, none hidden) as Paths in natural order.
+def images(path: str) -> List[Path]:
+    """Return the images of a folder (files with a suffix of IMAGES, none hidden) in natural order.
 
     Numbers in names count as numbers, so that frame10 follows frame9.  Raises InputError where there is none.
     """
-    found = [file for file in existing(path, "frames", "folder").iterdir()
+    files = [file for file in existing(path, "frames", "folder").iterdir()
              if file.suffix.lower() in IMAGES and not file.name.startswith(".")]
-    if not found:
+    if not files:
         raise InputError(f"frames: no image in {path}; frames are files that end in {', '.join(IMAGES)}")
-    return sorted(found, key=lambda file: ([int(part) if place % 2 else part
+    return sorted(files, key=lambda file: ([int(part) if place % 2 else part
                                             for place, part in enumerate(re.split("([0-9]+)", file.name))], file.name))
 
 
-def camera(index, fps):
+def camera(index: int, fps: float) -> Iterator[Frame]:
     """Return an iterator of (time, image) of a camera, as `sample` gives them, that ends when the camera does.
 
-    index: the camera's number, from 0.  At each instant k / fps by the clock from the first frame on comes the next
-    frame that the camera takes; instants that go by while a frame is in use have none.  time: seconds since the first.
+    At each instant k / fps by the clock from the first frame on comes the next frame that the camera takes; instants
+    that go by while a frame is in use have none.  index: the camera's number, from 0.
 
-    Raises InputError where there is no such camera; the iterator raises VideoError where it gives no frame.
+    Raises
+    ------
+    InputError
+        If there is no such camera.
+    VideoError
+        By the iterator, if it gives no frame.
     """
     with silent():
         try:
@@ -194,7 +223,7 @@ def camera(index, fps):
     return _live(capture, fps)
 
 
-def _live(capture, fps):
+def _live(capture: cv2.VideoCapture, fps: float) -> Iterator[Frame]:
     """Yield (time, image) of an open camera."""
     began, instant = None, 0
     while capture.grab():
@@ -213,24 +242,24 @@ def _live(capture, fps):
 
 
 @contextmanager
-def silent():
+def silent() -> Iterator[None]:
     """Keep OpenCV, and the libraries under it, from writing to standard error: they name neither file nor remedy."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         os.close(nowhere)
 
 
-def _read(path):
+def _read(path: Path) -> np.ndarray:
     """Return an image file as uint8 height x width x 3, BGR; InputError where it is not one, or not whole."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(f"frames: cannot read {path}: {os.strerror(error.errno)}") from None
+        raise InputError(f"frames: cannot read {path}: {error.strerror}") from None
     image = None
     if data:
         with silent():
@@ -243,7 +272,7 @@ def _read(path):
     return image
 
 
-def _expected(path, fps):
+def _expected(path: str, fps: float) -> Optional[int]:
     """Return how many frames `sample` gives by what the container says, None where it says nothing usable."""
     capture = cv2.VideoCapture(str(Path(path).resolve()), cv2.CAP_FFMPEG)
     rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)

@@ -5,6 +5,7 @@ first one is taken for a change.  Streams of other codecs than MPEG-1, -2 and -4
 """
 import re
 from pathlib import Path
+from typing import Optional, Union
 
 import cv2
 
@@ -17,7 +18,7 @@ HEADERS = {"FMP4": _MPEG4, "XVID": _MPEG4, "DIVX": _MPEG4, "DX50": _MPEG4, "mp4v
            "mpg2": _MPEG2, "MPEG": _MPEG2, "h264": _H264, "H264": _H264, "avc1": _H264, "MJPG": _JPEG, "jpeg": _JPEG}
 
 
-def size_change(path):
+def size_change(path: Union[str, Path]) -> Optional[float]:
     """Return the time stamp, seconds, of the first packet of a video file with another header, or None.
 
     path: a file that cv2.VideoCapture opens.
@@ -29,9 +30,9 @@ def size_change(path):
     first = None
     while capture.grab():
         packet = capture.retrieve()[1]
-        found = HEADERS[codec].search(packet.tobytes()) if packet is not None else None
-        if found and first is None:
-            first = found[1]
-        elif found and found[1] != first:
+        header = HEADERS[codec].search(packet.tobytes()) if packet is not None else None
+        if header and first is None:
+            first = header[1]
+        elif header and header[1] != first:
             return capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
     return None

@@ -25,97 +25,15 @@ package and see the videos by the same paths.
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
 
-import cv2
+from typing import Any, Dict
 
 from rcnn import command
-
-from rcnn.data import flow
-
-from rcnn.data import flow_frames
-
-from rcnn.data import lists
-
-from rcnn.data import records
-
-from rcnn.data import video
-
-from rcnn.data import workers
+from rcnn.data import flow, flow_frames, frames_lmdb, lists, records, workers
 from rcnn.data.builds import Build, finished
-from rcnn.files import InputError
 
 
-def decode(job):
-    """Return (note, [(key, record)]) of one video; runs in a worker process.
-
-    job: (lists.Video, path of its file, frames a second, size, JPEG quality, flow_frames.recipe or None for images).
-    note: dict of its label, times (seconds) and warnings, and of flow the share of pixels clipped; or only the reason
-    for which it is skipped.
-    """
-    listed, path, fps, size, quality, settings = job
-    times, entries, warnings, clipped = [], [], [], []
-    try:
-        if settings:
-            frames = flow_frames.sample(path, fps, size, settings, warnings)
-        else:
-            frames = ((time, video.resize(image, size), 0) for time, image in video.sample(path, fps, warnings))
-        for time, frame, share in frames:
-            key = records.frame_key(listed.name, len(times))
-            entries.append((key, records.encode_frame(frame, listed.label, quality)))
-            times.append(round(time, 6))
-            clipped.append(share)
-    except (video.VideoError, cv2.error) as error:
-        return {"reason": " ".join(str(error).split())}, []
-    if len(times) < 2:
-        reason = f"a single frame at {fps:g} frames a second, and a pair needs two"
-        return {"reason": "; ".join([reason, *warnings])}, []
-    note = {"label": listed.label, "times": times, "warnings": warnings}
-    return {**note, "clipped": sum(clipped) / len(times)} if settings else note, entries
-
-
-def given_up(job):
-    """Return what stands for `decode` of a video that kills its worker process."""
-    return {"reason": f"it killed its worker process {workers.TRIES} times, by a crash or for want of memory"}, []
-
-
-def store(frames, videos, folder, settings, executor, ahead):
-    """Store the frames of `videos` in `frames`, a builds.Build, and return its manifest.
-
-    folder: Path of the class folders; settings: (frames a second, size, JPEG quality, flow_frames.recipe or None);
-    executor: as of workers.in_order; ahead: how many videos may be under way.
-    """
-    notes = {name: note for name, note in frames.notes().items() if "times" in note}
-    jobs = [(listed, folder / listed.file, *settings) for listed in videos if listed.name not in notes]
-    with command.progress(len(videos), "video", len(notes)) as progress:
-        for job, (note, entries) in zip(jobs, workers.in_order(executor, decode, jobs, ahead, given_up)):
-            frames.put(entries, job[0].name, note)
-            notes[job[0].name] = note
-            progress.update()
-    good = [listed for listed in videos if "times" in notes[listed.name]]
-    skipped = [{"video": listed.name, "reason": notes[listed.name]["reason"]}
-               for listed in videos if "reason" in notes[listed.name]]
-    if not good:
-        frames.discard()
-        first = skipped[0]
-        raise InputError(f"none of {len(videos)} videos gives frames; the first, {first['video']}: {first['reason']}")
-    entries = [{"name": listed.name, "label": listed.label, "frames": len(notes[listed.name]["times"]),
-                "times": notes[listed.name]["times"], **_clipped([notes[listed.name]])} for listed in good]
-    return frames.finish(
-        counts={"videos": len(entries), "frames": sum(entry["frames"] for entry in entries), "skipped": len(skipped)},
-        skipped=skipped,
-        **_clipped([notes[listed.name] for listed in good]),
-        warnings=[{"video": listed.name, "reason": text} for listed in good for text in notes[listed.name]["warnings"]],
-        videos=entries)
-
-
-def _clipped(notes):
-    """Return {"clipped": share of the pixels of some videos' flow that was clipped}, {} for images."""
-    if "clipped" not in notes[0]:
-        return {}
-    frames = sum(len(note["times"]) for note in notes)
-    return {"clipped": round(sum(note["clipped"] * len(note["times"]) for note in notes) / frames, 6)}
-
-
-def main():
+def main() -> int:
+    """Build a frames LMDB by the command line; return the exit status."""
     parser = command.parser(__doc__)
     parser.add_argument("--videos", required=True, help="folder that holds the class folders")
     parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt and testlistNN.txt, one or more")
@@ -137,23 +55,21 @@ def main():
     classes = lists.read_classes(args.classes)
     videos = sorted(lists.read_lists(args.list, classes), key=lambda listed: records.key_order(listed.name))
     folder = lists.check_files(videos, args.videos)
-    recipe = {"lists": records.sources(args.list), "classes": classes, "fps": args.fps, "fps_rule": video.RATE_RULE,
-              "size": args.size, "resize": video.RESIZE_RULE, "quality": args.quality, "decoder": video.DECODER}
-    settings = flow_frames.recipe(args.flow, args.flow_between, args.flow_bound) if args.flow else None
-    if settings:
-        recipe["flow"] = settings
+    settings = frames_lmdb.Settings(args.fps, args.size, args.quality, flow_frames.recipe(
+        args.flow, args.flow_between, args.flow_bound) if args.flow else None)
+    recipe = frames_lmdb.recipe(args.list, classes, settings)
     manifest = finished(args.out, "frames", recipe, args.force)
     if manifest:
         print(f"{args.out} is there already, made with these settings")
     else:
-        with Build(args.out, "frames", recipe, command.tell) as frames, \
+        with Build(args.out, "frames", recipe, command.tell) as build, \
                 (workers.cluster(args.dask) if args.dask else workers.Pool(args.workers)) as executor:
-            settings = args.fps, args.size, args.quality, settings
-            manifest = store(frames, videos, folder.resolve(), settings, executor, 2 * executor.workers)
+            manifest = frames_lmdb.store(build, videos, folder.resolve(), settings, executor, 2 * executor.workers,
+                                         command.progress)
     return report(args.out, manifest, args.strict)
 
 
-def report(out, manifest, strict):
+def report(out: str, manifest: Dict[str, Any], strict: bool) -> int:
     """Print what the LMDB holds and lacks; return the exit status."""
     for entry in manifest["warnings"]:
         command.tell(f"{entry['video']}: {entry['reason']}")

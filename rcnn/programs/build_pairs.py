@@ -14,84 +14,19 @@ different videos wherever that is possible.  The order depends on --seed alone; 
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
-from functools import lru_cache
 
-import cv2
+from typing import Any, Dict
 
 from rcnn import command
-
-from rcnn.data import lists
-
-from rcnn.data import records
-
-from rcnn.data import workers
+from rcnn.data import lists, pairs_lmdb, records, workers
 from rcnn.data.builds import Build, finished
-from rcnn.files import InputError, sha256
 from rcnn.data.sampling import clashes, pair_order
-
-BATCH = 32
-
-
-def encode(job):
-    """Return [(key, record)] of some pairs; runs in a worker process.
-
-    job: (path of the frames LMDB, [(position, video, t)], encoding, JPEG quality).
-    """
-    path, pairs, encoding, quality = job
-    frames = _frames(path)
-    entries = []
-    for position, name, t in pairs:
-        previous, _ = frames.frame(name, t - 1)
-        frame, label = frames.frame(name, t)
-        record = records.encode_pair(previous, frame, label, encoding, quality)
-        entries.append((records.pair_key(position, name, t), record))
-    return entries
+from rcnn.data.sequences import videos_with_frames
+from rcnn.files import InputError
 
 
-@lru_cache(1)
-def _frames(path):
-    return records.open_records(path, "frames")
-
-
-def frame_counts(videos, manifest, classes, source):
-    """Return ({name: number of frames}, skipped) of the listed videos, from the manifest of the frames LMDB `source`.
-
-    skipped: that manifest's entries of listed videos that it skipped.  Raises InputError where classes or labels
-    differ from the manifest's, or a video is not in it at all.
-    """
-    if manifest["recipe"]["classes"] != classes:
-        raise InputError(f"--classes differs from the class list that {source} was made with")
-    known = {entry["name"]: entry for entry in manifest["videos"]}
-    reasons = {entry["video"]: entry for entry in manifest["skipped"]}
-    counts, skipped = {}, []
-    for video in videos:
-        if video.name in reasons:
-            skipped.append(reasons[video.name])
-        elif video.name not in known:
-            raise InputError(f"{source} lacks {video.name}; build it from a list that names it")
-        elif known[video.name]["label"] != video.label:
-            other = known[video.name]["label"]
-            raise InputError(f"{video.name} has label {video.label} in the list and {other} in {source}")
-        else:
-            counts[video.name] = known[video.name]["frames"]
-    return counts, skipped
-
-
-def store(pairs, source, order, encoding, quality, executor, ahead):
-    """Store those pairs of `order` (sampling.pair_order) in `pairs`, a builds.Build, that it lacks.
-
-    source: path of the frames LMDB; executor: a concurrent.futures Executor; ahead: how many batches may be under way.
-    """
-    stored = len(pairs)
-    rest = [(position, *order[position]) for position in range(stored, len(order))]
-    jobs = [(source, rest[start:start + BATCH], encoding, quality) for start in range(0, len(rest), BATCH)]
-    with command.progress(len(order), "pair", stored) as progress:
-        for entries in workers.in_order(executor, encode, jobs, ahead):
-            pairs.put(entries)
-            progress.update(len(entries))
-
-
-def main():
+def main() -> None:
+    """Build a pairs LMDB by the command line."""
     parser = command.parser(__doc__)
     parser.add_argument("--frames", required=True, help="frames LMDB, of build_frames.py")
     parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt or testlistNN.txt, one or more")
@@ -107,35 +42,27 @@ def main():
     args = parser.parse_args()
     if not 0 <= args.seed < 2 ** 32:
         raise InputError(f"--seed {args.seed} is not in 0 to 4294967295")
+    settings = pairs_lmdb.Settings(args.encoding, args.quality, args.seed, args.pairs_per_video)
     classes = lists.read_classes(args.classes)
-    videos = lists.read_lists(args.list, classes)
     with records.open_records(args.frames, "frames") as frames:
-        counts, skipped = frame_counts(videos, frames.manifest, classes, args.frames)
-        frames_recipe = frames.manifest["recipe"]
-    if not counts:
-        raise InputError(f"{args.frames} skipped every video of the list, so there are no pairs")
-    recipe = {"frames": {"manifest_sha256": sha256(f"{args.frames}/{records.MANIFEST}"),
-                         **{key: frames_recipe[key] for key in ("fps", "size", "quality", "decoder")}},
-              "lists": records.sources(args.list), "classes": classes, "encoding": args.encoding,
-              "quality": args.quality if args.encoding == "jpeg" else None, "seed": args.seed,
-              "pairs_per_video": args.pairs_per_video,
-              "encoder": f"OpenCV {cv2.__version__}, {'grey' if 'flow' in frames_recipe else 'chroma 4:2:2'}"}
-    if "flow" in frames_recipe:
-        recipe["flow"] = frames_recipe["flow"]
+        recipe = pairs_lmdb.recipe(frames, args.list, classes, settings)
+        videos, skipped = videos_with_frames(lists.read_lists(args.list, classes), frames, ", ".join(args.list))
     manifest = finished(args.out, "pairs", recipe, args.force)
     if manifest:
         print(f"{args.out} is there already, made with these settings")
     else:
-        order = pair_order(counts, args.seed, args.pairs_per_video)
-        with Build(args.out, "pairs", recipe, command.tell) as pairs:
+        order = pair_order({video.name: len(times) for video, times in videos}, args.seed, args.pairs_per_video)
+        with Build(args.out, "pairs", recipe, command.tell) as build:
             with workers.Pool(args.workers) as executor:
-                store(pairs, args.frames, order, args.encoding, args.quality, executor, 2 * args.workers)
-            manifest = pairs.finish(counts={"pairs": len(order), "videos": len(counts), "skipped": len(skipped),
-                                            "neighbours_of_one_video": clashes(order)}, skipped=skipped)
+                pairs_lmdb.store(build, args.frames, order, settings, executor, 2 * args.workers, command.progress)
+            manifest = build.finish(
+                counts={"pairs": len(order), "videos": len(videos), "skipped": len(skipped),
+                        "neighbours_of_one_video": clashes(order)},
+                skipped=[{"video": video.name, "reason": reason} for video, reason in skipped])
     report(args.out, manifest)
 
 
-def report(out, manifest):
+def report(out: str, manifest: Dict[str, Any]) -> None:
     """Print what the LMDB holds and lacks."""
     for entry in manifest["skipped"]:
         command.tell(f"skipped {entry['video']}: {entry['reason']}")

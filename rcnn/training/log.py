@@ -17,6 +17,7 @@ A test record:
 import json
 import re
 from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -33,16 +34,21 @@ OUTPUT = re.compile(rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\*
                     re.IGNORECASE)
 
 
+Record = Dict[str, Any]
+
+
 class LogParser:
-    """Turns the lines that `caffe train` prints into records, as they come.  Lines of other kinds are passed over."""
+    """Turns the lines that `caffe train` prints into records, as they come.  Lines of other kinds are passed over.
 
-    def __init__(self, average_loss=1):
-        """average_loss: the solver's, in iterations; it is noted in every training record."""
+    average_loss: the solver's, in iterations; it is noted in every training record.
+    """
+
+    def __init__(self, average_loss: int = 1):
         self.average_loss = average_loss
-        self.record = None
+        self.record: Optional[Record] = None
 
-    def feed(self, line):
-        """Take one line; return the record that it completes (a dictionary without "seconds"), or None."""
+    def feed(self, line: str) -> Optional[Record]:
+        """Take one line; return the record that it completes, without "seconds", or None."""
         prefix = GLOG.match(line.rstrip("\r\n"))
         if not prefix:
             return None
@@ -64,15 +70,15 @@ class LogParser:
             return self.finish()
         return None
 
-    def finish(self):
+    def finish(self) -> Optional[Record]:
         """Return the record that is still open, or None."""
         return self._begin(None)
 
-    def _begin(self, record):
+    def _begin(self, record: Optional[Record]) -> Optional[Record]:
         done, self.record = self.record, record
         return done
 
-    def _output(self, match):
+    def _output(self, match: "re.Match[str]") -> None:
         if self.record is None or self.record["phase"] != match[1].lower():
             return
         name, value = match[2], float(match[3])
@@ -86,8 +92,8 @@ class LogParser:
             self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
 
 
-def not_finite(record):
-    """Return the names of the values of a record that are NaN or infinite, or an empty list.
+def not_finite(record: Record) -> List[str]:
+    """Return the names of the values of a record that are NaN or infinite.
 
     Caffe trains on through them, and its Accuracy layer calls NaN scores right every time.
     """
@@ -95,7 +101,7 @@ def not_finite(record):
     return [name for name, value in values.items() if not np.all(np.isfinite(value))]
 
 
-def complaint(lines):
+def complaint(lines: Sequence[str]) -> str:
     """Return in one line why `caffe` failed: the message of its last glog line of level F (else E), else its last line.
 
     lines: what caffe printed, last lines last.
@@ -105,15 +111,20 @@ def complaint(lines):
             match = GLOG.match(line)
             if match and match[1] == level:
                 return match[3].strip()
-    said = [line.strip() for line in lines
-            if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))]
-    return said[-1] if said else "it printed no error"
+    messages = [line.strip() for line in lines
+                if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))]
+    return messages[-1] if messages else "it printed no error"
 
 
-def read_log(path):
-    """Return the records of a JSON-lines file (a list of dictionaries); a file that is not there has none.
+def read_log(path: Union[str, Path]) -> List[Record]:
+    """Return the records of a JSON-lines file; a file that is not there has none.
 
-    A last line that an interruption cut short is left out.  Raises InputError for any other line that is not a record.
+    A last line that an interruption cut short is left out.
+
+    Raises
+    ------
+    InputError
+        For any other line that is not a record.
     """
     path = Path(path)
     if not path.exists():
@@ -135,47 +146,51 @@ def read_log(path):
     return records
 
 
-def resumed(path):
+def resumed(path: Union[str, Path]) -> List[int]:
     """Return the iterations of the snapshots at which trainings went on, in time's order, by all that caffe printed."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     return [int(number) for number in RESUMED.findall(text)]
 
 
-def rewind(path, iteration):
+def rewind(path: Union[str, Path], iteration: int) -> List[Record]:
     """Drop from a JSON-lines log what a run resumed at `iteration` does again; return the records that stay.
 
     Caffe snapshots after the update that ends an iteration, so a snapshot at N is before record N.
     """
     try:
-        kept = [record for record in read_log(path) if record["iteration"] < iteration]
+        earlier = [record for record in read_log(path) if record["iteration"] < iteration]
     except InputError as error:
         raise InputError(f"{error}; give another --log or --fresh") from None
-    write_text(path, "".join(line(record) for record in kept))
-    return kept
+    write_text(path, "".join(line(record) for record in earlier))
+    return earlier
 
 
-def line(record):
+def line(record: Record) -> str:
     """Return a record as its line of the log; ValueError if a number of it is not finite, which JSON cannot hold."""
     return json.dumps(record, allow_nan=False) + "\n"
 
 
-def running_mean(iterations, values, window):
+def running_mean(iterations: np.ndarray, values: np.ndarray, window: int) -> np.ndarray:
     """Return for each i the mean of the values whose iteration lies in (iterations[i] - window, iterations[i]].
 
     iterations: ascending whole numbers.  values: as many numbers.  Returns float64.
     """
-    iterations = np.asarray(iterations, np.int64)
+    numbers = np.asarray(iterations, np.int64)
     sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, np.float64))])
-    ends = np.arange(1, len(iterations) + 1)
-    starts = np.searchsorted(iterations, iterations - window, side="right")
+    ends = np.arange(1, len(numbers) + 1)
+    starts = np.searchsorted(numbers, numbers - window, side="right")
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def loss_curve(records, window=40):
-    """Return (iterations, raw, averaged) of the training records, for a plot such as Fig. 2 (window 40).
+def loss_curve(records: Sequence[Record], window: int = 40) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the loss of training records over the iterations, for a plot such as Fig. 2 (window 40).
 
-    iterations: int64.  raw: float64, the loss of each shown iteration alone.  averaged: float64, its mean over `window`
-    iterations: Caffe's own, of every iteration, where the solver's average_loss is `window`; else over the shown ones.
+    Returns
+    -------
+    iterations : int64
+    raw : float64, the loss of each shown iteration alone
+    averaged : float64, its mean over `window` iterations: Caffe's own, of every iteration, where the solver's
+        average_loss is `window`; else over the shown ones
     """
     shown = [record for record in records if record["phase"] == "train" and record["raw"] is not None]
     iterations = np.array([record["iteration"] for record in shown], np.int64)

@@ -4,36 +4,48 @@ Caffe writes them in place, the caffemodel first, so a training that was killed 
 """
 import re
 from pathlib import Path
+from typing import Callable, Dict, Optional, Set, Tuple, Union
 
 from rcnn.files import InputError
-from rcnn.nets.protos import read_state, read_weights
+from rcnn.nets.protos import read_state, read_weights, weight_layers
 
 SUFFIXES = ("solverstate", "caffemodel")
 
 
-def of(prefix, suffix="solverstate"):
+def of(prefix: Union[str, Path], suffix: str = "solverstate") -> Dict[int, Path]:
     """Return the files of a solver's snapshot_prefix as {iteration: Path}, newest first."""
     prefix = Path(prefix)
     name = re.compile(re.escape(prefix.name) + r"_iter_(\d+)\." + re.escape(suffix))
-    found = {}
-    if prefix.parent.is_dir():
-        for path in prefix.parent.iterdir():
-            if (match := name.fullmatch(path.name)) and path.is_file():
-                found[int(match[1])] = path
-    return dict(sorted(found.items(), reverse=True))
+    files = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
+    numbered = {int(match[1]): path for path in files if (match := name.fullmatch(path.name)) and path.is_file()}
+    return dict(sorted(numbered.items(), reverse=True))
 
 
-def check(state):
-    """Return the iteration of a solverstate file that training can go on from; raise InputError where it cannot.
+def trained_layers(caffemodel: Union[str, Path]) -> Set[str]:
+    """Return the names of the layers that have parameters in a caffemodel.
 
-    It and the caffemodel that it names must be whole, and the weights finite.
+    Raises
+    ------
+    InputError
+        If the file is missing, not whole, or a parameter of it is not finite.
     """
-    message = read_state(state)
-    read_weights(message.learned_net)
-    return message.iter
+    return {layer.name for layer in weight_layers(read_weights(caffemodel)) if layer.blobs}
 
 
-def newest(prefix, say=print):
+def check(solverstate: Union[str, Path]) -> int:
+    """Return the iteration of a solverstate file that training can go on from.
+
+    Raises
+    ------
+    InputError
+        If it or the caffemodel that it names is not whole, or a weight is not finite.
+    """
+    state = read_state(solverstate)
+    trained_layers(state.learned_net)
+    return state.iter
+
+
+def newest(prefix: Union[str, Path], say: Callable[[str], None] = print) -> Tuple[int, Optional[Path]]:
     """Return (iteration, Path) of the newest solverstate of a prefix that training can go on from, or (0, None).
 
     Newer ones that are of no use are reported through `say`.
@@ -46,7 +58,7 @@ def newest(prefix, say=print):
     return 0, None
 
 
-def set_aside(prefix, after):
+def set_aside(prefix: Union[str, Path], after: int) -> None:
     """Rename the snapshots of a prefix above iteration `after`, adding ".unusable" to their names.
 
     Else a solverstate that was passed over for its caffemodel would count again once training has begun to write that
@@ -58,7 +70,7 @@ def set_aside(prefix, after):
                 path.rename(path.with_name(path.name + ".unusable"))
 
 
-def discard(prefix):
+def discard(prefix: Union[str, Path]) -> int:
     """Remove every snapshot of a prefix; return the number of files."""
     paths = [path for suffix in SUFFIXES for path in of(prefix, suffix).values()]
     for path in paths:

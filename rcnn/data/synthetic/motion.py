@@ -1,13 +1,13 @@
-"""A made set of videos whose classes need motion: each class is an appearance and a movement.
+"""Synthetic videos whose classes need motion: each class is an appearance and a movement.
 
 Every object of a video has a state (place, size, angle) that moves around a closed path at constant speed: a place
 that leaves on one side comes back on the other, a size that grows past the largest fades out and comes back
 smallest.  The state starts anywhere on that path with equal chance, so at each time it is spread alike whatever the
-movement, and no single frame tells one movement from another.  No class is another one's mirror image: left and right
+movement, and no single frame shows which movement it is of.  No class is another one's mirror image: left and right
 are one movement, and so are both ways to spin.
 """
-from dataclasses import dataclass
 from itertools import product
+from typing import Iterator, NamedTuple, Tuple
 
 import cv2
 import numpy as np
@@ -24,8 +24,7 @@ SPEEDS = {"Up": (0.6, 0.9), "Down": (0.6, 0.9), "Sideways": (0.6, 0.9), "In": (1
           "Spin": (0.4, 0.55), "Still": (0.0, 0.0)}
 
 
-@dataclass(frozen=True)
-class Motion:
+class Motion(NamedTuple):
     """How fast the four parts of a state run, a second: x, y, size as shares of their path, angle in turns."""
     x: float = 0.0
     y: float = 0.0
@@ -33,7 +32,7 @@ class Motion:
     angle: float = 0.0
 
 
-def draw_motion(movement, generator):
+def draw_motion(movement: str, generator: np.random.Generator) -> Motion:
     """Draw the Motion of one video of a movement (a name of MOVEMENTS)."""
     speed = generator.uniform(*SPEEDS[movement])
     either = generator.choice((-1.0, 1.0))
@@ -42,20 +41,18 @@ def draw_motion(movement, generator):
             "Still": Motion()}[movement]
 
 
-def draw_states(movement, seconds, generator):
+def draw_states(movement: str, seconds: float, generator: np.random.Generator) -> np.ndarray:
     """Draw the states of one video: float64 frames x OBJECTS x 4 (x, y, size, angle), shares (0 to 1) of paths."""
     start = generator.random((OBJECTS, 4))
-    motion = draw_motion(movement, generator)
-    velocity = np.array([motion.x, motion.y, motion.size, motion.angle])
+    velocity = np.array(draw_motion(movement, generator))
     numbers = np.arange(round(seconds * FPS))[:, None, None]
     return (start + velocity * numbers / FPS) % 1.0
 
 
-def frames(appearance, movement, seconds, generator):
+def frames(appearance: str, movement: str, seconds: float, generator: np.random.Generator) -> Iterator[np.ndarray]:
     """Yield the frames of one video, uint8 HEIGHT x WIDTH x 3 BGR, FPS of them a second.
 
-    appearance, movement: names of APPEARANCES and MOVEMENTS.  generator: numpy.random.Generator; all that is random
-    comes from it.
+    appearance, movement: names of APPEARANCES and MOVEMENTS.  generator: all that is random comes from it.
     """
     background = _background(generator)
     patches = [_patch(appearance, generator) for _ in range(OBJECTS)]
@@ -66,39 +63,49 @@ def frames(appearance, movement, seconds, generator):
         yield np.clip(frame, 0, 255).astype(np.uint8)
 
 
-def _background(generator):
+def _background(generator: np.random.Generator) -> np.ndarray:
     noise = generator.normal(size=(HEIGHT // 20, WIDTH // 20, 3)).astype(np.float32)
     smooth = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
     return generator.uniform(90, 150, 3).astype(np.float32) + 12 * smooth
 
 
-def _colours(generator):
-    """Two BGR colours, one dark and one light, so that the pattern of an object can be seen."""
+def draw_colours(generator: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+    """Draw two BGR colours, one dark and one light, so that the pattern of an object can be seen."""
     return generator.uniform(0, 90, 3), generator.uniform(165, 255, 3)
 
 
-def _patch(appearance, generator):
-    """Draw an object at angle 0: PATCH x PATCH x 4 float32, BGR and opacity (0 to 1), reaching to the patch's edge."""
-    first, second = _colours(generator)
-    grid = (np.arange(PATCH, dtype=np.float32) - PATCH / 2 + 0.5) / (PATCH / 2)
-    x, y = np.meshgrid(grid, grid)
-    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+def patch_grid() -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return (x, y, radius, angle) of a patch's pixels, float32 PATCH x PATCH; x and y from -1 to 1."""
+    line = (np.arange(PATCH, dtype=np.float32) - PATCH / 2 + 0.5) / (PATCH / 2)
+    x, y = np.meshgrid(line, line)
+    return x, y, np.hypot(x, y), np.arctan2(y, x)
+
+
+def shape(appearance: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Return (where an object is, where it has its first colour), bool PATCH x PATCH; appearance: of APPEARANCES."""
+    x, y, radius, angle = patch_grid()
     if appearance == "Flowers":
-        inside = radius < 0.62 + 0.34 * np.cos(5 * angle)
-        pattern = radius < 0.32
-    elif appearance == "Crates":
-        inside = np.maximum(abs(x), abs(y)) < 0.68
-        pattern = (np.floor(x * 2.2) + np.floor(y * 2.2)) % 2 == 0
-    else:
-        inside = radius < 0.95
-        pattern = np.sin(3 * angle) > 0
+        return radius < 0.62 + 0.34 * np.cos(5 * angle), radius < 0.32
+    if appearance == "Crates":
+        return np.maximum(abs(x), abs(y)) < 0.68, (np.floor(x * 2.2) + np.floor(y * 2.2)) % 2 == 0
+    return radius < 0.95, np.sin(3 * angle) > 0
+
+
+def patch_image(inside: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Return an object at angle 0: PATCH x PATCH x 4 float32, BGR and opacity (0 to 1), reaching to its edge."""
     image = np.empty((PATCH, PATCH, 4), np.float32)
-    image[..., :3] = np.where(pattern[..., None], first, second)
+    image[..., :3] = colours
     image[..., 3] = inside
     return cv2.GaussianBlur(image, (0, 0), 1.2)
 
 
-def paint(frame, patch, x, y, size, angle, smallest=SMALLEST, largest=LARGEST):
+def _patch(appearance: str, generator: np.random.Generator) -> np.ndarray:
+    inside, pattern = shape(appearance)
+    return patch_image(inside, np.where(pattern[..., None], *draw_colours(generator)))
+
+
+def paint(frame: np.ndarray, patch: np.ndarray, x: float, y: float, size: float, angle: float,
+          smallest: float = SMALLEST, largest: float = LARGEST) -> None:
     """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths.
 
     A patch that crosses the frame's edge comes in again at the opposite one.  smallest, largest: radius in pixels.
@@ -109,7 +116,8 @@ def paint(frame, patch, x, y, size, angle, smallest=SMALLEST, largest=LARGEST):
         _paint_once(frame, patch, (x + across) * WIDTH, (y + down) * HEIGHT, radius, opacity, 2 * np.pi * angle)
 
 
-def _paint_once(frame, patch, center_x, center_y, radius, opacity, turn):
+def _paint_once(frame: np.ndarray, patch: np.ndarray, center_x: float, center_y: float, radius: float, opacity: float,
+                turn: float) -> None:
     left, right = max(0, int(center_x - radius) - 1), min(WIDTH, int(center_x + radius) + 2)
     top, bottom = max(0, int(center_y - radius) - 1), min(HEIGHT, int(center_y + radius) + 2)
     if left >= right or top >= bottom:

@@ -1,0 +1,205 @@
+"""rcnn/training/caffe_inputs.py: the nets of a solver, and what is wrong with the data that they read."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import caffe
+import frames
+import pytest
+import runs
+from caffe.proto import caffe_pb2
+
+from rcnn.data.builds import Build
+from rcnn.files import InputError
+from rcnn.nets.protos import read_net, read_solver
+from rcnn.training.caffe_inputs import check_data, check_weights, of_phase, read_nets
+
+CLASSES = ["Left", "Right"]
+VIDEOS = {"v_Left_g01_c01": (0, 2), "v_Right_g01_c01": (1, 3)}
+OPTIONS = {"source": "f.lmdb", "list": "f.txt", "batch": 2, "size": 12}
+NET = """
+layer { name: "frames" type: "Python" top: "frame" top: "label" top: "first" %s
+  python_param { module: "layers.sequential_frames" layer: "SequentialFrames" param_str: '%s' } }
+layer { name: "fc" type: "InnerProduct" bottom: "frame" top: "fc" inner_product_param { num_output: %d } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "%s" top: "loss" }
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames.write(Path("f.lmdb"), VIDEOS, CLASSES)
+
+
+def net(options=None, outputs=2, label="label", rule="", phase=caffe_pb2.TRAIN, **changed):
+    text = json.dumps({**OPTIONS, **changed}) if options is None else options
+    Path("net.prototxt").write_text(NET % (rule, text, outputs, label))
+    return written(phase)
+
+
+def written(phase=caffe_pb2.TRAIN):
+    return of_phase("net", read_net("net.prototxt"), phase)
+
+
+BAD = [
+    ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+    ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt, the first is v_Left_g09_c01"),
+    ({"size": 13}, "a 13 x 13 crop does not fit an image of 12 x 12"),
+    ({"outputs": 1}, "reads f.lmdb of 2 classes, but fc has 1; make the net with --classes 2")]
+
+
+@pytest.mark.parametrize("phase, name", [(caffe_pb2.TRAIN, "training"), (caffe_pb2.TEST, "test")])
+@pytest.mark.parametrize("changed, said", BAD)
+def test_what_the_layer_cannot_give_is_told(changed, said, phase, name):
+    Path("other.txt").write_text("Left/v_Left_g09_c01.avi")
+    with pytest.raises(InputError) as error:
+        check_data(net(phase=phase, **changed))
+    assert str(error.value).startswith(f"layer frames of the {name} net")
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("changed", [
+    {}, {"outputs": 3}, {"size": 5}, {"outputs": 1, "label": "first"},
+    {"rule": "include { phase: TEST }", "list": "gone.txt"},
+    {"options": "{"}, {"options": "[1]"}, {"options": ""}, {"options": '{"source": "gone"}'}, {"source": 1}])
+def test_what_it_can_give_and_what_it_says_by_itself_is_passed(changed):
+    check_data(net(**changed))
+
+
+def test_a_net_that_has_the_frames_open_is_not_in_the_way():
+    """LMDB opens a database once in a process."""
+    data = net(phase=caffe_pb2.TEST)
+    held = caffe.Net("net.prototxt", caffe.TRAIN)
+    check_data(data)
+    assert held.forward()["loss"] > 0
+
+
+def test_the_training_program_says_it_before_caffe_starts():
+    net(list="gone.txt")
+    Path("solver.prototxt").write_text('net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 5 display: 1 '
+                                       'snapshot_prefix: "tiny"')
+    done = subprocess.run([sys.executable, str(runs.ROOT / "tools" / "train.py"), "--solver", "solver.prototxt"],
+                          env={**os.environ, "PYTHONPATH": str(runs.ROOT)}, text=True,
+                          capture_output=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "train.py: layer frames of the training net: video list: no such file: gone.txt\n"
+
+
+# LMDBs of Data layers
+
+def pairs_lmdb(path, encoding="jpeg", classes=3, size=8, kind="pairs"):
+    """Make an LMDB of one record, with the manifest that build_pairs.py writes."""
+    recipe = {"encoding": encoding, "classes": ["x"] * classes, "frames": {"size": size}}
+    with Build(path, kind, recipe, print) as build:
+        build.put([(b"key", b"value")])
+        build.finish(counts={kind: 1})
+
+
+def pairs_net(augment="", transform=""):
+    """Return a net of 3 classes on p.lmdb; augment: param_str of a PairAugment; transform: the Data layer's own."""
+    cut = ('layer { name: "cut" type: "Python" bottom: "pair" top: "frame" python_param { '
+           f'module: "layers.pair_augment" layer: "PairAugment" param_str: \'{augment}\' }} }}')
+    return (f'layer {{ name: "pair" type: "Data" top: "pair" top: "label" data_param {{ source: "p.lmdb" backend: LMDB '
+            f'batch_size: 1 }} transform_param {{ {transform} }} }} {cut if augment else ""} '
+            'layer { name: "fc" type: "InnerProduct" bottom: "frame" top: "fc" inner_product_param { num_output: 3 } } '
+            'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" } '
+            'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }')
+
+
+RAW = "crop_size: 8 " + 6 * "mean_value: 1 "
+
+
+@pytest.mark.parametrize("stored, net, said", [
+    ({"classes": 4}, {"augment": '{"size": 8}'}, "of 4 classes, but fc has 3; make the net with --classes 4"),
+    ({"classes": 4, "encoding": "raw"}, {"transform": RAW}, "of 4 classes, but fc has 3"),
+    ({"encoding": "raw"}, {"augment": '{"size": 8}'}, "holds pairs encoded as raw, but layer cut takes .* as jpeg"),
+    ({"kind": "frames", "encoding": None}, {"augment": '{"size": 8}'}, "holds frames, but layer cut takes pairs"),
+    ({}, {"transform": RAW}, "holds pairs encoded as jpeg, but no PairAugment layer takes them"),
+    ({"encoding": "raw"}, {"transform": 3 * "mean_value: 1 "}, "raw pairs of 6 channels, .* has 3 mean values"),
+    ({}, {"augment": '{"size": 9}'}, "a 9 x 9 crop does not fit an image of 8 x 8"),
+    ({"encoding": "raw"}, {"transform": RAW.replace("8", "9")}, "a 9 x 9 crop does not fit an image of 8 x 8")])
+def test_an_lmdb_of_another_net_is_named(stored, net, said):
+    pairs_lmdb("p.lmdb", **stored)
+    Path("net.prototxt").write_text(pairs_net(**net))
+    with pytest.raises(InputError, match=said) as error:
+        check_data(written())
+    assert "layer pair of the training net reads p.lmdb" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("stored, net", [
+    ({}, {"augment": '{"size": 8}'}), ({"classes": 2, "size": 9}, {"augment": '{"size": 8}'}),
+    ({"encoding": "raw"}, {"transform": RAW}), ({"encoding": "raw"}, {}), ({}, {"augment": '{"size": "x"}'}),
+    ({}, {"augment": "{"})])
+def test_an_lmdb_that_fits_is_taken(stored, net):
+    pairs_lmdb("p.lmdb", **stored)
+    Path("net.prototxt").write_text(pairs_net(**net))
+    check_data(written())
+
+
+# Nets of a solver, by phase
+
+PHASES = """
+layer { name: "both" type: "DummyData" top: "both" dummy_data_param { shape { dim: 2 dim: 4 } } }
+layer { name: "train" type: "Power" bottom: "both" top: "train" include { phase: TRAIN } }
+layer { name: "test" type: "Power" bottom: "both" top: "test" include { phase: TEST } }
+layer { name: "not train" type: "Power" bottom: "both" top: "a" exclude { phase: TRAIN } }
+layer { name: "either" type: "Power" bottom: "both" top: "b"
+  include { phase: TEST stage: "x" } include { min_level: 2 } }
+layer { name: "x" type: "Power" bottom: "both" top: "c" include { stage: "x" } }
+layer { name: "not x" type: "Power" bottom: "both" top: "d" include { not_stage: "x" } }
+layer { name: "low" type: "Power" bottom: "both" top: "e" exclude { min_level: 1 max_level: 3 } }
+"""
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+@pytest.mark.parametrize("level", [0, 2, 4])
+@pytest.mark.parametrize("stages", [[], ["x"], ["x", "y"]])
+def test_layers_of_a_phase_are_those_that_caffe_builds(phase, level, stages):
+    Path("net.prototxt").write_text(PHASES)
+    built = caffe.Net("net.prototxt", phase, level=level, stages=stages)
+    state = caffe_pb2.NetState(level=level, stage=stages)
+    part = of_phase("net", read_net("net.prototxt"), phase, state)
+    assert [layer.name for layer in part.net.layer] == [name for name in built._layer_names if "_split" not in name]
+
+
+def solver(text):
+    Path("solver.prototxt").write_text(text)
+    return [(net.field, net.phase, [layer.name for layer in net.net.layer if layer.name in ("train", "test", "x")])
+            for net in read_nets(read_solver("solver.prototxt"))]
+
+
+def test_one_file_with_phases_and_files_of_their_own():
+    Path("net.prototxt").write_text(PHASES)
+    train, test = ("net", "training", ["train"]), ("net", "test", ["test"])
+    assert solver('net: "net.prototxt"') == [train]
+    assert solver('net: "net.prototxt" test_iter: 1') == [train, test]
+    assert solver('net: "net.prototxt" test_iter: 1 test_iter: 1 test_state { stage: "x" }') == [
+        train, ("net", "test", ["test", "x"]), test]
+    assert solver('train_net: "net.prototxt" test_net: "net.prototxt" test_iter: 1') == [
+        ("train_net", "training", ["train"]), ("test_net", "test", ["test"])]
+    with pytest.raises(InputError, match="names 2 training nets"):
+        solver('net: "net.prototxt" train_net: "net.prototxt"')
+
+
+def test_each_phase_of_one_file_is_checked_by_its_own_layers():
+    """A classifier of the other phase and an LMDB that it reads are not in the way; weights for it alone are no use."""
+    frames.write(Path("g.lmdb"), VIDEOS, [*CLASSES, "Still"])
+    text = ""
+    for phase, name in (("TRAIN", "f"), ("TEST", "g")):
+        rule, options = f"include {{ phase: {phase} }}", {**OPTIONS, "source": f"{name}.lmdb", "list": f"{name}.txt"}
+        part = NET % (rule, json.dumps(options), 2, "label")
+        part = part.replace('name: "fc"', f'name: "fc {phase}" {rule}').replace('name: "loss"', f'name: "loss" {rule}')
+        text += part
+    Path("net.prototxt").write_text(text)
+    check_data(written())
+    with pytest.raises(InputError, match="layer frames of the test net reads g.lmdb of 3 classes, but fc TEST has 2"):
+        check_data(written(caffe_pb2.TEST))
+    for phase in ("TRAIN", "TEST"):
+        message = caffe_pb2.NetParameter()
+        message.layer.add(name=f"fc {phase}").blobs.add(data=[1.0])
+        Path(f"{phase}.caffemodel").write_bytes(message.SerializeToString())
+    check_weights(["TRAIN.caffemodel"], written(), Path("tiny"))
+    with pytest.raises(InputError, match="no layer of TEST.caffemodel is in the net"):
+        check_weights(["TEST.caffemodel"], written(), Path("tiny"))
