@@ -194,7 +194,7 @@ def words(settings: Mapping[str, Any]) -> List[str]:
     for name, value in settings.items():
         if isinstance(value, bool):
             value = "yes" if value else "no"
-        found += [f"--{name}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+        found += [f"--{_spelled(name)}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
     return found
 
 
