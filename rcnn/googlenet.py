@@ -123,7 +123,10 @@ def googlenet(width: float = 1.0, size: int = 224, high_rnn: bool = True,
     ValueError
         For values that make no network.
     """
-    _check(width, size, conv1_temporal_kernel)
+    if not width > 0 or size < LEAST_SIZE or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
+        raise ValueError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
+                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least "
+                         f"{LEAST_SIZE}, the kernel odd and at least 1")
 
     def channels(number):
         return max(1, round(number * width))
@@ -178,13 +181,6 @@ def googlenet(width: float = 1.0, size: int = 224, high_rnn: bool = True,
     return layers
 
 
-def _check(width, size, conv1_temporal_kernel):
-    if not width > 0 or size < LEAST_SIZE or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
-        raise ValueError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
-                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least "
-                         f"{LEAST_SIZE}, the kernel odd and at least 1")
-
-
 def _setting(default, description, **rules):
     """Return a field with its help and the rules that rcnn/recipe.py has pydantic hold its values to."""
     return field(default=default, metadata={"description": description, **rules})
@@ -200,7 +196,7 @@ class Model:
     Raises
     ------
     ValueError
-        For values that make no network.
+        For another `combine`; `layers` does for other values that make no network.
     """
     classes: int = _setting(101, "classes of videos", ge=1, le=MOST, strict=True)
     width: float = _setting(1.0, "multiplies the channels of every layer", gt=0, strict=True)
@@ -215,7 +211,6 @@ class Model:
     def __post_init__(self):
         if self.combine not in ("average", "sum"):
             raise ValueError(f"combine is average or sum, not {self.combine}")
-        _check(self.width, self.size, self.conv1_temporal_kernel)
 
     def layers(self) -> List[Layer]:
         """Return the layers of this model, as `googlenet` does."""

@@ -100,6 +100,7 @@ class Recipe:
     solver: Solver = Solver()
 
     def __post_init__(self):
+        self.model.layers()  # raises where there is no such network
         mean, channels = self.data.mean, self.model.channels
         if mean is not None and len(mean) != channels:
             raise ValueError(f"mean: frames of {channels} channels take as many numbers, not {len(mean)}")
