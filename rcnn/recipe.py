@@ -147,10 +147,10 @@ def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
         raise InputError(problem(error, parts=True)) from None
 
 
-WORDING = (("Input should be a valid boolean", "it should be yes or no, or true or false"), ("Input ", "it "),
-           ("a valid integer", "a whole number"), ("a valid ", "a "), ("greater than or equal to", "at least"),
-           ("less than or equal to", "at most"), ("greater than", "above"), ("less than", "below"), ("Tuple ", "it "),
-           ("tuple", "list"), (" after validation", ""), ("dictionary", "object"))  # pydantic's and ours
+WORDING = (("Input ", "it "), ("Tuple ", "it "), ("tuple", "list"), ("dictionary", "object"), (" after validation", ""),
+           ("a valid boolean", "true or false"), ("a valid integer", "a whole number"), ("a valid ", "a "),
+           ("greater than or equal to", "at least"), ("less than or equal to", "at most"),
+           ("greater than", "above"), ("less than", "below"))  # pydantic's and ours
 
 
 def problem(error: ValidationError, parts: bool = False) -> str:
