@@ -80,7 +80,7 @@ class Solver:
     iter_size: Count = Field(1, description="forward passes an update")
     cnn_iterations: Count = Field(20000, description="updates of the single-frame net")
     stage1_iterations: Count = Field(10000, description="updates of stage 1")
-    iterations: Count = Field(30000, description="updates of stage 2")
+    iterations: Count = Field(30000, description="updates; of a set of nets, those of stage 2")
     test_iterations: Optional[Count] = Field(
         None, description=f"batches a test while training; as many as hold {TEST_PAIRS} pairs if not given")
     test_interval: Count = Field(1000, description="updates between tests")
@@ -104,6 +104,14 @@ class Recipe:
         mean, channels = self.data.mean, self.model.channels
         if mean is not None and len(mean) != channels:
             raise ValueError(f"mean: frames of {channels} channels take as many numbers, not {len(mean)}")
+
+    def mean(self, means: Mapping[int, Sequence[float]]) -> Tuple[float, ...]:
+        """Return what is taken off each channel: the recipe's own, or that of `means`, {channels: numbers}."""
+        channels = self.model.channels
+        mean = self.data.mean or means.get(channels)
+        if mean is None:
+            raise InputError(f"mean: frames of {channels} channels have none of their own; give {channels} numbers")
+        return tuple(mean)
 
     @property
     def test_iterations(self) -> int:
@@ -174,8 +182,8 @@ def problem(error: ValidationError, parts: bool = False) -> str:
     message = first["msg"].split(", unable to parse")[0]
     for said, meant in WORDING:
         message = message.replace(said, meant)
-    shown = first["input"] if isinstance(first["input"], str) and not place else json.dumps(first["input"], default=repr)
-    return ": ".join([*place, shown, message])
+    value = first["input"]
+    return ": ".join([*place, value if isinstance(value, str) and not place else json.dumps(value, default=repr), message])
 
 
 def _spelled(name):
@@ -199,7 +207,8 @@ def words(settings: Mapping[str, Any]) -> List[str]:
     return found
 
 
-def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(), without: Sequence[str] = PYTORCH_ONLY) -> None:
+def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(),
+                without: Sequence[str] = PYTORCH_ONLY) -> None:
     """Add an option for each setting, whose value `typed` takes from what was parsed.
 
     Parameters

@@ -88,7 +88,7 @@ def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 
     phase, stage
         As of `rcnn_r`.
     """
-    model, mean = recipe.model, _mean(recipe)
+    model, mean = recipe.model, list(recipe.mean(crops.MEANS))
     if model.channels not in crops.MEANS:
         raise InputError(f"channels: frames in order have 3 (images) or 2 (flow), not {model.channels}")
     net = caffe.NetSpec()
@@ -184,8 +184,8 @@ def solver(recipe: Recipe, net: Path, snapshot_prefix: Path, iterations: int) ->
 class _Tower:
     """The layers of one frame; `previous`, which has v^{t-1} by layer name, makes them those of Eq. 3 at t > 1.
 
-    stage: 1 or 2, None in a net that only runs forward.  share: name the spatial parameters, so that towers with the same
-    names share.  marked: rows may be at t = 1, where v^{t-1} is 0; the net's "first/whole" and "first/none" tell which.
+    stage: 1 or 2, None in a net that only runs forward.  share: name the spatial parameters, so that towers with the
+    same names share.  marked: rows may be at t = 1, where v^{t-1} is 0; the net's "first/whole" and "first/none" tell which.
     """
 
     def __init__(self, net, recipe, stage=None, prefix="", previous=None, share=False, classify=True, marked=False):
@@ -321,7 +321,7 @@ def _states(model):
 
 def _input(net, recipe, pairs, phase, pair):
     """Add the layers that read pairs; return the label."""
-    model, data, mean, tops = recipe.model, recipe.data, _mean(recipe), [PREVIOUS + "frame", "frame"]
+    model, data, mean, tops = recipe.model, recipe.data, list(recipe.mean(crops.MEANS)), [PREVIOUS + "frame", "frame"]
     if data.encoding == "raw" and model.channels != flow.CHANNELS:  # Caffe would mirror flow without negating x
         net["pair"], net["label"] = L.Data(
             source=str(pairs), backend=P.Data.LMDB, batch_size=data.batch, ntop=2,
@@ -339,14 +339,6 @@ def _input(net, recipe, pairs, phase, pair):
     for top, blob in zip(tops if pair else tops[1:], cropped if pair else [cropped]):
         net[top] = blob
     return net["label"]
-
-
-def _mean(recipe):
-    channels = recipe.model.channels
-    mean = recipe.data.mean or crops.MEANS.get(channels)
-    if mean is None:
-        raise InputError(f"mean: frames of {channels} channels have none of their own; give {channels} numbers")
-    return list(mean)
 
 
 def _seed(recipe):

@@ -34,7 +34,7 @@ FLOW_PATHS = Paths(train_pairs="data/ucf101/flow_pairs_train01.lmdb", test_pairs
 
 
 def default_paths(recipe: Recipe, folder: str) -> Paths:
-    """Return the Paths of a set in `folder` unless others are given: its own snapshots, or two sets would mix theirs."""
+    """Return the Paths of a set in `folder` unless others are given; its snapshots are its own, or sets would mix theirs."""
     return replace(FLOW_PATHS if recipe.model.channels == flow.CHANNELS else PATHS, snapshots=f"{folder}/snapshots")
 
 

@@ -62,8 +62,7 @@ def main():
 
 
 def check(files: Mapping[str, str]) -> int:
-    """Print each file of {path: text} that is missing or differs, and each that is none of them; return how many,
-    at most 1."""
+    """Print each file of {path: text} that is missing or differs, and each stray one; return 1 if there are any."""
     stale = [path for path, text in files.items()
              if not Path(path).is_file() or Path(path).read_bytes() != text.encode()]
     folders = {Path(path).parent for path in files}
@@ -84,6 +83,7 @@ def arguments() -> argparse.Namespace:
         default = "OUT/snapshots" if name == "snapshots" else getattr(PATHS, name)
         if getattr(FLOW_PATHS, name) != getattr(PATHS, name):
             default += f"; of flow {getattr(FLOW_PATHS, name)}"
-        options.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=f"{help} (default: {default})")
+        options.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS,
+                             help=f"{help} (default: {default})")
     recipe.add_options(options)
     return options.parse_args()
