@@ -16,7 +16,6 @@ from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Seque
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
-from pydantic.fields import FieldInfo
 
 from rcnn.files import InputError
 from rcnn.googlenet import MOST, Model
@@ -121,6 +120,8 @@ class Recipe:
 
 PARTS = {"model": Model, "fillers": Fillers, "data": Data, "learning": Learning, "solver": Solver}
 PART_OF = {field.name: part for part, kind in PARTS.items() for field in fields(kind)}
+FIELDS = {name: field for kind in (dataclass(Model, frozen=True), Fillers, Data, Learning, Solver)
+          for name, field in kind.__pydantic_fields__.items()}  # Model is a plain dataclass
 
 
 def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
@@ -180,10 +181,11 @@ def problem(error: ValidationError, parts: bool = False) -> str:
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return ": ".join([*place[:-1], f"unknown key {place[-1]}"])
     message = first["msg"].split(", unable to parse")[0]
-    for said, meant in WORDING:
-        message = message.replace(said, meant)
+    for theirs, ours in WORDING:
+        message = message.replace(theirs, ours)
     value = first["input"]
-    return ": ".join([*place, value if isinstance(value, str) and not place else json.dumps(value, default=repr), message])
+    shown = value if isinstance(value, str) and not place else json.dumps(value, default=repr)
+    return ": ".join([*place, shown, message])
 
 
 def _spelled(name):
@@ -199,12 +201,12 @@ def settings(recipe: Recipe, base: Optional[Recipe] = None) -> Dict[str, Any]:
 
 def words(settings: Mapping[str, Any]) -> List[str]:
     """Return {"test-interval": 8, "cut-gradient": False, "mean": [1, 2, 3]} as the words of a command line."""
-    found = []
+    command = []
     for name, value in settings.items():
         if isinstance(value, bool):
             value = "yes" if value else "no"
-        found += [f"--{_spelled(name)}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
-    return found
+        command += [f"--{_spelled(name)}", *map(str, value if isinstance(value, (list, tuple)) else [value])]
+    return command
 
 
 def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(),
@@ -223,7 +225,7 @@ def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(),
     for name, part in PART_OF.items():
         if name in without or part in without:
             continue
-        field, default = _field(name), getattr(getattr(base, part), name)
+        field, default = FIELDS[name], getattr(getattr(base, part), name)
         help, options = field.description or "", {}
         if default is not None:
             help += f" (default: {' '.join(words({name: default})[1:])})"
@@ -242,16 +244,6 @@ def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(),
 def typed(args: argparse.Namespace) -> Dict[str, Any]:
     """Return {name: value} of the settings that were typed, of `add_options`'s options, for `parse`."""
     return {name: value for name, value in vars(args).items() if name in PART_OF}
-
-
-def _field(name):
-    """Return pydantic's FieldInfo of a setting, made of the field's metadata where the part is a plain dataclass."""
-    kind = PARTS[PART_OF[name]]
-    found = getattr(kind, "__pydantic_fields__", {}).get(name)
-    if found is None:
-        own = kind.__dataclass_fields__[name]
-        found = FieldInfo.from_annotated_attribute(own.type, own)
-    return found
 
 
 def _without_none(kind):

@@ -14,6 +14,7 @@ from rcnn import recipe as settings
 from rcnn.data import crops, flow
 from rcnn.recipe import Recipe
 
+NETS = ("cnn", "rcnn_r", "rcnn_s")
 FOLDER = "prototxt"  # of the set that is in the repository
 
 
@@ -34,7 +35,10 @@ FLOW_PATHS = Paths(train_pairs="data/ucf101/flow_pairs_train01.lmdb", test_pairs
 
 
 def default_paths(recipe: Recipe, folder: str) -> Paths:
-    """Return the Paths of a set in `folder` unless others are given; its snapshots are its own, or sets would mix theirs."""
+    """Return the Paths of a set in `folder` unless others are given.
+
+    Its snapshots are its own, or two sets would go on with each other's weights.
+    """
     return replace(FLOW_PATHS if recipe.model.channels == flow.CHANNELS else PATHS, snapshots=f"{folder}/snapshots")
 
 
@@ -44,21 +48,20 @@ def runs(recipe: Recipe) -> Dict[str, Tuple[str, int, int]]:
     Flow starts from nothing (Sec. 3.4), and so does any input but images: there is no stage 1.  RCNN-s reads a frames
     LMDB, which holds images or flow.
     """
-    solver, found = recipe.solver, {"cnn": ("cnn", 2, recipe.solver.cnn_iterations)}
+    solver, trainings = recipe.solver, {"cnn": ("cnn", 2, recipe.solver.cnn_iterations)}
     for net in ("rcnn_r", "rcnn_s") if recipe.model.channels in crops.MEANS else ("rcnn_r",):
         if recipe.model.channels == len(crops.MEAN):
-            found[f"{net}_stage1"] = net, 1, solver.stage1_iterations
-        found[net] = net, 2, solver.iterations
-    return found
+            trainings[f"{net}_stage1"] = net, 1, solver.stage1_iterations
+        trainings[net] = net, 2, solver.iterations
+    return trainings
 
 
 def names(recipe: Recipe) -> Dict[str, str]:
     """Return {"rcnn_r_train_val", "deploy_rcnn_r", "solver_rcnn_r", ...: name of the file} of a recipe's set."""
     suffix = "_flow" if recipe.model.channels == flow.CHANNELS else ""
-    found = [f"{run}_train_val" for run in runs(recipe)]
-    found += [f"deploy_{net}" for net in ("cnn", "rcnn_r", "rcnn_s")]
-    found += [f"solver_{run}" for run in runs(recipe)]
-    return {name: f"{name}{suffix}.prototxt" for name in found}
+    keys = (*(f"{run}_train_val" for run in runs(recipe)), *(f"deploy_{net}" for net in NETS),
+            *(f"solver_{run}" for run in runs(recipe)))
+    return {key: f"{key}{suffix}.prototxt" for key in keys}
 
 
 def files(recipe: Recipe, folder: str, paths: Paths) -> Dict[str, str]:
@@ -81,7 +84,7 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> Dict[str, str]:
     from rcnn.nets import prototxt
     places = {name: (Path(folder) / file).as_posix() for name, file in names(recipe).items()}
     made = {f"deploy_{net}": getattr(prototxt, f"deploy_{net}")(recipe.model, 1, recipe.fillers)
-            for net in ("cnn", "rcnn_r", "rcnn_s")}
+            for net in NETS}
     for run, (net, stage, iterations) in runs(recipe).items():
         made[f"{run}_train_val"] = _train_val(recipe, paths, net, stage)
         prefix = Path(names(recipe)[f"solver_{run}"]).stem[len("solver_"):]

@@ -47,11 +47,11 @@ def main():
     if args.out is None:
         for name in (*paths, *settings):
             raise InputError(f"--{name.replace('_', '-')} makes another set: say where with --out")
-        folder, given, paths = FOLDER, recipe.Recipe(), PATHS
+        folder, chosen, paths = FOLDER, recipe.Recipe(), PATHS
     else:
-        folder, given = str(args.out), recipe.parse(settings)
-        paths = replace(prototxt_set.default_paths(given, folder), **paths)
-    files = prototxt_set.files(given, folder, paths)
+        folder, chosen = str(args.out), recipe.parse(settings)
+        paths = replace(prototxt_set.default_paths(chosen, folder), **paths)
+    files = prototxt_set.files(chosen, folder, paths)
     if args.check:
         return check(files)
     for path, text in files.items():

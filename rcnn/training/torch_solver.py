@@ -29,13 +29,13 @@ def rates(model: PortModel, stage: int = 2, spatial_rate: float = 1.0) -> Dict[s
     """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W."""
     pretrained = {layer.name for layer in model.layers()
                   if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal}
-    found = {}
+    multipliers = {}
     for name, shapes in model.parameters().items():
         rate = (0.0 if stage == 1 else spatial_rate) if name in pretrained else 1.0
-        found[name + ".weight"] = rate, 1.0 if rate else 0.0
+        multipliers[name + ".weight"] = rate, 1.0 if rate else 0.0
         if len(shapes) > 1:
-            found[name + ".bias"] = 2 * rate, 0.0
-    return found
+            multipliers[name + ".bias"] = 2 * rate, 0.0
+    return multipliers
 
 
 class Solver:
