@@ -23,6 +23,10 @@ from rcnn.googlenet import MOST, Model
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
 TEST_PAIRS = 60 * 64  # pairs a test while training, unless the recipe says otherwise
+WORDING = (("Input ", "it "), ("Tuple ", "it "), ("tuple", "list"), ("dictionary", "object"), (" after validation", ""),
+           ("a valid boolean", "true or false"), ("a valid integer", "a whole number"), ("a valid ", "a "),
+           ("greater than or equal to", "at least"), ("less than or equal to", "at most"),
+           ("greater than", "above"), ("less than", "below"))  # pydantic's and ours
 
 
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
@@ -154,12 +158,6 @@ def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
         return TypeAdapter(Recipe).validate_python(parts)
     except ValidationError as error:
         raise InputError(problem(error, parts=True)) from None
-
-
-WORDING = (("Input ", "it "), ("Tuple ", "it "), ("tuple", "list"), ("dictionary", "object"), (" after validation", ""),
-           ("a valid boolean", "true or false"), ("a valid integer", "a whole number"), ("a valid ", "a "),
-           ("greater than or equal to", "at least"), ("less than or equal to", "at most"),
-           ("greater than", "above"), ("less than", "below"))  # pydantic's and ours
 
 
 def problem(error: ValidationError, parts: bool = False) -> str:

@@ -27,9 +27,9 @@ def tiny(tmp_path):
     """Return a function that makes a solver for the tiny net, always of the same parameters and data."""
     source = pairs_of(tmp_path, 13)
 
-    def make(stage=2, iterations=10, **settings):
+    def make(iterations=10, **settings):
         settings = {"batch": 4, "encoding": "raw", "scale": 1 / 64, **settings}
-        message = net.rcnn_r(recipe(Tiny(classes=4, size=13), **settings), source, net.TRAIN, stage)
+        message = net.rcnn_r(recipe(Tiny(classes=4, size=13), **settings), source, net.TRAIN)
         made = solver(tmp_path, message, iterations, **settings)
         randomize(made.net, np.random.default_rng(3))
         return made
@@ -93,14 +93,6 @@ def test_spatial_rate_scales_the_update_of_pretrained_layers(tiny):
     for name, value in scaled.items():
         rate = 0.25 if name in TINY_PRETRAINED else 1
         assert (value == np.float32(rate) * full[name]).all() and np.any(value), name
-
-
-@pytest.mark.parametrize("stage", [1, 2])
-def test_what_a_stage_freezes(tiny, stage):
-    before, made = by_name(tiny().net), tiny(stage)
-    made.step(3)
-    frozen = {name for name, value in by_name(made.net).items() if (value == before[name]).all()}
-    assert frozen == (TINY_PRETRAINED if stage == 1 else set())
 
 
 @pytest.mark.parametrize("learning", [{}, dict(previous_loss=True, cut_gradient=False)],

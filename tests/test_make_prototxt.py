@@ -232,22 +232,6 @@ def test_check_of_a_set_of_ones_own(make, tmp_path, capsys):
     assert capsys.readouterr().err.count("\n") == len(NETS | SOLVERS)  # each head names the options
 
 
-def test_the_switches_change_what_they_are_for(make, tmp_path):
-    """Beyond where an option is written: what the nets of some of them then say."""
-    make("--out", "mine", "--combine", "sum", "--temporal-filler", "constant", "--temporal-bias", "yes",
-         "--cut-gradient", "no", "--conv1-temporal-kernel", "5", "--spatial-rate", "0.25")
-    layers, stage1 = ({layer.name: layer for layer in protos.read_net(tmp_path / f"mine/{name}.prototxt").layer}
-                      for name in ("rcnn_r_train_val", "rcnn_r_stage1_train_val"))
-    temporal = layers["conv1/7x7_s2/temporal"]
-    assert temporal.convolution_param.kernel_size == [5] and temporal.convolution_param.pad == [2]
-    assert temporal.convolution_param.weight_filler.type == "constant" and temporal.convolution_param.bias_term
-    assert not temporal.propagate_down and len(temporal.param) == 2
-    assert not layers["conv1/7x7_s2/sum"].eltwise_param.coeff
-    assert [param.lr_mult for param in layers["conv1/7x7_s2"].param] == [0.25, 0.5]
-    assert [param.lr_mult for param in stage1["conv1/7x7_s2"].param] == [0, 0]
-    assert [param.decay_mult for param in stage1["conv1/7x7_s2"].param] == [0, 0]
-
-
 def test_every_option_is_tested_here(make, capsys):
     with pytest.raises(SystemExit):
         make("--help")
@@ -287,12 +271,6 @@ def test_channels_that_do_not_fit_are_refused(make, tmp_path, options):
     with pytest.raises(InputError, match="channels"):
         make("--out", "mine", *options)
     assert not files_below(tmp_path)
-
-
-def test_as_many_pairs_a_test_with_another_batch(make, tmp_path):
-    make("--out", "mine", "--batch", "25")
-    solver = protos.read_solver(tmp_path / "mine" / "solver_rcnn_r.prototxt")
-    assert solver.test_iter == [154] and 154 * 25 >= 60 * 64 > 153 * 25
 
 
 @pytest.mark.parametrize("option, value", [row[:2] for row in OPTIONS], ids=[row[0] for row in OPTIONS])
