@@ -130,9 +130,10 @@ def print_speed(args, path):
     import caffe
 
     from rcnn.nets import prototxt as net
+    from rcnn.recipe import parse
     jpegs = read_jpegs(path, args.batch * args.batches)
-    model, data = net.Model(size=args.size), net.Data(str(path), batch=args.batch, seed=1)
-    feed = load(caffe, data_layers(net.rcnn_r(model, data, net.TRAIN))[0])
+    settings = parse({"size": args.size, "batch": args.batch, "seed": 1})
+    feed = load(caffe, data_layers(net.rcnn_r(settings, path, net.TRAIN))[0])
     print(f"{sum(map(len, jpegs)) / len(jpegs) / 1000:.0f} kB a pair, {args.size} x {args.size}, batch {args.batch}")
     net_speed(feed, args.batch, 1)  # a new net reads ahead at once, which would slow the first round's loop
     rounds = [(bare_speed(jpegs), net_speed(feed, args.batch, args.batches)) for _ in range(args.rounds)]
@@ -152,7 +153,8 @@ def print_share(args, path, speed):
     import caffe
 
     from rcnn.nets import prototxt as net
-    message = net.rcnn_r(net.Model(size=args.size), net.Data(str(path), batch=args.train_batch, seed=1), net.TRAIN)
+    from rcnn.recipe import parse
+    message = net.rcnn_r(parse({"size": args.size, "batch": args.train_batch, "seed": 1}), path, net.TRAIN)
     whole, waiting = iteration_seconds(load(caffe, message), data_layers(message)[1], args.iterations)
     device, reading = "CPU" if args.gpu is None else f"GPU {args.gpu}", args.train_batch / speed
     print(f"training iteration of {args.train_batch} pairs on the {device}: {whole:.2f} s; its data take "

@@ -3,13 +3,14 @@
 Layer names, widths and constants are BVLC GoogLeNet's, so that its caffemodel loads by name.  No framework is used
 here; `rcnn.nets.prototxt` turns this into Caffe's prototxt.  Sizes round as Caffe's do: convolutions down, pools up.
 """
-from dataclasses import dataclass
-
-from rcnn.files import InputError
+from dataclasses import dataclass, field
+from typing import Dict, List, Literal, Sequence, Tuple, Union
 
 SIGNALS = ("low", "medium", "high")  # Sec. 3.2: the heads after 4a, after 4d, and at the top
 LOSS_WEIGHT = {"low": 0.3, "medium": 0.3, "high": 1.0}
 RNN_WIDTH = 1024
+LEAST_SIZE = 33  # pixels; a smaller input leaves the last pool nothing
+MOST = 2 ** 31 - 1  # Caffe counts in 32 bits
 PREVIOUS = "previous/"  # stands before the name of what belongs to frame t-1
 
 # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, projection of the pool
@@ -34,7 +35,7 @@ class Convolution:
 
     pretrained = True  # BVLC GoogLeNet has it
 
-    def temporal(self):
+    def temporal(self) -> "Convolution":
         """Return the convolution over v^{t-1}: channels to channels, its map the size of v^t."""
         return Convolution(self.name, self.name, self.channels, self.temporal_kernel, pad=self.temporal_kernel // 2)
 
@@ -47,7 +48,7 @@ class FullyConnected:
     channels: int
     pretrained: bool = True
 
-    def temporal(self):
+    def temporal(self) -> "FullyConnected":
         """Return the inner product over v^{t-1}."""
         return FullyConnected(self.name, self.name, self.channels)
 
@@ -78,7 +79,7 @@ class Normalization:
 class Concatenation:
     """The bottoms' channels, one after the other."""
     name: str
-    bottoms: tuple
+    bottoms: Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,20 +99,34 @@ class Classifier:
 
 
 RECURRENT = (Convolution, FullyConnected)
+Layer = Union[Convolution, FullyConnected, Pooling, Normalization, Concatenation, Dropout, Classifier]
 
 
-def googlenet(width=1.0, size=224, high_rnn=True, conv1_temporal_kernel=3):
+def googlenet(width: float = 1.0, size: int = 224, high_rnn: bool = True,
+              conv1_temporal_kernel: int = 3) -> List[Layer]:
     """Return the network as a list of layers, bottoms before tops; the input's name is "frame".
 
-    width: multiplies every layer's channels.  size: side of the square input in pixels, at least 33; average pools
-    that would be larger than their map shrink to it (at 224, none does).  high_rnn: put an RNN layer of 1024 under
-    the high classifier ("fully connected layers -> RNN layers", Sec. 3.1).  conv1_temporal_kernel: odd; every other
-    layer's temporal kernel is its spatial one.  Raises InputError for values that make no network.
+    Parameters
+    ----------
+    width
+        Multiplies every layer's channels.
+    size
+        Side of the square input in pixels.  Average pools that would be larger than their map shrink to it (at 224,
+        none does).
+    high_rnn
+        Put an RNN layer of 1024 under the high classifier ("fully connected layers -> RNN layers", Sec. 3.1).
+    conv1_temporal_kernel
+        Odd; every other layer's temporal kernel is its spatial one.
+
+    Raises
+    ------
+    ValueError
+        For values that make no network.
     """
-    if not width > 0 or size < 33 or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
-        raise InputError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
+    if not width > 0 or size < LEAST_SIZE or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
+        raise ValueError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
                          f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least "
-                         "33, the kernel odd and at least 1")
+                         f"{LEAST_SIZE}, the kernel odd and at least 1")
 
     def channels(number):
         return max(1, round(number * width))
@@ -166,37 +181,43 @@ def googlenet(width=1.0, size=224, high_rnn=True, conv1_temporal_kernel=3):
     return layers
 
 
+def _setting(default, description, **rules):
+    """Return a field with its help and the rules that rcnn/recipe.py has pydantic hold its values to."""
+    return field(default=default, metadata={"description": description, **rules})
+
+
 @dataclass(frozen=True)
 class Model:
     """What the network is; the defaults are the paper's, DESIGN decisions where it is silent.
 
-    combine: "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the
+    `combine` "average" halves the sum of the two parts of Eq. 3 for t > 1 and leaves t = 1 unscaled, so that the
     weights of the pretrained CNN fit as they are; "sum" adds them, for weights that were halved (Sec. 3.1).
-    temporal_bias: give the temporal convolutions a bias of their own; Eq. 3 has one bias only.  filler: of every
-    spatial weight that is not copied; temporal_filler: of What; bias: the constant every spatial bias starts at.
+
+    Raises
+    ------
+    ValueError
+        For another `combine`; `layers` does for other values that make no network.
     """
-    classes: int = 101
-    width: float = 1.0
-    size: int = 224
-    channels: int = 3
-    high_rnn: bool = True
-    conv1_temporal_kernel: int = 3
-    combine: str = "average"
-    temporal_bias: bool = False
-    filler: str = "xavier"
-    temporal_filler: str = "xavier"
-    bias: float = 0.2
+    classes: int = _setting(101, "classes of videos", ge=1, le=MOST, strict=True)
+    width: float = _setting(1.0, "multiplies the channels of every layer", gt=0, strict=True)
+    size: int = _setting(224, "side of the network's input in pixels", ge=LEAST_SIZE, le=MOST, strict=True)
+    channels: int = _setting(3, "of a frame: 3 images, 2 flow; others with raw pairs only, and no RCNN-s", ge=1,
+                             le=MOST, strict=True)
+    high_rnn: bool = _setting(True, "an RNN layer of 1024 under the high classifier", strict=True)
+    conv1_temporal_kernel: int = _setting(3, "side of conv1's temporal kernel, odd", ge=1, le=MOST, strict=True)
+    combine: Literal["average", "sum"] = _setting("average", "how the two parts of Eq. 3 combine at t > 1")
+    temporal_bias: bool = _setting(False, "a bias in the temporal parts; Eq. 3 has one bias only", strict=True)
 
     def __post_init__(self):
         if self.combine not in ("average", "sum"):
-            raise InputError(f"combine is average or sum, not {self.combine}")
+            raise ValueError(f"combine is average or sum, not {self.combine}")
 
-    def layers(self):
+    def layers(self) -> List[Layer]:
         """Return the layers of this model, as `googlenet` does."""
         return googlenet(self.width, self.size, self.high_rnn, self.conv1_temporal_kernel)
 
 
-def without_classifiers(layers):
+def without_classifiers(layers: Sequence[Layer]) -> List[Layer]:
     """Return the layers without the classifiers and without what only they need."""
     kept, needed = [], set()
     for layer in reversed(layers):
@@ -206,30 +227,37 @@ def without_classifiers(layers):
     return kept[::-1]
 
 
-def shapes(layers, channels, size):
+def shapes(layers: Sequence[Layer], channels: int, size: int) -> Dict[str, Tuple[int, int, int]]:
     """Return {layer name: (channels, height, width)} of every output but the classifiers', for a square input.
 
-    channels: of the input ("frame"), 3 for images, 2 for flow.
+    Parameters
+    ----------
+    layers
+        As `googlenet` returns them.
+    channels
+        Of the input ("frame"): 3 for images, 2 for flow.
+    size
+        Side of the input in pixels.
     """
-    known = {"frame": (channels, size, size)}
+    sizes = {"frame": (channels, size, size)}
     for layer in layers:
         if isinstance(layer, Classifier):
             continue
         if isinstance(layer, Concatenation):
-            parts = [known[bottom] for bottom in layer.bottoms]
-            known[layer.name] = (sum(part[0] for part in parts), *parts[0][1:])
+            parts = [sizes[bottom] for bottom in layer.bottoms]
+            sizes[layer.name] = (sum(part[0] for part in parts), *parts[0][1:])
             continue
-        depth, height, width = known[layer.bottom]
+        depth, height, width = sizes[layer.bottom]
         if isinstance(layer, Convolution):
-            known[layer.name] = (layer.channels, *(
+            sizes[layer.name] = (layer.channels, *(
                 (side + 2 * layer.pad - layer.kernel) // layer.stride + 1 for side in (height, width)))
         elif isinstance(layer, Pooling):
-            known[layer.name] = (depth, *(_pooled(side, layer) for side in (height, width)))
+            sizes[layer.name] = (depth, *(_pooled(side, layer) for side in (height, width)))
         elif isinstance(layer, FullyConnected):
-            known[layer.name] = (layer.channels, 1, 1)
+            sizes[layer.name] = (layer.channels, 1, 1)
         else:
-            known[layer.name] = (depth, height, width)
-    return known
+            sizes[layer.name] = (depth, height, width)
+    return sizes
 
 
 def _pooled(side, pool):

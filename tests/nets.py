@@ -7,10 +7,10 @@ import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from rcnn.nets import prototxt as net
-
 from rcnn.data import records
 from rcnn.googlenet import Classifier, Convolution, FullyConnected, Pooling
+from rcnn.nets import prototxt as net
+from rcnn.recipe import Recipe, parse
 
 SLIM = dict(width=0.125, size=64, classes=5)
 
@@ -25,6 +25,11 @@ class Tiny(net.Model):
                 Convolution("two/3x3", "one/pool", 5, 3, pad=1, temporal_kernel=3),
                 FullyConnected("three/fc", "two/3x3", 6, pretrained=False),
                 Classifier("three/classifier", "three/fc", "high")]
+
+
+def recipe(model=net.Model(), **settings):
+    """Return the Recipe of a Model and of settings by name."""
+    return parse(settings, Recipe(model=model))
 
 
 def fed(message, model, batch, **fields):
@@ -102,11 +107,13 @@ def write_pairs(path, previous, frames, labels, encoding="raw"):
 
 
 def solver(folder, message, iterations=10, test=None, **options):
-    """Write the net and a solver of `rcnn.nets.prototxt` into the folder; return the pycaffe solver (CPU)."""
-    (folder / "train.prototxt").write_text(text_format.MessageToString(message))
-    (folder / "test.prototxt").write_text(text_format.MessageToString(test or message))
-    parameter = net.solver(folder / "train.prototxt", folder / "test.prototxt", folder / "snapshot", iterations, 1,
-                           **options)
+    """Write the net and a solver of `rcnn.nets.prototxt` into the folder; return the pycaffe solver (CPU).
+
+    options: settings of a recipe.
+    """
+    (folder / "train_val.prototxt").write_text(text_format.MessageToString(net.train_val(message, test or message)))
+    parameter = net.solver(recipe(test_iterations=1, **options), folder / "train_val.prototxt", folder / "snapshot",
+                           iterations)
     (folder / "solver.prototxt").write_text(text_format.MessageToString(parameter))
     return caffe.SGDSolver(str(folder / "solver.prototxt"))
 

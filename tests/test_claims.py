@@ -8,7 +8,7 @@ import frames
 import numpy as np
 import pytest
 from made_scores import softmax
-from nets import Tiny
+from nets import Tiny, recipe
 
 from rcnn.experiments import claims
 
@@ -136,8 +136,8 @@ def interrupted(given, out, *places):
 
 def marks(given, out, updates):
     """Return how many rows SequentialFrames marks as a video's first in each of its first passes in Caffe."""
-    data = net.Frames(str(plan.frames(given, out)), str(description.lists(given, out).train(1)), BATCH, seed=given.seed)
-    message = net.rcnn_s(Tiny(size=9, classes=3), data, net.TRAIN)
+    message = net.rcnn_s(recipe(Tiny(size=9, classes=3), batch=BATCH, seed=given.seed), plan.frames(given, out),
+                         description.lists(given, out).train(1), net.TRAIN)
     del message.layer[1:]
     Path("net.prototxt").write_text(str(message))
     made = caffe.Net("net.prototxt", caffe.TRAIN)

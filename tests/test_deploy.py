@@ -2,7 +2,7 @@
 import caffe
 import numpy as np
 import pytest
-from nets import SLIM, build, by_name, fed, images, solver, write_pairs
+from nets import SLIM, build, by_name, fed, images, recipe, solver, write_pairs
 from reference import softmax
 
 from rcnn.nets import prototxt as net
@@ -52,7 +52,7 @@ def check_same(one, other):
 def test_the_pair_net_scores_as_its_deploy_net(tmp_path, frames, combine, phase):
     """The net generated for training or test, with its dropout off, against the deploy net."""
     model = net.Model(**SLIM, combine=combine, temporal_bias=True)
-    message = net.rcnn_r(model, net.Data("none.lmdb", encoding="raw"), phase, net.Learning(previous_loss=True))
+    message = net.rcnn_r(recipe(model, encoding="raw", previous_loss=True), "none.lmdb", phase)
     trained = build(fed(message, model, BATCH), tmp_path, caffe.TEST)
     inputs = dict(previous=frames[0], frame=frames[1])
     scores(trained, **inputs)
@@ -67,7 +67,7 @@ def test_the_pair_net_scores_as_its_deploy_net(tmp_path, frames, combine, phase)
 
 @pytest.mark.parametrize("phase", [net.TRAIN, net.TEST])
 def test_the_single_frame_net_scores_as_its_deploy_net(tmp_path, frames, phase):
-    message = net.cnn(MODEL, net.Data("none.lmdb", encoding="raw"), phase)
+    message = net.cnn(recipe(MODEL, encoding="raw"), "none.lmdb", phase)
     trained = build(fed(message, MODEL, BATCH), tmp_path, caffe.TEST)
     scores(trained, frame=frames[0])
     spread(trained)
@@ -104,9 +104,8 @@ def test_a_snapshot_loads_whole(tmp_path, previous_loss):
     """A snapshot gives every parameter of the deploy nets, and they have a place for each of its own."""
     generator = np.random.default_rng(0)
     pairs = write_pairs(tmp_path / "pairs.lmdb", *(images(generator, 4, 64) for _ in range(2)), [0, 1, 2, 3])
-    data = net.Data(pairs, 4, "raw", scale=1 / 64)
-    message = net.rcnn_r(MODEL, data, net.TRAIN, net.Learning(previous_loss=previous_loss))
-    made = solver(tmp_path, message, weight_decay=0.1)
+    settings = recipe(MODEL, batch=4, encoding="raw", scale=1 / 64, previous_loss=previous_loss)
+    made = solver(tmp_path, net.rcnn_r(settings, pairs, net.TRAIN), weight_decay=0.1)
     made.step(2)
     made.snapshot()
     trained, snapshot = by_name(made.net), tmp_path / "snapshot_iter_2.caffemodel"

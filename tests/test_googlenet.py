@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from rcnn.files import InputError
-from rcnn.googlenet import (RECURRENT, Classifier, Concatenation, Convolution, FullyConnected, Pooling, googlenet,
-                            shapes, without_classifiers)
+from rcnn.googlenet import (RECURRENT, Classifier, Concatenation, Convolution, FullyConnected, Model, Pooling,
+                            googlenet, shapes, without_classifiers)
 
 
 def named(layers):
@@ -98,11 +97,19 @@ def test_without_classifiers():
                                     dict(size=32), dict(conv1_temporal_kernel=4), dict(conv1_temporal_kernel=0),
                                     dict(conv1_temporal_kernel=-3)], ids=str)
 def test_values_that_make_no_network(values):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(ValueError) as error:
         googlenet(**values)
     assert str(*values.values()) in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="^no network of width"):
+        Model(**values).layers()
 
 
-def test_no_framework():
-    code = "import sys, rcnn.googlenet; sys.exit(any(name in sys.modules for name in ('caffe', 'torch', 'cv2')))"
+def test_a_model_that_combines_otherwise():
+    with pytest.raises(ValueError, match="^combine is average or sum, not product$"):
+        Model(combine="product")
+
+
+def test_nothing_of_ours_and_no_framework():
+    code = ("import sys, rcnn.googlenet; sys.exit(any(name in sys.modules for name in ('caffe', 'torch', 'cv2')) or "
+            "any(name.startswith('rcnn.') and name != 'rcnn.googlenet' for name in sys.modules))")
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

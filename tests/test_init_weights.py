@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nets import recipe
 from runs import ROOT, run
 from test_weights import CLASSES, RCNN, old_googlenet, values, written
 
@@ -35,7 +36,7 @@ def arguments(folder, **changes):
     return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
 
-def caffe_train(folder, learning, iterations):
+def caffe_train(folder, stage, iterations):
     """Start a training from start.caffemodel with the `caffe` program; return its snapshot after `iterations`."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (PAIRS, 2, 56, 56, 3), np.uint8)
@@ -43,11 +44,10 @@ def caffe_train(folder, learning, iterations):
         pairs.put([(records.pair_key(place, "v", 1), records.encode_pair(*pair, place % CLASSES))
                    for place, pair in enumerate(images)])
         pairs.finish(counts={"pairs": PAIRS})
-    data = net.Data(str(folder / "pairs.lmdb"), batch=2, seed=1)
-    written(folder / "train.prototxt", net.rcnn_r(RCNN, data, net.TRAIN, learning))
-    solver = net.solver(folder / "train.prototxt", folder / "train.prototxt", folder / "made", max(iterations, 1), 1,
-                        seed=1, snapshot=0)
-    solver.ClearField("test_net")
+    settings = recipe(RCNN, batch=2, seed=1)
+    written(folder / "train.prototxt", net.rcnn_r(settings, folder / "pairs.lmdb", net.TRAIN, stage))
+    solver = net.solver(settings, folder / "train.prototxt", folder / "made", max(iterations, 1))
+    solver.snapshot = 0
     solver.ClearField("test_iter")
     solver.ClearField("test_interval")
     solver.max_iter = iterations
@@ -63,7 +63,7 @@ def test_caffe_starts_from_it_with_both_towers_right(folder):
     status, out, error = run("init_weights", *arguments(folder))
     assert status == 0, error
     given, start = values(old_googlenet()), values(protos.read_weights(folder / "start.caffemodel"))
-    found = caffe_train(folder, net.Learning(), 0)
+    found = caffe_train(folder, 2, 0)
     assert {name.replace("previous/", "") for name, _ in start} == {name.replace("previous/", "") for name, _ in found}
     for (name, part), array in found.items():
         np.testing.assert_array_equal(array, start[name, part], err_msg=name)
@@ -76,7 +76,7 @@ def test_caffe_starts_from_it_with_both_towers_right(folder):
 def test_the_first_stage_then_leaves_what_was_copied(folder):
     run("init_weights", *arguments(folder))
     given, start = values(old_googlenet()), values(protos.read_weights(folder / "start.caffemodel"))
-    found = caffe_train(folder, net.Learning(stage=1), 1)
+    found = caffe_train(folder, 1, 1)
     for (name, part), array in found.items():
         copied = (name.replace("previous/", ""), part) in given
         assert np.array_equal(array, start[name, part]) == copied, name

@@ -2,12 +2,11 @@
 import numpy as np
 import pytest
 import reference
-from nets import Tiny, blob_of, build, by_name, fed, largest_difference, randomize
+from nets import Tiny, blob_of, build, by_name, fed, largest_difference, randomize, recipe
 
 from rcnn.nets import prototxt as net
 
 BATCH, CLASSES, SIZE = 3, 4, 13
-DATA = net.Data("none.lmdb", encoding="raw")
 LAYERS = tuple(reference.KERNELS)
 TOLERANCE = 2e-5  # float32 against float64, relative to the largest number
 COMBINES = pytest.mark.parametrize("combine", ["average", "sum"])
@@ -18,8 +17,9 @@ class Step:
 
     def __init__(self, folder, combine="average", seed=0, temporal_bias=False, force_backward=False, **learning):
         self.model = Tiny(classes=CLASSES, size=SIZE, combine=combine, temporal_bias=temporal_bias)
-        self.learning = net.Learning(**learning)
-        message = net.rcnn_r(self.model, DATA, net.TRAIN, self.learning)
+        settings = recipe(self.model, encoding="raw", **learning)
+        self.learning = settings.learning
+        message = net.rcnn_r(settings, "none.lmdb", net.TRAIN)
         self.net = build(fed(message, self.model, BATCH, force_backward=force_backward), folder)
         generator = np.random.default_rng(seed)
         randomize(self.net, generator)

@@ -6,14 +6,15 @@ import sys
 import caffe
 import numpy as np
 import pytest
-from nets import SLIM, Tiny, build, by_name, fed, images, write_pairs
+from nets import SLIM, Tiny, build, by_name, fed, images, recipe, write_pairs
 
 from rcnn.nets import prototxt as net
 from rcnn.files import InputError
 from rcnn.googlenet import googlenet
+from rcnn.recipe import Fillers
 
 MODEL = net.Model(**SLIM)
-DATA = net.Data("none.lmdb")
+NONE = "none.lmdb"
 SIDE = 40
 JPEG_ERROR = 8  # grey levels at most, where colours share JPEG's values; the mean is below 1
 
@@ -22,8 +23,8 @@ def layer_of(message, name):
     return next(layer for layer in message.layer if layer.name == name)
 
 
-def made(folder, model=MODEL, pair=True):
-    return build((net.deploy_rcnn_r if pair else net.deploy_cnn)(model, 2), folder, caffe.TEST)
+def made(folder, model=MODEL, pair=True, fillers=Fillers()):
+    return build((net.deploy_rcnn_r if pair else net.deploy_cnn)(model, 2, fillers), folder, caffe.TEST)
 
 
 # Model
@@ -63,7 +64,7 @@ def test_conv1_temporal_kernel(tmp_path, kernel):
 
 @pytest.mark.parametrize("combine", ["average", "sum"])
 def test_combine_in_every_layer(combine):
-    message = net.rcnn_r(net.Model(**SLIM, combine=combine), DATA, net.TRAIN)
+    message = net.rcnn_r(recipe(net.Model(**SLIM, combine=combine)), NONE, net.TRAIN)
     sums = [layer for layer in message.layer if layer.type == "Eltwise"]
     assert len(sums) == 62
     for layer in sums:
@@ -82,37 +83,25 @@ def test_temporal_bias(tmp_path, temporal_bias):
 GAINS = {"xavier": 1, "msra": 2, "constant": 0}
 
 
-@pytest.mark.parametrize("filler, temporal_filler", [("xavier", "msra"), ("msra", "xavier"), ("constant", "xavier"),
-                                                     ("xavier", "constant")])
+@pytest.mark.parametrize("filler, temporal_filler", [("xavier", "msra"), ("msra", "xavier"), ("xavier", "constant")])
 def test_fillers_and_bias(tmp_path, filler, temporal_filler):
     """Spread sqrt(gain / inputs); the classifiers are xavier and 0 whatever the others are."""
-    model = net.Model(**SLIM, filler=filler, temporal_filler=temporal_filler, bias=0.625)
-    for name, value in by_name(made(tmp_path, model)).items():
+    fillers = Fillers(filler=filler, temporal_filler=temporal_filler, bias=0.625)
+    for name, value in by_name(made(tmp_path, fillers=fillers)).items():
         if name.endswith("/bias"):
             assert (value == (0 if "classifier" in name else 0.625)).all(), name
-        elif value.size > 3000 or "constant" in (filler, temporal_filler):
+        elif value.size > 3000 or temporal_filler == "constant":
             kind = "xavier" if "classifier" in name else temporal_filler if name.endswith("/temporal") else filler
             loose = 0.1 if value.size > 3000 else 1
             assert value.std() == pytest.approx(np.sqrt(GAINS[kind] / value[0].size), rel=loose), name
 
 
-def test_defaults_are_the_papers():
-    model, learning, data = net.Model(), net.Learning(), net.Data("pairs.lmdb")
-    assert (model.classes, model.width, model.size, model.channels) == (101, 1, 224, 3)
-    assert (model.combine, model.temporal_bias) == ("average", False)
-    assert (model.high_rnn, model.conv1_temporal_kernel) == (True, 3)
-    assert (model.filler, model.temporal_filler, model.bias) == ("xavier", "xavier", 0.2)
-    assert (learning.stage, learning.spatial_rate) == (2, 1)
-    assert (learning.previous_loss, learning.cut_gradient) == (False, True)
-    assert (data.batch, data.encoding, data.mean, data.scale, data.together) == (64, "jpeg", (104, 117, 123), 1, True)
-
-
 # Learning, in the net of GoogLeNet (test_mathematics.py and test_learning.py have its numbers)
 
-def needing_backward(tmp_path, **learning):
+def needing_backward(tmp_path, stage=2, **learning):
     """Return {layer: whether Caffe runs its backward pass} of a slim pair net, as Caffe says when it builds it."""
     path = tmp_path / "net.prototxt"
-    path.write_text(str(fed(net.rcnn_r(MODEL, DATA, net.TRAIN, net.Learning(**learning)), MODEL, 2)))
+    path.write_text(str(fed(net.rcnn_r(recipe(MODEL, **learning), NONE, net.TRAIN, stage), MODEL, 2)))
     code = f"import caffe; caffe.init_log(0, True); caffe.Net({str(path)!r}, caffe.TRAIN)"
     said = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=True).stderr
     lines = [line.split("] ", 1)[1] for line in said.splitlines() if line.endswith("backward computation.")]
@@ -140,7 +129,7 @@ def test_frozen_layers_neither_learn_nor_decay(stage, temporal_bias):
     """Both multipliers are 0 in stage 1, in both towers, where GoogLeNet has the layer."""
     model = net.Model(**SLIM, temporal_bias=temporal_bias)
     pretrained = {layer.name for layer in model.layers() if getattr(layer, "pretrained", False)}
-    for layer in net.rcnn_r(model, DATA, net.TRAIN, net.Learning(stage=stage)).layer:
+    for layer in net.rcnn_r(recipe(model), NONE, net.TRAIN, stage).layer:
         if layer.type in ("Convolution", "InnerProduct"):
             frozen = stage == 1 and layer.name.replace(net.PREVIOUS, "") in pretrained
             expected = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
@@ -151,7 +140,7 @@ def test_frozen_layers_neither_learn_nor_decay(stage, temporal_bias):
 @pytest.mark.parametrize("previous_loss", [False, True])
 def test_losses(previous_loss):
     for phase in (net.TRAIN, net.TEST):
-        message = net.rcnn_r(MODEL, DATA, phase, net.Learning(previous_loss=previous_loss))
+        message = net.rcnn_r(recipe(MODEL, previous_loss=previous_loss), NONE, phase)
         losses = {layer.name: (list(layer.bottom), round(layer.loss_weight[0], 6))
                   for layer in message.layer if layer.type == "SoftmaxWithLoss"}
         heads = {f"{signal}/loss": ([f"loss{number}/classifier_video", "label"], weight)
@@ -196,18 +185,19 @@ def centre(frames, size, mean=(104, 117, 123), scale=1.0):
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
 def test_data_at_test_is_the_centre_of_the_pairs_in_order(tmp_path, pairs, encoding):
     paths, previous, frames, labels = pairs
-    data = net.Data(paths[encoding], 3, encoding, mean=(100, 120, 90), scale=0.5)
+    mean = 100, 120, 90
+    settings = recipe(Tiny(size=33), batch=3, encoding=encoding, mean=mean, scale=0.5)
     error = 0 if encoding == "raw" else JPEG_ERROR
-    found = blobs(tmp_path, net.rcnn_r(Tiny(size=33), data, net.TEST), caffe.TEST, batches=2)
+    found = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TEST), caffe.TEST, batches=2)
     for name, expected in (("previous/frame", previous), ("frame", frames)):
-        assert np.abs(found[name] - centre(expected, 33, data.mean, 0.5)).max() <= error * 0.5
+        assert np.abs(found[name] - centre(expected, 33, mean, 0.5)).max() <= error * 0.5
     assert found["label"].tolist() == labels.tolist()
-    alone = blobs(tmp_path, net.cnn(Tiny(size=33), data, net.TEST), caffe.TEST)
+    alone = blobs(tmp_path, net.cnn(settings, paths[encoding], net.TEST), caffe.TEST)
     assert (alone["frame"] == found["frame"][:3]).all() and alone["label"].tolist() == labels[:3].tolist()
 
 
 def test_raw_and_jpeg_agree(tmp_path, pairs):
-    found = [blobs(tmp_path, net.rcnn_r(Tiny(size=33), net.Data(path, 6, encoding), net.TEST), caffe.TEST)
+    found = [blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, encoding=encoding), path, net.TEST), caffe.TEST)
              for encoding, path in pairs[0].items()]
     assert np.ptp(found[0]["frame"]) > 150
     for name in ("previous/frame", "frame"):
@@ -231,8 +221,8 @@ def nearest_crop(image, frame):
 @pytest.mark.parametrize("encoding, together", [("raw", True), ("jpeg", True), ("jpeg", False)])
 def test_crops_of_training(tmp_path, pairs, encoding, together):
     paths, previous, frames, labels = pairs
-    data = net.Data(paths[encoding], 6, encoding, seed=1, together=together)
-    found = blobs(tmp_path, net.rcnn_r(Tiny(size=33), data, net.TRAIN), caffe.TRAIN, batches=4)
+    settings = recipe(Tiny(size=33), batch=6, encoding=encoding, seed=1, together=together)
+    found = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TRAIN), caffe.TRAIN, batches=4)
     places = [[nearest_crop(values.transpose(1, 2, 0) + (104, 117, 123), frame)
                for values, frame in zip(found[name], np.concatenate([stored] * 4))]
               for name, stored in (("previous/frame", previous), ("frame", frames))]
@@ -244,15 +234,16 @@ def test_crops_of_training(tmp_path, pairs, encoding, together):
 
 
 def test_seed_of_the_crops(tmp_path, pairs):
-    seeds = [net.Data(pairs[0]["jpeg"], 6, seed=seed) for seed in (1, 1, 2, None, None)]
-    runs = [blobs(tmp_path, net.rcnn_r(Tiny(size=33), data, net.TRAIN), caffe.TRAIN)["frame"] for data in seeds]
+    runs = [blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, seed=seed), pairs[0]["jpeg"], net.TRAIN),
+                  caffe.TRAIN)["frame"] for seed in (1, 1, 2, None, None)]
     assert (runs[0] == runs[1]).all()
     assert (runs[0] != runs[2]).any() and (runs[3] != runs[4]).any()
 
 
 def test_what_the_augmenting_layer_is_told():
-    data = net.Data("pairs.lmdb", 16, mean=(1, 2, 3), scale=0.25, seed=9, together=False)
-    for message, tops in ((net.rcnn_r(MODEL, data, net.TRAIN), 2), (net.cnn(MODEL, data, net.TRAIN), 1)):
+    settings = recipe(MODEL, batch=16, mean=(1, 2, 3), scale=0.25, seed=9, together=False)
+    for make, tops in ((net.rcnn_r, 2), (net.cnn, 1)):
+        message = make(settings, "pairs.lmdb", net.TRAIN)
         reader, layer = message.layer[:2]
         assert (reader.data_param.source, reader.data_param.batch_size) == ("pairs.lmdb", 16)
         assert reader.data_param.backend == reader.data_param.LMDB and len(layer.top) == tops
@@ -262,8 +253,8 @@ def test_what_the_augmenting_layer_is_told():
 
 
 def test_raw_pairs_of_one_channel():
-    data = net.Data("pairs.lmdb", encoding="raw", mean=(128,))
-    message = net.rcnn_r(net.Model(**SLIM, channels=1), data, net.TRAIN)
+    settings = recipe(net.Model(**SLIM, channels=1), encoding="raw", mean=(128,))
+    message = net.rcnn_r(settings, "pairs.lmdb", net.TRAIN)
     assert list(layer_of(message, "pair").transform_param.mean_value) == [128] * 2
     assert list(message.layer[1].slice_param.slice_point) == [1] and message.layer[1].slice_param.axis == 1
 
@@ -275,8 +266,8 @@ def test_flow_through_caffes_data_layer(tmp_path, encoding):
     previous, frames = (np.stack([128 + 2 * columns + part, 128 + rows - part], axis=-1).astype(np.uint8)[np.newaxis]
                         for part in (0, 20))
     path = write_pairs(tmp_path / "pairs", previous, frames, [3], encoding)
-    data = net.Data(path, 8, encoding, mean=(128, 128), seed=1)
-    found = blobs(tmp_path, net.rcnn_r(Tiny(size=33, channels=2), data, net.TRAIN), caffe.TRAIN)
+    settings = recipe(Tiny(size=33, channels=2), batch=8, encoding=encoding, seed=1)
+    found = blobs(tmp_path, net.rcnn_r(settings, path, net.TRAIN), caffe.TRAIN)
     mirrors = set()
     for crops in zip(found["previous/frame"], found["frame"]):
         mirror = crops[0][0].mean() < 0
@@ -287,12 +278,12 @@ def test_flow_through_caffes_data_layer(tmp_path, encoding):
         # x is 2 columns: it rises to the right, and as often in a mirror, where its sign and the side both change.
         assert np.abs(slope[0] - (2, 0)).max() < 0.2 and np.abs(slope[1] - (0, 1)).max() < 0.2
     assert mirrors == {True, False} and found["label"].tolist() == [3] * 8
-    alone = blobs(tmp_path, net.cnn(Tiny(size=33, channels=2), data, net.TRAIN), caffe.TRAIN)
+    alone = blobs(tmp_path, net.cnn(settings, path, net.TRAIN), caffe.TRAIN)
     assert np.abs(alone["frame"] - found["frame"]).max() == 0
 
 
 def test_flow_nets_learn_from_their_first_layer_on():
-    message = net.rcnn_r(net.Model(**SLIM, channels=2), net.Data("pairs.lmdb", mean=(128, 128)), net.TRAIN)
+    message = net.rcnn_r(recipe(net.Model(**SLIM, channels=2)), "pairs.lmdb", net.TRAIN)
     rates = [param.lr_mult for layer in message.layer for param in layer.param]
     assert min(rates) > 0
     assert json.loads(layer_of(message, "previous/frame").python_param.param_str)["mean"] == [128, 128]
@@ -300,12 +291,13 @@ def test_flow_nets_learn_from_their_first_layer_on():
 
 # Bad values
 
-@pytest.mark.parametrize("make", [
-    lambda: net.Model(combine="product"), lambda: net.Learning(stage=3), lambda: net.Learning(stage=0),
-    lambda: net.Data("pairs.lmdb", encoding="png"), lambda: net.Data("pairs.lmdb", encoding="raw", together=False),
-    lambda: net.deploy_cnn(net.Model(width=0)), lambda: net.deploy_cnn(net.Model(size=16)),
-    lambda: net.rcnn_r(net.Model(conv1_temporal_kernel=2), DATA, net.TRAIN)])
-def test_bad_values(make):
-    with pytest.raises(InputError) as error:
+@pytest.mark.parametrize("make, message", [
+    (lambda: net.rcnn_r(recipe(), NONE, net.TRAIN, 3), "stage: there are stages 1 and 2, not 3"),
+    (lambda: net.rcnn_s(recipe(), NONE, "none.txt", net.TRAIN, 0), "stage: there are stages 1 and 2, not 0"),
+    (lambda: net.rcnn_s(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, "none.txt", net.TRAIN), "channels: frames in order"),
+    (lambda: net.cnn(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, net.TRAIN), "channels: jpeg pairs have 3"),
+    (lambda: net.cnn(recipe(channels=4, encoding="raw"), NONE, net.TRAIN), "mean: frames of 4 channels have none")])
+def test_bad_values(make, message):
+    with pytest.raises(InputError, match=message) as error:
         make()
     assert "\n" not in str(error.value)

@@ -1,7 +1,7 @@
 """Gradients of the PyTorch module against Caffe's, on the same weights, pairs and labels."""
 import numpy as np
 import pytest
-from nets import build, fed
+from nets import build, fed, recipe
 from port_nets import MODELS, parameters
 
 from rcnn import googlenet
@@ -27,7 +27,7 @@ def without_dropout(message):
 def test_gradients_are_caffes(tmp_path, model, cut):
     from rcnn.nets import torch_net as port
     arrays, _ = parameters(model, "pair")
-    message = net.rcnn_r(model, net.Data("none.lmdb"), net.TRAIN, net.Learning(cut_gradient=cut))
+    message = net.rcnn_r(recipe(model, cut_gradient=cut), "none.lmdb", net.TRAIN)
     made = build(without_dropout(fed(message, model, 2, force_backward=False)), tmp_path)
     for name, values in arrays.items():
         for blob, value in zip(made.params[name], values):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import images, solver
+from nets import images, recipe, solver
 from port_nets import parameters
 from runs import ROOT
 from test_port_gradients import without_dropout
@@ -45,10 +45,11 @@ def pairs(tmp_path_factory):
 
 
 SETTINGS = {
-    "stage 1": dict(stage=1, rate=1.0), "stage 2": dict(rate=0.01),
+    "stage 1": dict(rate=1.0), "stage 2": dict(rate=0.01),
     "every option": dict(spatial_rate=0.2, previous_loss=True, cut_gradient=False, together=False, iter_size=2,
                          clip_gradients=0.3, rate=1.0),
 }
+STAGES = {"stage 1": 1, "stage 2": 2, "every option": 2}
 MODELS = {"stage 1": MODEL, "stage 2": replace(MODEL, combine="sum", high_rnn=False),
           "every option": replace(MODEL, temporal_bias=True)}
 
@@ -57,20 +58,17 @@ MODELS = {"stage 1": MODEL, "stage 2": replace(MODEL, combine="sum", high_rnn=Fa
 def test_ten_updates_are_caffes(tmp_path, pairs, settings):
     from rcnn.nets import torch_net as port
     from rcnn.training import torch_solver as training
-    recipe = training.Recipe(iterations=10, dropout=False, batch=BATCH, seed=3, final_rate=0.1, scale=1 / 16,
-                             **SETTINGS[settings])
     arrays, model = parameters(MODELS[settings], "pair")
-    data = net.Data(str(pairs), BATCH, "jpeg", scale=recipe.scale, seed=3, together=recipe.together)
-    learning = net.Learning(recipe.stage, recipe.spatial_rate, recipe.previous_loss, recipe.cut_gradient)
-    made = solver(tmp_path, without_dropout(net.rcnn_r(model, data, net.TRAIN, learning)), 10, rate=recipe.rate,
-                  final_rate=0.1, iter_size=recipe.iter_size, clip_gradients=recipe.clip_gradients)
+    stage, chosen = STAGES[settings], {"iterations": 10, "final_rate": 0.1, **SETTINGS[settings]}
+    given = recipe(model, dropout=False, batch=BATCH, seed=3, scale=1 / 16, **chosen)
+    made = solver(tmp_path, without_dropout(net.rcnn_r(given, pairs, net.TRAIN, stage)), **chosen)
     for name, values in arrays.items():
         for blob, value in zip(made.net.params[name], values):
             blob.data[...] = value
     ported = port.build(arrays, model)
-    mine = training.Solver(ported, recipe)
+    mine = training.Solver(ported, given, stage)
     moved = set()
-    with training.Pairs(pairs, model, recipe) as source:
+    with training.Pairs(pairs, given) as source:
         batches = source.batches(0)
         for iteration in range(10):
             made.step(1)
@@ -85,7 +83,7 @@ def test_ten_updates_are_caffes(tmp_path, pairs, settings):
             if not np.array_equal(found, value):
                 moved.add(name)
     pretrained = {layer.name for layer in model.layers() if isinstance(layer, RECURRENT) and layer.pretrained}
-    assert bool(moved & pretrained) == (recipe.stage == 2)
+    assert bool(moved & pretrained) == (stage == 2)
     assert "conv1/7x7_s2/temporal" in moved and "loss3/classifier_video" in moved
     changes = [np.abs(state[f"{name}.weight"].detach().numpy() - values[0]).max() / np.abs(values[0]).max()
                for name, values in arrays.items() if name in moved]
@@ -96,12 +94,12 @@ def test_ten_updates_are_caffes(tmp_path, pairs, settings):
 def test_rates_are_those_of_caffes_net(stage):
     from rcnn.training import torch_solver as training
     model = replace(MODEL, temporal_bias=True)
-    message = net.rcnn_r(model, net.Data("none.lmdb"), net.TRAIN, net.Learning(stage, 0.25))
+    message = net.rcnn_r(recipe(model, spatial_rate=0.25), "none.lmdb", net.TRAIN, stage)
     given = {layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param] for layer in message.layer}
     for name, rates in training.rates(model, stage, 0.25).items():
         layer, part = name.rsplit(".", 1)
         assert rates == given[layer][part == "bias"], name
-    plain, single = replace(model, temporal=False), net.cnn(model, net.Data("none.lmdb"), net.TRAIN)
+    plain, single = replace(model, temporal=False), net.cnn(recipe(model), "none.lmdb", net.TRAIN)
     given = {layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param] for layer in single.layer}
     for name, rates in training.rates(plain).items():
         layer, part = name.rsplit(".", 1)
@@ -110,15 +108,15 @@ def test_rates_are_those_of_caffes_net(stage):
 
 def test_each_process_reads_its_own_share(pairs, monkeypatch):
     from rcnn.training import torch_solver as training
-    recipe, read = training.Recipe(batch=5, seed=2), []
+    given, read = recipe(MODEL, batch=5, seed=2), []
     monkeypatch.setattr(records.Records, "get", lambda self, key, real=records.Records.get: (
         read.append(key), real(self, key))[1])
-    with training.Pairs(pairs, MODEL, recipe) as source:
+    with training.Pairs(pairs, given) as source:
         whole = [next(source.batches(number)) for number in (0, 1)][0]
     shares, keys = [], []
     for rank in range(2):
         del read[:]
-        with training.Pairs(pairs, MODEL, recipe, rank, 2) as source:
+        with training.Pairs(pairs, given, rank, 2) as source:
             shares.append(source._batch(0))
             keys.append(read[1:])  # the first tells the frames' size
     assert [len(share[2]) for share in shares] == [3, 2] and not set(keys[0]) & set(keys[1])
@@ -179,9 +177,32 @@ def test_killed_and_resumed_goes_on_as_if_it_had_not_been(pairs, folder):
     status, error = trained(pairs, folder, "--out", "killed")
     assert status == 0 and "finished already" in error
     status, error = trained(pairs, folder, "--out", "killed", "--rate", 0.5)
-    assert status == 2 and "training with other options" in error
+    assert status == 2 and "training with other options (rate 0.01, not 0.5)" in error
     status, error = trained(pairs, folder, "--out", "hot", "--rate", 1e9)
     assert status == 2 and "not finite" in error and "Traceback" not in error
+
+
+OLD = ("{{'iterations': 6, 'batch': 4, 'iter_size': 1, 'rate': {rate}, 'final_rate': 0.01, 'momentum': 0.9, "
+       "'weight_decay': 0.0002, 'clip_gradients': None, 'stage': 2, 'spatial_rate': 1.0, 'previous_loss': False, "
+       "'cut_gradient': True, 'together': True, 'dropout': True, 'mean': (104.0, 117.0, 123.0), 'scale': 0.015625, "
+       "'seed': 1}}")  # as versions before this one wrote the recipe into a .solver.pt
+
+
+def test_an_older_snapshot_goes_on(pairs, folder):
+    status, error = trained(pairs, folder, "--out", "whole")
+    assert status == 0, error
+    expected = weights(folder / "whole_iter_6.pt")
+    for path in folder.glob("whole_iter_[46]*"):
+        path.unlink()
+    saved = torch.load(folder / "whole_iter_2.solver.pt", weights_only=True)
+    torch.save({**saved, "recipe": OLD.format(rate=0.02)}, folder / "whole_iter_2.solver.pt")
+    status, error = trained(pairs, folder, "--out", "whole")
+    assert status == 2 and "training with other options (rate 0.02, not 0.01); give those" in error
+    torch.save({**saved, "recipe": OLD.format(rate=0.01)}, folder / "whole_iter_2.solver.pt")
+    status, error = trained(pairs, folder, "--out", "whole")
+    assert status == 0 and "going on from whole_iter_2.pt" in error, error
+    found = weights(folder / "whole_iter_6.pt")
+    assert all(np.array_equal(found[name], value) for name, value in expected.items())
 
 
 def test_two_processes_are_one(pairs, folder):
@@ -200,7 +221,7 @@ def test_two_processes_are_one(pairs, folder):
 
 def test_bad_input(pairs, folder):
     for options, words in ((("--weights", "gone.pt"), "no such file: gone.pt"), (("--pairs", "gone"), "no such LMDB"),
-                           (("--mean", 1, 2), "--mean has 2"), (("--cut-gradient", "maybe"), "neither yes nor no"),
+                           (("--mean", 1, 2), "mean: frames of 3 channels take as many numbers, not 2"), (("--batch", 0), "--batch: 0: it should be at least 1"), (("--cut-gradient", "maybe"), "neither yes nor no"),
                            (("--size", 64), "crop does not fit")):
         status, error = trained(pairs, folder, "--out", "bad", *options)
         assert status == 2 and words in error and "Traceback" not in error, error

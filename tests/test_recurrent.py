@@ -4,7 +4,7 @@ import frames as recorded
 import numpy as np
 import pytest
 import reference
-from nets import SLIM, Tiny, blob_of, build, by_name, fed, largest_difference, randomize, solver
+from nets import SLIM, Tiny, blob_of, build, by_name, fed, largest_difference, randomize, recipe, solver
 
 from rcnn.nets import prototxt as net
 
@@ -168,7 +168,7 @@ def test_the_full_size_net(tmp_path, combine):
 @pytest.mark.parametrize("first", [(1, 1, 1), (0, 0, 0), (0, 1, 0)], ids=str)
 def test_gradients_take_the_state_for_a_constant(tmp_path, model, first):
     """Eq. 6-9: those of the parameters are NumPy's, row by row, with v^{t-1} given; and nothing goes into it."""
-    made = build(fed(net.rcnn_s(model, net.Frames("none.lmdb", "none.txt", 3), net.TRAIN), model, 3), tmp_path)
+    made = build(fed(net.rcnn_s(recipe(model, batch=3), "none.lmdb", "none.txt", net.TRAIN), model, 3), tmp_path)
     randomize(made, np.random.default_rng(1))
     parameters = {name: value.astype(np.float64) for name, value in by_name(made).items()}
     labels, (one, two) = np.array([2, 0, 3]), videos(2, 3, model)
@@ -197,13 +197,18 @@ def data(tmp_path):
     path = recorded.write(tmp_path / "frames.lmdb", {f"v_{name}_g0{group}_c01": (label, 3 + group)
                                                      for label, name in enumerate("ABC") for group in (1, 2)},
                           list("ABC"), side=40)
-    return net.Frames(str(path), str(path.with_suffix(".txt")), 4, scale=1 / 64, seed=1)
+    return path, path.with_suffix(".txt")
+
+
+def sequential(model, data, phase=net.TRAIN, stage=2):
+    """Return the RCNN-s net of a model on the frames and list of `data`."""
+    return net.rcnn_s(recipe(model, batch=4, scale=1 / 64, seed=1), *data, phase, stage)
 
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_what_a_stage_moves(tmp_path, data, stage):
     model = Tiny(classes=3, size=SIZE)
-    made = solver(tmp_path, net.rcnn_s(model, data, net.TRAIN, net.Learning(stage)))
+    made = solver(tmp_path, sequential(model, data, stage=stage))
     before = by_name(made.net)
     made.step(3)
     for name, value in by_name(made.net).items():
@@ -214,9 +219,9 @@ def test_what_a_stage_moves(tmp_path, data, stage):
 def test_the_state_survives_a_test_pass(tmp_path, data):
     """A training with test passes in its middle goes the same way as one without."""
     model = Tiny(classes=3, size=SIZE)
-    message, losses = net.rcnn_s(model, data, net.TRAIN), []
+    message, losses = sequential(model, data), []
     for tests in (0, 2):
-        made = solver(tmp_path, message, test=net.rcnn_s(model, data, net.TEST), seed=5)
+        made = solver(tmp_path, message, test=sequential(model, data, net.TEST), seed=5)
         made.test_nets[0].share_with(made.net)
         states, found = [], []
         for _ in range(5):
@@ -233,11 +238,10 @@ def test_the_state_survives_a_test_pass(tmp_path, data):
 def test_weights_go_from_one_training_to_the_other(tmp_path, data):
     """Every parameter of a snapshot of either finds its place in the nets of the other."""
     model = net.Model(**{**SLIM, "classes": 3})
-    pairs = net.Data("none.lmdb")
-    sequential = net.rcnn_s(model, data, net.TRAIN)
-    random = fed(net.rcnn_r(model, pairs, net.TRAIN), model, 2)
-    for message, others in ((fed(sequential, model, 2), (random, net.deploy_rcnn_s(model), net.deploy_rcnn_r(model))),
-                            (random, (fed(sequential, model, 2), net.deploy_rcnn_s(model)))):
+    in_order = fed(sequential(model, data), model, 2)
+    random = fed(net.rcnn_r(recipe(model), "none.lmdb", net.TRAIN), model, 2)
+    for message, others in ((in_order, (random, net.deploy_rcnn_s(model), net.deploy_rcnn_r(model))),
+                            (random, (in_order, net.deploy_rcnn_s(model)))):
         made = build(message, tmp_path)
         randomize(made, np.random.default_rng(2))
         made.save(str(tmp_path / "trained.caffemodel"))

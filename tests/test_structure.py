@@ -10,14 +10,13 @@ import cv2
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-from nets import SLIM, build, fed
+from nets import SLIM, build, fed, recipe
 
 from rcnn import googlenet
-
 from rcnn.nets import prototxt as net
+from rcnn.recipe import Fillers
 
 BVLC = json.loads((Path(__file__).parent / "bvlc_googlenet.json").read_text())["layers"]
-DATA = net.Data("none.lmdb", encoding="raw")
 MODEL = net.Model()
 CLASSIFIERS = ("loss1/classifier_video", "loss2/classifier_video", "loss3/classifier_video")
 COMPARED = ("Convolution", "InnerProduct", "Pooling", "LRN", "Dropout", "Concat", "ReLU")
@@ -112,12 +111,12 @@ def check(described):
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """The full-size pair net with a loss on both frames, as (message, caffe.Net)."""
-    message = fed(net.rcnn_r(MODEL, DATA, net.TRAIN, net.Learning(previous_loss=True)), MODEL, 1)
+    message = fed(net.rcnn_r(recipe(previous_loss=True), "none.lmdb", net.TRAIN), MODEL, 1)
     return message, build(message, tmp_path_factory.mktemp("pair"))
 
 
 def test_the_single_frame_net_is_bvlc_googlenet_up_to_the_classifiers(tmp_path):
-    message = fed(net.cnn(MODEL, DATA, net.TRAIN), MODEL, 1)
+    message = fed(net.cnn(recipe(), "none.lmdb", net.TRAIN), MODEL, 1)
     check(description(message, build(message, tmp_path)))
 
 
@@ -204,11 +203,11 @@ def test_shapes_of_pools_are_caffes(tmp_path, pool):
         assert made.blobs["pool"].data.shape[1:] == googlenet.shapes(layers, 3, size)["pool"], size
 
 
-@pytest.mark.parametrize("model", [net.Model(filler="msra"), net.Model(**SLIM, filler="msra"),
-                                   net.Model(width=0.25, size=97, classes=7, filler="msra", high_rnn=False)],
+@pytest.mark.parametrize("model", [net.Model(), net.Model(**SLIM),
+                                   net.Model(width=0.25, size=97, classes=7, high_rnn=False)],
                          ids=["full", "slim", "without_high_rnn"])
 def test_opencv_gives_caffes_outputs(tmp_path, model):
-    made = build(net.deploy_cnn(model, 2), tmp_path, caffe.TEST)
+    made = build(net.deploy_cnn(model, 2, Fillers(filler="msra")), tmp_path, caffe.TEST)
     frames = np.random.default_rng(3).normal(0, 60, (2, 3, model.size, model.size)).astype(np.float32)
     frames[1] *= 0.3
     made.blobs["frame"].data[...] = frames

@@ -12,6 +12,7 @@ from rcnn.nets import protos
 
 from rcnn.nets import weights
 from rcnn.files import InputError
+from rcnn.recipe import Recipe
 
 CLASSES = 5
 RCNN = net.Model(classes=CLASSES, width=0.05, size=48)
@@ -226,7 +227,7 @@ def test_weights_that_share_no_name_are_refused(rcnn):
 
 
 def test_a_net_that_reads_data_is_refused(tmp_path):
-    train = net.rcnn_r(RCNN, net.Data("pairs.lmdb"), net.TRAIN)
+    train = net.rcnn_r(Recipe(model=RCNN), "pairs.lmdb", net.TRAIN)
     with pytest.raises(InputError, match="layer pair.*give the deploy net"):
         weights.build(written(tmp_path / "train.prototxt", train), 1)
 

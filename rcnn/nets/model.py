@@ -10,22 +10,24 @@ from rcnn.googlenet import Classifier, Convolution, Model
 TEMPORAL = "/temporal"
 CLASSIFIERS = ("classifier_video", "classifier")  # ours, and BVLC GoogLeNet's
 CONV1 = "conv1/7x7_s2"
+OLD_FIELDS = ("filler", "temporal_filler", "bias")  # that descriptions once had; they mean nothing to weights
 SIZES = range(33, 1025)  # sides of the input that are tried
 
 
 @dataclass(frozen=True)
 class PortModel(Model):
-    """A Model that may lack temporal parts, as the parameters of a CNN do, and have BVLC's names of the classifiers.
-
-    The fillers and the bias of a Model mean nothing here.
-    """
+    """A Model that may lack temporal parts, as the parameters of a CNN do, and have BVLC's names of the classifiers."""
     temporal: bool = True
     classifier: str = CLASSIFIERS[0]
 
     def layers(self):
         """Return the layers, as `googlenet` does."""
+        try:
+            layers = super().layers()
+        except ValueError as error:
+            raise InputError(str(error)) from None
         return [replace(layer, name=layer.name.replace(CLASSIFIERS[0], self.classifier))
-                if isinstance(layer, Classifier) else layer for layer in super().layers()]
+                if isinstance(layer, Classifier) else layer for layer in layers]
 
     def shapes(self):
         """Return {layer name: (channels, height, width)}, as `googlenet.shapes` does."""
@@ -59,8 +61,9 @@ class PortModel(Model):
 def restored(description, where):
     """Return the PortModel of its fields as JSON; InputError, which says `where` it is from, if it is none."""
     try:
-        return PortModel(**json.loads(description))
-    except (TypeError, ValueError):
+        known = json.loads(description)
+        return PortModel(**{name: value for name, value in known.items() if name not in OLD_FIELDS})
+    except (AttributeError, TypeError, ValueError):
         raise InputError(f"{where} describes no model of this project") from None
 
 

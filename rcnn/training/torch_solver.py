@@ -6,98 +6,89 @@ gradients are added up, so that an update is the same whatever their number.
 """
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from os import PathLike
+from typing import Dict, Iterator, Optional, Tuple, Union
 
 import numpy as np
 import torch
 from torch import distributed
 from torch.nn import functional
 
-from rcnn.data import crops
-
 from rcnn import googlenet
-
-from rcnn.data import records
+from rcnn.data import crops, records
 from rcnn.files import InputError
 from rcnn.googlenet import Classifier
+from rcnn.nets.model import PortModel
+from rcnn.nets.torch_net import GoogLeNetRCNN
+from rcnn.recipe import Recipe
+
+Batch = Tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train, as of `rcnn.nets.prototxt.solver`, `Learning` and `Data`; the defaults are the paper's (Sec. 3.1).
-
-    final_rate: the share of `rate` left after the last of `iterations`.  clip_gradients: the largest Euclidean norm of
-    all gradients of an update together; None does not clip.  stage 1: W and b of every layer that GoogLeNet has stay as
-    they are; 2: all learn, W and b of those at `spatial_rate`.  dropout: False leaves it out, for comparisons, since
-    each framework and each process draws its own.
-    """
-    iterations: int = 30000
-    batch: int = 64
-    iter_size: int = 1
-    rate: float = 0.01
-    final_rate: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 0.0002
-    clip_gradients: float = None
-    stage: int = 2
-    spatial_rate: float = 1.0
-    previous_loss: bool = False
-    cut_gradient: bool = True
-    together: bool = True
-    dropout: bool = True
-    mean: tuple = crops.MEAN
-    scale: float = 1.0
-    seed: int = 1
-
-
-def rates(model, stage=2, spatial_rate=1.0):
-    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets (`rcnn.nets.prototxt`); b learns twice as fast as W."""
+def rates(model: PortModel, stage: int = 2, spatial_rate: float = 1.0) -> Dict[str, Tuple[float, float]]:
+    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W."""
     pretrained = {layer.name for layer in model.layers()
                   if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal}
-    found = {}
+    multipliers = {}
     for name, shapes in model.parameters().items():
         rate = (0.0 if stage == 1 else spatial_rate) if name in pretrained else 1.0
-        found[name + ".weight"] = rate, 1.0 if rate else 0.0
+        multipliers[name + ".weight"] = rate, 1.0 if rate else 0.0
         if len(shapes) > 1:
-            found[name + ".bias"] = 2 * rate, 0.0
-    return found
+            multipliers[name + ".bias"] = 2 * rate, 0.0
+    return multipliers
 
 
 class Solver:
     """Caffe's SGD: h = momentum * h + rate * lr_mult * (gradient + weight_decay * decay_mult * w), w = w - h.
 
-    momentum: {parameter name: h}.  iteration: updates done.
+    Parameters
+    ----------
+    net
+        What it trains.
+    recipe
+        Its learning and solver settings count.
+    stage
+        1: W and b of every layer that GoogLeNet has stay as they are; 2: all learn.
+
+    Attributes
+    ----------
+    momentum
+        {parameter name: h}.
+    iteration
+        Updates done.
     """
 
-    def __init__(self, net, recipe):
-        self.recipe, self.iteration = recipe, 0
-        self._multipliers = rates(net.model, recipe.stage, recipe.spatial_rate)
+    def __init__(self, net: GoogLeNetRCNN, recipe: Recipe, stage: int = 2):
+        self.recipe, self.stage, self.iteration = recipe, stage, 0
+        self._multipliers = rates(net.model, stage, recipe.learning.spatial_rate)
         self._parameters = dict(net.named_parameters())
         for name, parameter in self._parameters.items():
             parameter.requires_grad_(self._multipliers[name][0] > 0)
         self._learning = {name: value for name, value in self._parameters.items() if value.requires_grad}
         self.momentum = {name: torch.zeros_like(value) for name, value in self._learning.items()}
 
-    def rate(self):
+    def rate(self) -> float:
         """Return the learning rate of the next update."""
-        return self.recipe.rate * self.recipe.final_rate ** (self.iteration / self.recipe.iterations)
+        settings = self.recipe.solver
+        return settings.rate * settings.final_rate ** (self.iteration / settings.iterations)
 
     @torch.no_grad()
-    def update(self):
+    def update(self) -> None:
         """Apply the gradients that the passes of one update have left, added up, and clear them."""
         gradients = {name: value.grad if value.grad is not None else torch.zeros_like(value)
                      for name, value in self._learning.items()}
         if distributed.is_initialized():
             gradients = _added_up(gradients)
-        clip, share = self.recipe.clip_gradients, 1 / self.recipe.iter_size
+        settings = self.recipe.solver
+        clip, share = settings.clip_gradients, 1 / settings.iter_size
         if clip is not None:  # Caffe clips before it divides by iter_size
             norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm().item()
             share *= min(1.0, clip / norm) if norm else 1.0
         rate = self.rate()
         for name, parameter in self._learning.items():
             lr_mult, decay_mult = self._multipliers[name]
-            change = gradients[name] * share + self.recipe.weight_decay * decay_mult * parameter
-            self.momentum[name].mul_(self.recipe.momentum).add_(change, alpha=rate * lr_mult)
+            change = gradients[name] * share + settings.weight_decay * decay_mult * parameter
+            self.momentum[name].mul_(settings.momentum).add_(change, alpha=rate * lr_mult)
             parameter -= self.momentum[name]
             parameter.grad = None
         self.iteration += 1
@@ -114,26 +105,40 @@ def _added_up(gradients):
 class Pairs:
     """The batches of a pairs LMDB, cropped and mirrored as layers/pair_augment.py does; a context manager.
 
-    rank, world: this process's number and how many there are; each reads rows rank, rank + world, ... of a batch.
     Crops are drawn for all rows in every process, by which they all know the same random numbers.
+
+    Parameters
+    ----------
+    path
+        A pairs LMDB.
+    recipe
+        Its model, data and seed count.
+    rank, world
+        This process's number and how many there are; each reads rows rank, rank + world, ... of a batch.
+
+    Raises
+    ------
+    InputError
+        Where the pairs are not the model's, or a process would have no row.
     """
 
-    def __init__(self, path, model, recipe, rank=0, world=1):
+    def __init__(self, path: Union[str, PathLike], recipe: Recipe, rank: int = 0, world: int = 1):
+        model, self._data, self._size = recipe.model, recipe.data, recipe.model.size
+        self._mean = recipe.mean(crops.MEANS)
         self.records = records.open_records(path, "pairs")
-        self._keys, self._recipe, self._size = self.records.key_list(), recipe, model.size
-        self._rows = range(rank, recipe.batch, world)
+        self._keys = self.records.key_list()
+        self._rows = range(rank, self._data.batch, world)
         previous, _, _ = records.decode_pair(self.records.get(self._keys[0]))
         self._shape = previous.shape
         crops.positions(*self._shape[:2], self._size)
         classes = len(self.records.manifest["recipe"].get("classes", []))
-        if self._shape[2] != model.channels or len(recipe.mean) != model.channels:
-            raise InputError(f"--pairs: {path} has frames of {self._shape[2]} channels, the net takes "
-                             f"{model.channels}, --mean has {len(recipe.mean)}")
+        if self._shape[2] != model.channels:
+            raise InputError(f"pairs: {path} has frames of {self._shape[2]} channels, the net takes {model.channels}")
         if classes > model.classes:
-            raise InputError(f"--pairs: {path} has {classes} classes, the net {model.classes}")
+            raise InputError(f"pairs: {path} has {classes} classes, the net {model.classes}")
         if not self._rows:
-            raise InputError(f"--batch {recipe.batch} is smaller than the number of processes, {world}")
-        self._generator = np.random.default_rng(recipe.seed)
+            raise InputError(f"batch: {self._data.batch} is smaller than the number of processes, {world}")
+        self._generator = np.random.default_rng(recipe.solver.seed)
         self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self):
@@ -143,79 +148,94 @@ class Pairs:
         self._pool.shutdown(cancel_futures=True)
         self.records.close()
 
-    def batches(self, start, state=None):
-        """Yield (previous, frames, labels, state) for ever, from batch number `start`, counted from 0.
+    def batches(self, start: int, state: Optional[str] = None) -> Iterator[Batch]:
+        """Yield (previous, frames, labels, state) for ever.
 
-        previous, frames: float32 rows x channels x size x size; labels: int64 rows.  state: of the random numbers after
-        the batch, as text; give it back to go on after it.
+        previous and frames are float32 rows x channels x size x size, labels int64 rows, the state is that of the
+        random numbers after the batch.
+
+        Parameters
+        ----------
+        start
+            Number of the first batch, counted from 0.
+        state
+            That a batch came with, to go on after it.
         """
         if state:
             self._generator.bit_generator.state = json.loads(state)
         ready = self._pool.submit(self._batch, start)
         while True:
             start += 1
-            found, ready = ready.result(), self._pool.submit(self._batch, start)
-            yield found
+            batch, ready = ready.result(), self._pool.submit(self._batch, start)
+            yield batch
 
     def _batch(self, number):
-        recipe = self._recipe
-        places = [[crops.draw(self._generator, *self._shape[:2], self._size) for _ in range(1 + (not recipe.together))]
-                  for _ in range(recipe.batch)]
+        data = self._data
+        places = [[crops.draw(self._generator, *self._shape[:2], self._size) for _ in range(1 + (not data.together))]
+                  for _ in range(data.batch)]
         previous, frames, labels = [], [], []
         for row in self._rows:
-            key = self._keys[(number * recipe.batch + row) % len(self._keys)]
+            key = self._keys[(number * data.batch + row) % len(self._keys)]
             before, now, label = records.decode_pair(self.records.get(key))
             for images, image, place in ((frames, now, places[row][0]), (previous, before, places[row][-1])):
                 top, left, mirror = place
                 images.append(crops.cut(image, top, left, self._size, mirror))
             labels.append(label)
-        inputs = (torch.from_numpy(crops.network_input(np.stack(images), recipe.mean, recipe.scale))
+        inputs = (torch.from_numpy(crops.network_input(np.stack(images), self._mean, data.scale))
                   for images in (previous, frames))
         return (*inputs, torch.tensor(labels), json.dumps(self._generator.bit_generator.state))
 
 
-def losses(net, recipe, previous, frames, labels):
+def losses(net: GoogLeNetRCNN, recipe: Recipe, previous: torch.Tensor, frames: torch.Tensor,
+           labels: torch.Tensor) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
     """Return (the loss to differentiate, {"<signal>/loss": mean over the rows}) of this process's rows of a batch.
 
     The first is weighted (Sec. 3.2) and divided by the whole batch, so that gradients of several processes add up.
     """
-    towers = [("", net(frames))] if not net.model.temporal else _pair(net, recipe, previous, frames)
-    found, total = {}, 0
+    towers = [("", net(frames))] if not net.model.temporal else _pair(net, recipe.learning, previous, frames)
+    outputs, total = {}, 0
     for prefix, (scores, _) in towers:
         for layer in net.layers:
             if isinstance(layer, Classifier):
                 loss = functional.cross_entropy(scores[layer.signal], labels)
-                found[f"{prefix}{layer.signal}/loss"] = loss.detach()
+                outputs[f"{prefix}{layer.signal}/loss"] = loss.detach()
                 total = total + googlenet.LOSS_WEIGHT[layer.signal] * loss
-    return total * (len(labels) / recipe.batch), found
+    return total * (len(labels) / recipe.data.batch), outputs
 
 
-def _pair(net, recipe, previous, frames):
-    with torch.set_grad_enabled(recipe.previous_loss or not recipe.cut_gradient):
+def _pair(net, learning, previous, frames):
+    with torch.set_grad_enabled(learning.previous_loss or not learning.cut_gradient):
         before = net(previous)
-    state = {name: value.detach() if recipe.cut_gradient else value for name, value in before[1].items()}
+    state = {name: value.detach() if learning.cut_gradient else value for name, value in before[1].items()}
     now = net(frames, state)
-    return [(googlenet.PREVIOUS, before), ("", now)] if recipe.previous_loss else [("", now)]
+    return [(googlenet.PREVIOUS, before), ("", now)] if learning.previous_loss else [("", now)]
 
 
-def step(net, solver, batches):
-    """Make one update; return (loss, {"<signal>/loss": value}, state of the random numbers).
+def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> Tuple[float, Dict[str, float], str]:
+    """Make one update; return (loss, {"<signal>/loss": value}, state of the crops' random numbers).
 
     The loss is Caffe's: the weighted sum, the mean over the update's batches; the outputs are those of the last batch.
-    batches: iterator of `Pairs.batches`.  Dropout's random numbers depend on seed, iteration and process alone.
+    Dropout's random numbers depend on seed, iteration and process alone.
+
+    Parameters
+    ----------
+    net, solver
+        The net and its solver.
+    batches
+        As `Pairs.batches` returns them.
     """
     recipe, device, total = solver.recipe, next(net.parameters()).device, 0.0
     rank = distributed.get_rank() if distributed.is_initialized() else 0
-    torch.manual_seed(hash((recipe.seed, solver.iteration, rank)) % 2 ** 63)
-    net.train(recipe.dropout)  # nothing but dropout knows the difference
-    for _ in range(recipe.iter_size):
+    torch.manual_seed(hash((recipe.solver.seed, solver.iteration, rank)) % 2 ** 63)
+    net.train(recipe.learning.dropout)  # nothing but dropout knows the difference
+    for _ in range(recipe.solver.iter_size):
         previous, frames, labels, state = next(batches)
         previous, frames, labels = (values.to(device) for values in (previous, frames, labels))
         loss, outputs = losses(net, recipe, previous, frames, labels)
         loss.backward()
-        shares = torch.stack([loss.detach(), *(value * len(labels) / recipe.batch for value in outputs.values())])
+        shares = torch.stack([loss.detach(), *(value * len(labels) / recipe.data.batch for value in outputs.values())])
         if distributed.is_initialized():
             distributed.all_reduce(shares)
-        total += shares[0].item() / recipe.iter_size
+        total += shares[0].item() / recipe.solver.iter_size
     solver.update()
     return total, {name: value.item() for name, value in zip(outputs, shares[1:])}, state

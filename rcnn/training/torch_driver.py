@@ -1,0 +1,186 @@
+"""A whole training in PyTorch: its processes, snapshots, log, and how it goes on where it stopped.
+
+OUT_iter_N.pt is a state dict of rcnn.nets.torch_net, OUT_iter_N.solver.pt the momentum and what goes on with it,
+OUT.jsonl the log (rcnn/training/log.py).
+"""
+import ast
+import os
+import re
+import time
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
+
+import torch
+from torch import distributed
+
+from rcnn import recipe as recipes
+from rcnn.command import progress, tell
+from rcnn.data import crops
+from rcnn.files import InputError, TrainingError, replacing
+from rcnn.nets import torch_net, weight_files
+from rcnn.nets.torch_net import GoogLeNetRCNN
+from rcnn.recipe import PART_OF, Recipe
+from rcnn.training import log
+from rcnn.training.torch_solver import Pairs, Solver, step
+
+AVERAGE_LOSS = 40  # iterations, as Caffe's solver has it (Fig. 2)
+DECISIVE = ("iterations", "batch", "iter_size", "rate", "final_rate", "momentum", "weight_decay", "clip_gradients",
+            "spatial_rate", "previous_loss", "cut_gradient", "together", "dropout", "scale", "seed")  # of the result
+
+
+@contextmanager
+def processes(device: str) -> Iterator[Tuple[torch.device, int, int]]:
+    """Yield (device, rank, world) of this process, among those of torchrun if there are some.
+
+    Parameters
+    ----------
+    device
+        "cpu", "cuda", or "auto", which is a GPU where there is one.
+    """
+    world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
+    chosen = torch.device("cpu")
+    if device == "cuda" or device == "auto" and torch.cuda.is_available():
+        if not local < torch.cuda.device_count():
+            raise InputError(f"device: PyTorch sees {torch.cuda.device_count()} GPUs, and process {local} of this "
+                             "machine needs one of its own")
+        chosen = torch.device("cuda", local)
+        torch.cuda.set_device(chosen)
+    if world == 1:
+        yield chosen, 0, 1
+        return
+    distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield chosen, distributed.get_rank(), world
+    finally:
+        distributed.destroy_process_group()
+
+
+def train(out: str, pairs: Union[str, PathLike], weights: Union[str, PathLike], settings: Mapping[str, Any],
+          stage: int = 2, device: str = "auto", combine: Optional[str] = None, size: Optional[int] = None) -> None:
+    """Train from the newest snapshot, or from `weights`, to the last update.
+
+    Parameters
+    ----------
+    out
+        Start of the names of what is written.
+    pairs
+        A pairs LMDB.
+    weights
+        Every parameter of the net; a CNN's, without temporal parts, trains the single-frame net.
+    settings
+        Of a recipe, whose model the weights are of; the seed is 1 unless it is among them.
+    stage
+        1 or 2.
+    device
+        As of `processes`.
+    combine, size
+        Of the model, where the weights do not tell.
+
+    Raises
+    ------
+    InputError
+        For input that does not fit, and a snapshot of other settings.
+    TrainingError
+        Where the loss is not finite.
+    """
+    with processes(device) as (place, rank, world):
+        start = newest(out)
+        source = f"{out}_iter_{start}.pt" if start else weights
+        arrays, model = weight_files.read(source, combine, size)
+        recipe = recipes.parse({"seed": 1, **settings}, Recipe(model=model))
+        net = torch_net.build(arrays, model).to(place)
+        solver = Solver(net, recipe, stage)
+        state = restore(solver, f"{out}_iter_{start}.solver.pt", place) if start else None
+        last = recipe.solver.iterations
+        if rank == 0:
+            tell(f"{'going on' if start else 'starting'} from {source}, {world} process(es), {place.type}")
+            records = _Records(out, start, recipe)
+        if start >= last:
+            tell(f"finished already: {source} is at iteration {start} of {last}")
+            return
+        with Pairs(pairs, recipe, rank, world) as reader:
+            batches = reader.batches(start * recipe.solver.iter_size, state)
+            bar = progress(last, "it", start, Path(out).name) if rank == 0 else None
+            while solver.iteration < last:
+                rate = solver.rate()
+                loss, outputs, state = step(net, solver, batches)
+                if not loss < float("inf"):
+                    raise TrainingError(f"the loss of iteration {solver.iteration - 1} is not finite: training "
+                                        "diverged; lower the rate, or check the data and the scale")
+                if rank == 0:
+                    records.add(solver.iteration - 1, loss, outputs, rate)
+                    bar.update()
+                    if solver.iteration % recipe.solver.snapshot == 0 or solver.iteration == last:
+                        save(out, net, solver, state)
+            if bar is not None:
+                bar.close()
+
+
+class _Records:
+    """The log of a training, which begins anew at iteration 0; iterations are counted from 0, as Caffe shows them."""
+
+    def __init__(self, out, start, recipe):
+        self.path, self.settings = Path(f"{out}.jsonl"), recipe.solver
+        kept = log.rewind(self.path, start) if start else []
+        self.began, self.losses = time.monotonic() - (kept[-1]["seconds"] if kept else 0.0), []
+
+    def add(self, iteration, loss, outputs, rate):
+        """Append a line, if this iteration is displayed."""
+        self.losses = (self.losses + [loss])[-AVERAGE_LOSS:]
+        if iteration % self.settings.display and iteration + 1 != self.settings.iterations:
+            return
+        record = {"phase": "train", "iteration": iteration, "loss": sum(self.losses) / len(self.losses),
+                  "average_loss": AVERAGE_LOSS, "raw": loss, "outputs": outputs, "learning_rate": rate,
+                  "seconds": round(time.monotonic() - self.began, 3)}
+        if iteration == 0:
+            self.path.unlink(missing_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(log.line(record))
+
+
+def newest(out: str) -> int:
+    """Return the iteration of the newest snapshot of which both files are there, 0 if there is none."""
+    prefix = Path(out)
+    name = re.compile(re.escape(prefix.name) + r"_iter_(\d+)\.solver\.pt")
+    iterations = [int(match[1]) for path in prefix.parent.glob("*.solver.pt") if (match := name.fullmatch(path.name))]
+    return max((number for number in iterations if Path(f"{out}_iter_{number}.pt").is_file()), default=0)
+
+
+def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
+    """Write a snapshot, the weights first: each file is whole or not there."""
+    with replacing(f"{out}_iter_{solver.iteration}.pt") as part:
+        torch.save({name: value.cpu() if name != "_extra_state" else value for name, value in net.state_dict().items()},
+                   part)
+    with replacing(f"{out}_iter_{solver.iteration}.solver.pt") as part:
+        torch.save({"momentum": {name: value.cpu() for name, value in solver.momentum.items()},
+                    "iteration": solver.iteration, "state": state, "recipe": repr(_decisive(solver))}, part)
+
+
+def restore(solver: Solver, path: Union[str, PathLike], device: torch.device) -> str:
+    """Give a solver its momentum and iteration; return the state of the crops' random numbers.
+
+    Raises
+    ------
+    InputError
+        For a snapshot of a training with other settings.
+    """
+    saved = torch.load(path, map_location=device, weights_only=True)
+    mine, other = _decisive(solver), []
+    for name, value in ast.literal_eval(saved["recipe"]).items():
+        if mine.get(name) != value:
+            other.append(f"{name.replace('_', '-')} {value}, not {mine.get(name)}")
+    if other:
+        raise InputError(f"out: {path} is of a training with other options ({'; '.join(other)}); give those, or "
+                         "another out")
+    solver.momentum = saved["momentum"]
+    solver.iteration = saved["iteration"]
+    return saved["state"]
+
+
+def _decisive(solver) -> Dict[str, Any]:
+    """Return {setting: value} of all that decides a training's result, which a snapshot keeps as text."""
+    recipe = solver.recipe
+    return {"stage": solver.stage, "mean": tuple(recipe.mean(crops.MEANS)),
+            **{name: getattr(getattr(recipe, PART_OF[name]), name) for name in DECISIVE}}

@@ -1,0 +1,127 @@
+"""rcnn/recipe.py: the paper's settings, what changes them, how they are spelled, and what answers a wrong one."""
+import argparse
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import pytest
+
+from rcnn import recipe
+from rcnn.command import parser
+from rcnn.files import InputError
+from rcnn.googlenet import Model
+from rcnn.recipe import PART_OF, PARTS, Data, Recipe
+
+PAPERS = {
+    "classes": 101, "width": 1, "size": 224, "channels": 3, "high-rnn": True, "conv1-temporal-kernel": 3,
+    "combine": "average", "temporal-bias": False, "filler": "xavier", "temporal-filler": "xavier", "bias": 0.2,
+    "batch": 64, "encoding": "jpeg", "mean": None, "scale": 1, "together": True, "spatial-rate": 1,
+    "previous-loss": False, "cut-gradient": True, "dropout": True, "rate": 0.01, "final-rate": 0.01, "momentum": 0.9,
+    "weight-decay": 0.0002, "clip-gradients": None, "iter-size": 1, "cnn-iterations": 20000,
+    "stage1-iterations": 10000, "iterations": 30000, "test-iterations": None, "test-interval": 1000, "snapshot": 1000,
+    "display": 40, "seed": None,
+}
+OTHERS = {
+    "classes": 7, "width": 0.5, "size": 64, "channels": 2, "high-rnn": False, "conv1-temporal-kernel": 5,
+    "combine": "sum", "temporal-bias": True, "filler": "msra", "temporal-filler": "constant", "bias": 0.0,
+    "batch": 16, "encoding": "raw", "mean": (1.0, 2.5), "scale": 0.25, "together": True, "spatial-rate": 0.5,
+    "previous-loss": True, "cut-gradient": False, "dropout": False, "rate": 0.5, "final-rate": 1.0, "momentum": 0.0,
+    "weight-decay": 0.0, "clip-gradients": 2.0, "iter-size": 4, "cnn-iterations": 5, "stage1-iterations": 6,
+    "iterations": 7, "test-iterations": 8, "test-interval": 9, "snapshot": 10, "display": 11, "seed": 0,
+}
+
+
+def test_defaults_are_the_papers():
+    assert recipe.settings(Recipe()) == PAPERS and recipe.parse({}) == Recipe()
+    assert Recipe().test_iterations == 60  # batches of 64 pairs
+    assert recipe.parse({"batch": 25}).test_iterations == 154  # 154 * 25 >= 60 * 64 > 153 * 25
+    assert recipe.parse({"batch": 25, "test-iterations": 3}).test_iterations == 3
+
+
+def test_every_setting_has_one_name():
+    names = [field.name for kind in PARTS.values() for field in fields(kind)]
+    assert len(set(names)) == len(names) == len(PART_OF)
+
+
+def test_settings_and_words_are_read_back():
+    given = recipe.parse(OTHERS)
+    assert recipe.settings(given) == OTHERS
+    assert recipe.parse({name.replace("-", "_"): value for name, value in OTHERS.items()}) == given
+    assert recipe.parse({**OTHERS, "high-rnn": "no", "previous-loss": "yes", "mean": [1, 2.5]}) == given
+    options = parser("")
+    recipe.add_options(options, without=())
+    assert recipe.parse(recipe.typed(options.parse_args(recipe.words(OTHERS)))) == given
+    assert recipe.settings(given, Recipe()) == {name: value for name, value in OTHERS.items() if name != "together"}
+    assert recipe.settings(given, given) == {} and hash(given) == hash(recipe.parse(OTHERS))
+    assert recipe.parse({"batch": 8}, given) == replace(given, data=replace(given.data, batch=8))
+
+
+def test_a_model_of_another_kind_is_kept():
+    class Other(Model):
+        def layers(self):
+            return []
+    base = Recipe(model=Other(size=9))
+    assert recipe.parse({"batch": 2}, base).model is base.model
+
+
+def test_the_words_of_a_command():
+    given = {"scale": 0.5, "mean": [1, 2], "cut-gradient": False, "high_rnn": "yes", "batch": 4}
+    assert recipe.words(given) == ["--scale", "0.5", "--mean", "1", "2", "--cut-gradient", "no", "--high-rnn", "yes",
+                                   "--batch", "4"]
+
+
+def test_the_mean():
+    means = {3: (104.0, 117.0, 123.0)}
+    assert Recipe().mean(means) == means[3] and recipe.parse({"mean": [1, 2, 3]}).mean(means) == (1, 2, 3)
+    with pytest.raises(InputError, match="^mean: frames of 4 channels have none of their own; give 4 numbers$"):
+        recipe.parse({"channels": 4}).mean(means)
+
+
+@pytest.mark.parametrize("settings, message", [
+    ({"colour": 1}, "unknown setting colour; the settings are classes, width, size, channels, high-rnn, "),
+    ({"width": "wide"}, 'width: "wide": it should be a number'), ({"width": 0}, "width: 0: it should be above 0"),
+    ({"width": None}, "width: null: it should be a number"),
+    ({"width": float("nan")}, "width: NaN: it should be a finite number"),
+    ({"size": 32}, "size: 32: it should be at least 33"),
+    ({"classes": 2 ** 31}, "classes: 2147483648: it should be at most 2147483647"),
+    ({"batch": "9"}, 'batch: "9": it should be a whole number'), ({"batch": True}, "batch: true: it should be a whole"),
+    ({"batch": 2.5}, "batch: 2.5: it should be a whole number"), ({"seed": -1}, "seed: -1: it should be at least 0"),
+    ({"seed": 2 ** 32}, "seed: 4294967296: it should be below 4294967296"),
+    ({"momentum": 1}, "momentum: 1: it should be below 1"), ({"rate": 0}, "rate: 0: it should be above 0"),
+    ({"final-rate": 1.5}, "final-rate: 1.5: it should be at most 1"),
+    ({"clip-gradients": 0}, "clip-gradients: 0: it should be above 0"),
+    ({"spatial_rate": 0}, "spatial-rate: 0: it should be above 0"),
+    ({"combine": "product"}, "combine: \"product\": it should be 'average' or 'sum'"),
+    ({"cut-gradient": "maybe"}, 'cut-gradient: "maybe": it should be true or false'),
+    ({"high-rnn": 1}, "high-rnn: 1: it should be true or false"), ({"mean": {}}, "mean: {}: it should be a list"),
+    ({"mean": [1, "x", 3]}, 'mean: "x": it should be a number'),
+    ({"mean": [1, 2]}, "mean: frames of 3 channels take as many numbers, not 2"),
+    ({"channels": 2, "mean": [1]}, "mean: frames of 2 channels take as many numbers, not 1"),
+    ({"conv1-temporal-kernel": 4}, "no network .* 4 x 4 temporal kernel: .* the kernel odd"),
+    ({"encoding": "raw", "together": "no"}, "raw pairs have one crop for both frames; use jpeg pairs"),
+])
+def test_a_wrong_setting_is_answered_in_a_line(settings, message):
+    with pytest.raises(InputError, match=f"^{message}") as error:
+        recipe.parse(settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_part_made_in_python_is_checked_too():
+    for make in (lambda: Data(batch=0), lambda: Data(encoding="png"), lambda: Data(encoding="raw", together=False),
+                 lambda: Data(pairs="a"), lambda: replace(Data(), scale=-1.0), lambda: Recipe(model=Model(width=0))):
+        with pytest.raises(ValueError):
+            make()
+
+
+def test_options_are_added_but_for_some():
+    options = argparse.ArgumentParser()
+    recipe.add_options(options, without=("model", "dropout"))
+    names = {action.dest for action in options._actions} - {"help"}
+    assert names == {name for name, part in PART_OF.items() if part != "model" and name != "dropout"}
+    assert recipe.typed(options.parse_args([])) == {}
+
+
+def test_it_imports_no_framework_and_nothing_above_it():
+    code = ("import sys, rcnn.recipe; print([name for name in sys.modules if name in ('caffe', 'torch', 'cv2') or "
+            "name.startswith('rcnn.') and name not in ('rcnn.recipe', 'rcnn.files', 'rcnn.googlenet')])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
