@@ -16,7 +16,7 @@ from caffe.proto import caffe_pb2
 
 from rcnn.training import snapshots
 from rcnn.data.builds import Build
-from rcnn.files import InputError
+from rcnn.files import InputError, WriteError
 from rcnn.nets.protos import blob_values, check_data, read_net, read_weights
 
 TOOL = runs.ROOT / "tools" / "train.py"
@@ -223,7 +223,7 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_lost(train,
     Path("snap").mkdir()
     Path("snap/tiny_iter_20.caffemodel").touch()
     for fresh in ([], ["--fresh"]):
-        with pytest.raises(InputError, match=f"cannot write {place}: {reason}"):
+        with pytest.raises(WriteError, match=f"cannot write {place}: {reason}"):
             train(option, place, *fresh)
     assert Path("precious/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
 

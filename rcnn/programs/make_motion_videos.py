@@ -34,7 +34,7 @@ from rcnn.data.synthetic import motion
 from rcnn.data.synthetic import scenes
 
 from rcnn.data import workers
-from rcnn.files import InputError, locked, remove, replacing, write_text
+from rcnn.files import LOCK, InputError, locked, remove, replacing, write_text
 
 CODECS = ("XVID", "MJPG")  # the first that OpenCV can write
 RECIPE = "recipe.json"
@@ -164,7 +164,7 @@ def check_recipe(folder, recipe):
             begun = begun if isinstance(begun, dict) else {}
             differ = ", ".join(key for key in {**recipe, **begun} if begun.get(key) != recipe.get(key))
             raise InputError(f"{folder} was made with other settings ({differ}); remove it or give another --out")
-    elif any(entry for entry in folder.iterdir() if not entry.name.startswith(".recipe.")):
+    elif any(entry for entry in folder.iterdir() if not entry.name.startswith((".recipe.", LOCK))):
         raise InputError(f"{folder} holds something else than made videos; give another --out")
     else:
         write_text(path, json.dumps(recipe, indent=1) + "\n")
