@@ -13,7 +13,7 @@ from runs import ROOT, contents, run
 from test_build_frames import flow_set
 
 from rcnn.data import workers
-from rcnn.files import InputError
+from rcnn.files import InputError, WorkerError
 
 
 def die(job):
@@ -88,7 +88,7 @@ def test_a_result_that_cannot_be_sent_is_raised_with_where():
 
 def test_without_a_stand_in_it_ends_in_one_line():
     given = []
-    with workers.Pool(1) as executor, pytest.raises(InputError, match="a worker process died 3 times on one job"):
+    with workers.Pool(1) as executor, pytest.raises(WorkerError, match="a worker process died 3 times on one job"):
         for value in workers.in_order(executor, die, [0, 1, -2, 3], 1):
             given.append(value)
     assert given == [0, 1]
@@ -114,7 +114,7 @@ class Failing(Executor):
 @pytest.mark.parametrize("error, words", [(BrokenProcessPool(), "a worker process died"),
                                           (CancelledError(), "the executor has dropped the work")])
 def test_another_executor_that_fails_is_one_line(error, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(WorkerError, match=words):
         list(workers.in_order(Failing(error), die, [0], 1, given_up))
 
 
