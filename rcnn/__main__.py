@@ -36,8 +36,11 @@ def start(name: str) -> NoReturn:
             program = importlib.import_module(f"rcnn.programs.{name}")
         except ModuleNotFoundError as error:
             from rcnn.nets.weight_files import BRINGS, need  # not above, as it takes NumPy along
-            if error.name in BRINGS:
-                need(error.name)
+            missing = (error.name or "").partition(".")[0]
+            if missing in BRINGS:
+                need(missing)
+            if missing == "fcntl":
+                raise InputError("it drives the program caffe, which needs Linux") from None
             raise
         return program.main()
     run(main)
