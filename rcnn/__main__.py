@@ -12,11 +12,14 @@ import sys
 import textwrap
 from importlib.resources import files
 from pathlib import PurePath
-from typing import NoReturn, Optional
+from types import ModuleType
+from typing import NoReturn
 
 import rcnn
 from rcnn.command import VERSION, run
 from rcnn.files import InputError
+
+MORE = "googlenet-rcnn PROGRAM --help says what one does, with examples; --version prints the version."
 
 
 def programs() -> dict[str, str]:
@@ -31,19 +34,22 @@ def programs() -> dict[str, str]:
 
 def start(name: str) -> NoReturn:
     """Run rcnn/programs/<name>.py and exit with its status; one line where a package that it needs is missing."""
-    def main() -> Optional[int]:
-        try:
-            program = importlib.import_module(f"rcnn.programs.{name}")
-        except ModuleNotFoundError as error:
-            from rcnn.nets.weight_files import BRINGS, need  # not above, as it takes NumPy along
-            missing = (error.name or "").partition(".")[0]
-            if missing in BRINGS:
-                need(missing)
-            if missing == "fcntl":
-                raise InputError("it drives the program caffe, which needs Linux") from None
-            raise
-        return program.main()
-    run(main)
+    run(lambda: loaded(name).main())
+
+
+def loaded(name: str) -> ModuleType:
+    """Return the module rcnn.programs.<name>; raise InputError where a package that it needs is missing."""
+    try:
+        return importlib.import_module(f"rcnn.programs.{name}")
+    except ModuleNotFoundError as error:
+        from rcnn.nets.weight_files import BRINGS, need  # not above, as it takes NumPy along
+
+        missing = (error.name or "").partition(".")[0]
+        if missing in BRINGS:
+            need(missing)
+        if missing == "fcntl":
+            raise InputError("it drives the program caffe, which needs Linux") from None
+        raise
 
 
 def main() -> NoReturn:
@@ -78,10 +84,9 @@ def usage() -> str:
     """Return what --help prints."""
     described = programs()
     width = max(map(len, described))
-    lines = [textwrap.fill(f"  {name:{width}}  {text}", shutil.get_terminal_size().columns,
-                           subsequent_indent=" " * (width + 4)) for name, text in described.items()]
-    return "\n".join(["usage: googlenet-rcnn PROGRAM [OPTIONS]", "", rcnn.__doc__ or "", "", *lines, "",
-                      "googlenet-rcnn PROGRAM --help says what one does, with examples; --version prints the version."])
+    wrap = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent=" " * (width + 4))
+    lines = "\n".join(wrap.fill(f"  {name:{width}}  {text}") for name, text in described.items())
+    return f"usage: googlenet-rcnn PROGRAM [OPTIONS]\n\n{rcnn.__doc__}\n\n{lines}\n\n{MORE}"
 
 
 if __name__ == "__main__":

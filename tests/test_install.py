@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rcnn import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLER = ROOT / "tools" / "install_caffe.sh"
 DEBIAN_SOURCE = ROOT / "tools" / "caffe_build" / "debian_source.py"
@@ -15,7 +17,7 @@ DEBIAN_SOURCE = ROOT / "tools" / "caffe_build" / "debian_source.py"
 def run(command, **variables):
     """Run a command with more environment variables; return the finished process with its output as text."""
     return subprocess.run([str(word) for word in command], env=dict(os.environ, **variables), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+                          capture_output=True, text=True, check=False)
 
 
 def assert_refused(result, *words):
@@ -50,22 +52,20 @@ def test_unknown_argument_is_refused():
     assert_refused(run([INSTALLER, "--prefix"]), "--prefix", "--help")
 
 
-def test_source_that_is_not_there_is_refused(tmp_path):
-    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path / "none")), "CAFFE_SOURCE", tmp_path / "none")
-
-
-def test_source_with_other_files_is_refused(tmp_path):
-    (tmp_path / "CMakeLists.txt").write_text("project(Caffe)\n")
-    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path)), "CAFFE_SOURCE", tmp_path, "99bd99795dcd")
-
-
-def test_source_at_another_commit_is_refused(tmp_path):
-    run(["git", "init", "-q", tmp_path])
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    run(["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "a"])
-    head = run(["git", "-C", tmp_path, "rev-parse", "HEAD"]).stdout.strip()
-    assert len(head) == 40
-    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path)), "CAFFE_SOURCE", head, "git checkout 99bd99795dcd")
+@pytest.mark.parametrize("kind, words", [
+    ("none", []), ("other files", ["99bd99795dcd"]), ("another commit", ["git checkout 99bd99795dcd"])])
+def test_source_that_is_not_caffes_is_refused(tmp_path, kind, words):
+    source = tmp_path / "source"
+    if kind != "none":
+        source.mkdir()
+        (source / "CMakeLists.txt").write_text("project(Caffe)\n")
+    if kind == "another commit":
+        run(["git", "init", "-q", source])
+        author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        run(["git", "-C", source, *author, "commit", "-q", "--allow-empty", "-m", "a"])
+        words = [*words, run(["git", "-C", source, "rev-parse", "HEAD"]).stdout.strip()]
+        assert len(words[-1]) == 40
+    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(source)), "CAFFE_SOURCE", source, *words)
 
 
 def test_prefix_that_holds_something_else_is_refused(tmp_path):
@@ -102,11 +102,15 @@ def test_caffe_runs_a_python_layer_without_activation(tmp_path):
     assert seen["cv2"].startswith(str(ROOT / ".venv"))
 
 
-def test_pycaffe_and_the_repository_are_importable_from_any_folder(tmp_path):
-    program = "import caffe, layers, rcnn; print(rcnn.__file__)"
-    result = subprocess.run([ROOT / ".venv" / "bin" / "python", "-c", program], cwd=tmp_path,
-                            env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True, check=True)
-    assert result.stdout.startswith(str(ROOT / "rcnn"))
+def test_pycaffe_the_repository_and_its_command_work_from_any_folder(tmp_path):
+    def output(*words):
+        return subprocess.run(words, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True,
+                              check=True).stdout
+    binaries = ROOT / ".venv" / "bin"
+    assert output(binaries / "python", "-c", "import caffe, layers, rcnn; print(rcnn.__file__)").startswith(str(ROOT))
+    (tmp_path / "link").symlink_to(binaries / "googlenet-rcnn")
+    assert output(binaries / "googlenet-rcnn", "--version") == output("./link", "--version") == \
+        f"googlenet-rcnn {__version__}\n"
 
 
 def codename():

@@ -103,17 +103,6 @@ def test_no_nvcc(tmp_path):
     assert "no nvcc on PATH" in complaint and "CUDA_HOME" in complaint
 
 
-def test_nvcc_that_says_nothing(tmp_path):
-    program(tmp_path / "cuda" / "bin" / "nvcc", "exit 1\n")
-    assert "does not tell its version" in refused(tmp_path, "--cuda", CUDA_HOME=tmp_path / "cuda")
-
-
-def test_toolkit_that_is_too_old(tmp_path):
-    home = toolkit(tmp_path / "cuda", "10.2")
-    complaint = refused(tmp_path, "--cuda", CUDA_HOME=home)
-    assert "CUDA 10.2" in complaint and "CUDA 11 to 13" in complaint
-
-
 @pytest.mark.parametrize("version, arch, words", [
     ("13.0", "35", "--arch 35: CUDA 13.0 in {home} knows 75 80 86 87 .* 120 121; CUDA 11.8 is the last"),
     ("13.0", "9.0,sm_70", "--arch sm_70: CUDA 13.0 in {home} knows 75 80 .*; CUDA 12.9 is the last"),
@@ -125,24 +114,20 @@ def test_architecture_that_the_toolkit_does_not_know(tmp_path, version, arch, wo
     assert re.search(words.format(home=home), refused(tmp_path, "--arch", arch, CUDA_HOME=home))
 
 
-def test_driver_older_than_the_toolkit(tmp_path):
-    home = toolkit(tmp_path / "cuda", "13.0")
-    driver(tmp_path, "12.4")
-    complaint = refused(tmp_path, "--cuda", CUDA_HOME=home)
-    assert "driver here serves CUDA 12.4" in complaint and "is CUDA 13.0" in complaint
-
-
-def test_gpu_older_than_the_toolkit(tmp_path):
-    home = toolkit(tmp_path / "cuda", "13.0")
-    driver(tmp_path, "13.0", ["6.1"])
-    assert "the GPU here is of architecture 61" in refused(tmp_path, "--cuda", CUDA_HOME=home)
-
-
-def test_cudnn_headers_without_the_library(tmp_path):
-    home = toolkit(tmp_path / "cuda", "13.0")
-    add_library(home, "cudnn.h")
-    complaint = refused(tmp_path, "--cudnn", CUDA_HOME=home)
-    assert f"{home}/include/cudnn.h is there, but not libcudnn.so" in complaint and "wheel" in complaint
+@pytest.mark.parametrize("version, make, option, words", [
+    ("10.2", None, "--cuda", r"CUDA 10\.2, .*CUDA 11 to 13"),
+    ("13.0", lambda folder: program(folder / "cuda/bin/nvcc", "exit 1\n"), "--cuda", "does not tell its version"),
+    ("13.0", lambda folder: driver(folder, "12.4"), "--cuda", "driver here serves CUDA 12.4.* is CUDA 13.0"),
+    ("13.0", lambda folder: driver(folder, "13.0", ["6.1"]), "--cuda", "the GPU here is of architecture 61"),
+    ("13.0", lambda folder: add_library(folder / "cuda", "cudnn.h"), "--cudnn",
+     "/cuda/include/cudnn.h is there, but not libcudnn.so.*wheel"),
+])
+def test_what_does_not_go_together(tmp_path, version, make, option, words):
+    """A toolkit too old, or that says nothing; a driver or GPU older than the toolkit; headers without the library."""
+    home = toolkit(tmp_path / "cuda", version)
+    if make:
+        make(tmp_path)
+    assert re.search(words, refused(tmp_path, option, CUDA_HOME=home))
 
 
 @pytest.mark.parametrize("version, works", [("8 5 0", True), ("8 9 6", False), ("9 1 0", False)])

@@ -24,8 +24,9 @@ BY_INSTALLER = {"caffe"}
 
 def kept_files():
     """Return the paths of the files that git keeps or would add, and that are there."""
-    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True)
-    return [path for path in listed.stdout.splitlines() if (ROOT / path).is_file()]
+    command = ["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [path for path in listed.splitlines() if (ROOT / path).is_file()]
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,9 @@ Call = tuple[Callable[..., Any], tuple, dict[str, Any]]  # a function, its argum
 TRIES = 3  # of a job by itself, after it was one of those under way when a process died
 PATIENCE = 60  # seconds after which to ask whether there are workers, and to wait for one
 
+DIED = (" (killed, out of memory, or crashed); run the same command again to go on, with fewer --workers if memory is "
+        "short")
+
 
 def cores() -> int:
     """Return the number of processor cores that this program may use."""
@@ -247,8 +250,7 @@ def in_order(executor: Executor, function: Callable[[Job], Result], jobs: Iterab
         while queue:
             yield queue.first()
     except BrokenExecutor:
-        raise WorkerError("a worker process died (killed, out of memory, or crashed); run the same command "
-                          "again to go on, with fewer --workers if memory is short") from None
+        raise WorkerError(f"a worker process died{DIED}") from None
     except CancelledError:
         raise WorkerError("the executor has dropped the work; was the scheduler stopped? Run the same command again to "
                           "go on") from None
@@ -308,8 +310,7 @@ class _Queue:
             if not self._died(future):
                 return future
         if self._given_up is None:
-            raise WorkerError(f"a worker process died {TRIES} times on one job (killed, out of memory, or crashed); run "
-                              "the same command again to go on, with fewer --workers if memory is short")
+            raise WorkerError(f"a worker process died {TRIES} times on one job{DIED}")
         made: Future = Future()
         made.set_result(self._given_up(job))
         return made

@@ -22,9 +22,8 @@ def one_line(text):
         match = entry.match(line)
         if match:
             options = dict(option.split("=", 1) for option in (match["options"] or "").split() if "=" in option)
-            yield {"URIs": match["uri"], "Suites": match["suite"], "Components": match["components"].strip(),
-                   **{"Signed-By": value for name, value in options.items() if name.lower() == "signed-by"},
-                   **{"Trusted": value for name, value in options.items() if name.lower() == "trusted"}}
+            kept = {name.title(): value for name, value in options.items() if name.title() in ("Signed-By", "Trusted")}
+            yield {"URIs": match["uri"], "Suites": match["suite"], "Components": match["components"].strip(), **kept}
 
 
 def deb822(text):
@@ -71,6 +70,7 @@ def codename_of(release):
 
 
 def main():
+    """Print the stanzas of the suite that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", help="code name of the suite whose source packages are wanted, such as bullseye")
     parser.add_argument("--apt", default="/etc/apt", help="apt's configuration folder (%(default)s)")

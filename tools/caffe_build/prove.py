@@ -65,6 +65,7 @@ def write_net(path, records):
 
 
 def main():
+    """Train with the program that the command line names, on its processor, and run the net in pycaffe."""
     program, processor = str(Path(sys.argv[1]).absolute()), sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -74,7 +75,8 @@ def main():
             f'net: "{folder}/net.prototxt"\nbase_lr: 0.1\nlr_policy: "fixed"\ndisplay: 1\nmax_iter: {ITERATIONS}\n'
             f'snapshot_prefix: "{folder}/weights"\nsolver_mode: {processor}\n')
         os.environ["PROVE_PREFIX"] = sys.prefix
-        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.absolute()))
+        # the losses are read from its log, which the caller may have turned off
+        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.absolute()), GLOG_minloglevel="0")
         result = subprocess.run([program, "train", "-solver", str(folder / "solver.prototxt")], env=environment,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         print(result.stdout)
