@@ -5,6 +5,7 @@
 
 A name may be cut short where it stays the only one: `googlenet-rcnn classify`.
 """
+
 import ast
 import importlib
 import shutil

@@ -1,4 +1,5 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
+
 import argparse
 import math
 import os
@@ -72,8 +73,14 @@ def finite(text: str) -> float:
 
 def progress(total: Optional[float], unit: str, done: float = 0, name: Optional[str] = None) -> tqdm:
     """Return a bar of `total` units, `done` of them there before, with `name` before it; to a file, twice a minute."""
-    return tqdm(total=total, initial=done, unit=unit, desc=name, dynamic_ncols=True,
-                mininterval=0.1 if sys.stderr.isatty() else 30)
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=unit,
+        desc=name,
+        dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 30,
+    )
 
 
 def tell(text: str) -> None:
@@ -113,8 +120,10 @@ def run(main: Callable[[], Optional[int]]) -> NoReturn:
 @contextmanager
 def _ending_on(*numbers: int) -> Iterator[None]:
     """Have signals raise _Ended, except those that are dealt with already, as nohup does with SIGHUP."""
+
     def end(number: int, _: Optional[FrameType]) -> None:
         raise _Ended(number)
+
     untouched = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     for number in untouched:
         signal.signal(number, end)

@@ -1,4 +1,5 @@
 """Files that are either whole or absent, folders that one program holds at a time, and the errors a person reads."""
+
 import errno
 import hashlib
 import os

@@ -1,4 +1,5 @@
 """Running the command-line programs as a user does, and killing them."""
+
 import importlib
 import os
 import random
@@ -23,8 +24,14 @@ def module(tool):
 def start(tool, *arguments):
     """Start tools/<tool>.py in a process group of its own; return the Popen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)], env=environment,
-                            text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)],
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def run(tool, *arguments):
@@ -41,8 +48,14 @@ def bare(*words, path=ROOT, cwd=None):
     Packages that stand in a folder of the path are seen, what a .pth file of .venv adds is not.
     """
     packages = os.pathsep.join([str(path), sysconfig.get_path("purelib")])
-    done = subprocess.run([sys.executable, "-S", *map(str, words)], env={**os.environ, "PYTHONPATH": packages}, cwd=cwd,
-                          text=True, capture_output=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-S", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": packages},
+        cwd=cwd,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

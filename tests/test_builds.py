@@ -1,4 +1,5 @@
 """rcnn/data/builds.py: LMDBs that can be cut short anywhere and end with the same content."""
+
 import os
 
 import lmdb
@@ -176,7 +177,9 @@ def test_damaged_beginning(tmp_path):
 
 def test_full_disk(tmp_path, monkeypatch):
     with begin(tmp_path / "a.lmdb") as build:
+
         def full(*_):
             raise lmdb.DiskError("mdb_txn_commit: No space left on device")
+
         with pytest.raises(WriteError, match="No space left on device; mend that and run the same command again"):
             builds._transact(build._environment, full, tmp_path)

@@ -1,4 +1,5 @@
 """rcnn/files.py: files that are whole or absent."""
+
 import hashlib
 import os
 import subprocess
@@ -61,9 +62,14 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, name, reason):
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
-@pytest.mark.parametrize("error, reason", [(OSError(28, "No space left on device"), "No space left on device"),
-                                           (OSError("two\nlines"), "two lines"),
-                                           (OSError(28, "long\nstory"), "No space left on device")])
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("two\nlines"), "two lines"),
+        (OSError(28, "long\nstory"), "No space left on device"),
+    ],
+)
 def test_an_oserror_in_the_block_is_of_the_file(tmp_path, error, reason):
     with pytest.raises(files.WriteError, match=f"^cannot write {tmp_path}/out.txt: {reason}$"):
         with files.replacing(tmp_path / "out.txt"):
@@ -129,8 +135,13 @@ with locked(sys.argv[1], beside=len(sys.argv) > 2):
 
 def holder(folder, *beside):
     """Start a program that holds a folder until its standard input ends."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, folder, *beside], env={"PYTHONPATH": str(ROOT)},
-                               text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, *beside],
+        env={"PYTHONPATH": str(ROOT)},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout.readline() == "holds it\n"
     return process
 

@@ -1,4 +1,5 @@
 """rcnn/__main__.py and tools/: how a program is called, and what it says where a package that it needs is missing."""
+
 import ast
 
 import cv2
@@ -45,13 +46,22 @@ def test_version():
         assert googlenet_rcnn(*words, "--version") == (0, f"googlenet-rcnn {__version__}\n", "")
 
 
-@pytest.mark.parametrize("words, complaint", [
-    (["bogus"], f"googlenet-rcnn: bogus is none of {', '.join(NAMES)}; --help says what each does\n"),
-    (["build"], "googlenet-rcnn: build could be build-frames, build-pairs; --help says what each does\n"),
-    (["fus", "--crops"], "googlenet-rcnn fuse: error: argument --crops: expected one argument; --help tells more\n"),
-    (["classify_v", "none.avi", "--weights", "none.onnx", "--classes", "none.txt"],
-     "googlenet-rcnn classify-video: class list: no such file: none.txt\n"),
-    (["fuse", "none.h5"], "googlenet-rcnn fuse: scores: no such file: none.h5\n")])
+@pytest.mark.parametrize(
+    "words, complaint",
+    [
+        (["bogus"], f"googlenet-rcnn: bogus is none of {', '.join(NAMES)}; --help says what each does\n"),
+        (["build"], "googlenet-rcnn: build could be build-frames, build-pairs; --help says what each does\n"),
+        (
+            ["fus", "--crops"],
+            "googlenet-rcnn fuse: error: argument --crops: expected one argument; --help tells more\n",
+        ),
+        (
+            ["classify_v", "none.avi", "--weights", "none.onnx", "--classes", "none.txt"],
+            "googlenet-rcnn classify-video: class list: no such file: none.txt\n",
+        ),
+        (["fuse", "none.h5"], "googlenet-rcnn fuse: scores: no such file: none.h5\n"),
+    ],
+)
 def test_a_wrong_word_is_one_line_of_the_program_as_it_was_called(words, complaint):
     assert googlenet_rcnn(*words) == (2, "", complaint)
 
@@ -71,7 +81,10 @@ def test_what_needs_caffe_says_so_where_it_is_missing(tmp_path):
     cv2.imwrite(str(tmp_path / "frames" / "1.png"), np.zeros((48, 64, 3), np.uint8))
     given = ("--weights", "rcnn.caffemodel", "--classes", "classInd.txt")
     assert tool("classify_video", "frames", "--net", "net.prototxt", *given, cwd=tmp_path) == (
-        2, "", f"classify_video.py: {MISSING}")
+        2,
+        "",
+        f"classify_video.py: {MISSING}",
+    )
     status, out, error = tool("export", *given[:2], "--size", 39, "--out", "rcnn.onnx", cwd=tmp_path)
     assert status == 0 and error.startswith("Caffe is not installed, so the nets of the two files are not run"), error
     assert tool("classify_video", "frames", "--weights", "rcnn.onnx", *given[2:], cwd=tmp_path)[0] == 0

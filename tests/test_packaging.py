@@ -1,4 +1,5 @@
 """The wheel: what is in it, what it says it needs, and that its command works with nothing else of this repository."""
+
 import ast
 import re
 import shutil
@@ -37,8 +38,22 @@ def wheel(tmp_path_factory):
         if path.startswith(("rcnn/", "layers/")) or "/" not in path:
             (folder / "source" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, folder / "source" / path)
-    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation",
-                    "--wheel-dir", folder, folder / "source"], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--wheel-dir",
+            folder,
+            folder / "source",
+        ],
+        check=True,
+    )
     return next(folder.glob("*.whl"))
 
 
@@ -46,8 +61,9 @@ def wheel(tmp_path_factory):
 def site(wheel, tmp_path_factory):
     """A folder of packages with the wheel alone."""
     folder = tmp_path_factory.mktemp("site")
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder, wheel],
-                   check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder, wheel], check=True
+    )
     return folder
 
 
@@ -55,8 +71,9 @@ def site(wheel, tmp_path_factory):
 def needs(wheel):
     """{extra, or "" for all: names of distributions} that the wheel says it needs."""
     with zipfile.ZipFile(wheel) as file:
-        metadata = message_from_string(file.read(next(name for name in file.namelist()
-                                                      if name.endswith("METADATA"))).decode())
+        metadata = message_from_string(
+            file.read(next(name for name in file.namelist() if name.endswith("METADATA"))).decode()
+        )
     assert metadata["Version"] == __version__
     found = {}
     for line in metadata.get_all("Requires-Dist"):
@@ -76,6 +93,7 @@ def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel):
 def test_the_command_of_the_wheel_runs_a_net_on_a_video(site, tmp_path):
     def run(*words):
         return bare(site / "bin/googlenet-rcnn", *words, path=site, cwd=tmp_path)
+
     model = PortModel(classes=2, width=0.05, size=39)
     weight_files.save(tmp_path / "rcnn.caffemodel", compare.random_arrays(model), model, "recurrent")
     write_avi(tmp_path / "video.avi", 30)

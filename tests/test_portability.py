@@ -1,4 +1,5 @@
 """What needs no Caffe needs no Linux either: here what only Linux has is hidden from every process."""
+
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from test_build_frames import make_set
 from rcnn.nets import compare, weight_files
 from rcnn.nets.model import PortModel
 
-HIDDEN = '''
+HIDDEN = """
 import os, signal, sys
 for name in ("caffe", "fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None  # importing it is an ImportError
@@ -30,16 +31,16 @@ def refuse(event, arguments):
 
 
 sys.addaudithook(refuse)
-'''
+"""
 
-IMPORTS = '''
+IMPORTS = """
 import importlib, pkgutil, rcnn
 for module in pkgutil.walk_packages(rcnn.__path__, "rcnn."):
     try:
         importlib.import_module(module.name)
     except ModuleNotFoundError as error:
         print(module.name, error.name.partition(".")[0])
-'''
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +51,22 @@ def python(tmp_path_factory):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(prelude), str(ROOT)])}
 
     def run(folder, *words):
-        done = subprocess.run([sys.executable, *map(str, words)], env=environment, cwd=folder, capture_output=True,
-                              text=True, timeout=120)
+        done = subprocess.run(
+            [sys.executable, *map(str, words)], env=environment, cwd=folder, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
     return run
 
 
 def test_what_is_hidden_is_hidden_from_workers_too(python, tmp_path):
-    code = ("def work(job):\n    import os, sys\n"
-            "    return sys.modules['fcntl'] is None and not hasattr(os, 'sched_getaffinity')\n"
-            "if __name__ == '__main__':\n    from rcnn.data.workers import Pool\n"
-            "    with Pool(1) as pool:\n        print(work(0), pool.submit(work, 0).result())\n")
+    code = (
+        "def work(job):\n    import os, sys\n"
+        "    return sys.modules['fcntl'] is None and not hasattr(os, 'sched_getaffinity')\n"
+        "if __name__ == '__main__':\n    from rcnn.data.workers import Pool\n"
+        "    with Pool(1) as pool:\n        print(work(0), pool.submit(work, 0).result())\n"
+    )
     (tmp_path / "program.py").write_text(code)
     assert python(tmp_path, "program.py") == "True True\n"
     with pytest.raises(AssertionError, match="FileNotFoundError"):
@@ -77,8 +82,10 @@ def test_every_module_but_those_of_caffe_and_pytorch_is_imported(python, tmp_pat
 
 def test_from_videos_to_a_report(python, tmp_path):
     """Build LMDBs with workers, export a net, classify a video by ONNX Runtime, fuse scores, write the page."""
+
     def run(*words):
         return python(tmp_path, "-m", "rcnn", *words)
+
     *_, lists, train, test = arguments = make_set(tmp_path)
     model = PortModel(classes=2, width=0.05, size=39)
     weight_files.save(tmp_path / "rcnn.caffemodel", compare.random_arrays(model), model, "recurrent")
@@ -86,11 +93,31 @@ def test_from_videos_to_a_report(python, tmp_path):
     before = {path.name for path in tmp_path.iterdir()}
     for _ in range(2):  # the second finds it done
         assert "frames of 4 videos" in run("build-frames", *arguments, "--size", 48, "--out", "frames.lmdb")
-    assert "20 pairs" in run("build-pairs", "--frames", "frames.lmdb", lists, train, test, "--classes", "classInd.txt",
-                             "--workers", 2, "--out", "pairs.lmdb")
+    assert "20 pairs" in run(
+        "build-pairs",
+        "--frames",
+        "frames.lmdb",
+        lists,
+        train,
+        test,
+        "--classes",
+        "classInd.txt",
+        "--workers",
+        2,
+        "--out",
+        "pairs.lmdb",
+    )
     run("export", "--weights", "rcnn.caffemodel", "--size", 39, "--out", "rcnn.onnx")
-    out = run("classify-video", "videos/Biking/v_Biking_g01_c01.avi", "--weights", "rcnn.onnx", "--classes",
-              "classInd.txt", "--plot", "scores.png")
+    out = run(
+        "classify-video",
+        "videos/Biking/v_Biking_g01_c01.avi",
+        "--weights",
+        "rcnn.onnx",
+        "--classes",
+        "classInd.txt",
+        "--plot",
+        "scores.png",
+    )
     assert out.count("Biking") == 7
     assert "log-mean" in run("fuse", "scores.h5")
     run("report", "--scores", "scores.h5", "--out", "report.html")

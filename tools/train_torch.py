@@ -1,4 +1,5 @@
 """Run `googlenet-rcnn train-torch` from a clone."""
+
 from rcnn.__main__ import start
 
 if __name__ == "__main__":

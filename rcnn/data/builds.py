@@ -3,6 +3,7 @@
 All work is done in `<name>.lmdb.partial`.  It holds the recipe, everything that decides the content, so that a build
 goes on where one of the same recipe stopped.  The folder gets its name `<name>.lmdb` only when it is whole.
 """
+
 import json
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -50,8 +51,10 @@ def finished(path: PathLike, kind: str, recipe: dict[str, Any], force: bool = Fa
             return manifest
         if not force:
             difference = _difference(manifest["recipe"], recipe)
-            raise InputError(f"{path} is there and was made from something else or with other settings ({difference}); "
-                             "give another --out, or --force to replace it")
+            raise InputError(
+                f"{path} is there and was made from something else or with other settings ({difference}); "
+                "give another --out, or --force to replace it"
+            )
     if (partial / MANIFEST).is_file():
         manifest = read_manifest(partial)
         if _made_by(manifest, kind, recipe):
@@ -91,8 +94,9 @@ class Build:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: Optional[type[BaseException]], error: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         self._stack.close()
 
     def _resume(self) -> None:
@@ -123,12 +127,14 @@ class Build:
 
     def put(self, records: Iterable[tuple[bytes, bytes]], name: Optional[str] = None, note: Any = None) -> None:
         """Store records, (key, value), and a note (what JSON can hold) under a name, all of them or none."""
+
         def store(transaction: lmdb.Transaction) -> None:
             for key, value in records:
                 transaction.put(key, value)
             if name is not None:
                 database = self._environment.open_db(NOTES, transaction)
                 transaction.put(name.encode(), json.dumps(note).encode(), db=database)
+
         _transact(self._environment, store, self.partial)
 
     def finish(self, **contents: Any) -> dict[str, Any]:
@@ -152,6 +158,7 @@ def _complete(partial: Path, path: Path) -> None:
     def drop_notes(transaction: lmdb.Transaction) -> None:
         if transaction.get(NOTES) is not None:
             transaction.drop(environment.open_db(NOTES, transaction, create=False))
+
     _transact(environment, drop_notes, partial)
     environment.close()
     remove(partial / "lock.mdb")

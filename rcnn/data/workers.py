@@ -2,6 +2,7 @@
 
 A process that dies (killed, out of memory, crashed in a decoder) costs its jobs a retry, not the run.
 """
+
 import multiprocessing
 import os
 import re
@@ -26,8 +27,9 @@ Call = tuple[Callable[..., Any], tuple, dict[str, Any]]  # a function, its argum
 TRIES = 3  # of a job by itself, after it was one of those under way when a process died
 PATIENCE = 60  # seconds after which to ask whether there are workers, and to wait for one
 
-DIED = (" (killed, out of memory, or crashed); run the same command again to go on, with fewer --workers if memory is "
-        "short")
+DIED = (
+    " (killed, out of memory, or crashed); run the same command again to go on, with fewer --workers if memory is short"
+)
 
 
 def cores() -> int:
@@ -222,8 +224,13 @@ def cluster(address: str) -> Iterator[Cluster]:
         yield executor
 
 
-def in_order(executor: Executor, function: Callable[[Job], Result], jobs: Iterable[Job], ahead: int,
-             given_up: Optional[Callable[[Job], Result]] = None) -> Iterator[Result]:
+def in_order(
+    executor: Executor,
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    ahead: int,
+    given_up: Optional[Callable[[Job], Result]] = None,
+) -> Iterator[Result]:
     """Yield function(job) of each of `jobs` in order.  To be called in the main thread.
 
     Parameters
@@ -252,8 +259,9 @@ def in_order(executor: Executor, function: Callable[[Job], Result], jobs: Iterab
     except BrokenExecutor:
         raise WorkerError(f"a worker process died{DIED}") from None
     except CancelledError:
-        raise WorkerError("the executor has dropped the work; was the scheduler stopped? Run the same command again to "
-                          "go on") from None
+        raise WorkerError(
+            "the executor has dropped the work; was the scheduler stopped? Run the same command again to go on"
+        ) from None
     finally:
         queue.cancel()
 

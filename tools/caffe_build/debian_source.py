@@ -8,6 +8,7 @@ suffix (-security, -updates and other archives have another layout).  Prints not
 
 Runs before anything is installed, so it uses the standard library of the system's Python only.
 """
+
 import argparse
 import re
 from pathlib import Path
@@ -33,12 +34,17 @@ def deb822(text):
     """
     text = re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)
     for stanza in re.split(r"\n\s*\n", text):
-        fields = {name.title(): value.strip(" \t")
-                  for name, value in re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza, flags=re.MULTILINE)}
+        fields = {
+            name.title(): value.strip(" \t")
+            for name, value in re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza, flags=re.MULTILINE)
+        }
         if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes").lower() not in ("no", "false"):
-            yield {"URIs": fields.get("Uris", ""), "Suites": fields.get("Suites", ""),
-                   "Components": fields.get("Components", ""),
-                   **{name: fields[name] for name in ("Signed-By", "Trusted") if name in fields}}
+            yield {
+                "URIs": fields.get("Uris", ""),
+                "Suites": fields.get("Suites", ""),
+                "Components": fields.get("Components", ""),
+                **{name: fields[name] for name in ("Signed-By", "Trusted") if name in fields},
+            }
 
 
 def entries(folder):
