@@ -1,10 +1,11 @@
 # Each target first sees to it that Caffe and .venv are there, which takes a second where they are.
 
-.PHONY: help caffe cuda cudnn claims demo test clean-room clean
+.PHONY: help caffe cuda cudnn claims demo lint test clean-room clean
 
 help:
 	@echo "make demo        from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
-	@echo "make test        the tests"
+	@echo "make test        make lint, then the tests"
+	@echo "make lint        only ruff, check and format, and mypy"
 	@echo "make claims      what holds of the paper's claims, in under two hours: docs/claims.md; SIZE=large is for a GPU"
 	@echo "make caffe       only build Caffe and .venv (tools/install_caffe.sh --help says more)"
 	@echo "make cuda        the same with CUDA, for GPUs and the CPU; make cudnn: with cuDNN, for GPUs only"
@@ -25,12 +26,17 @@ SIZE = small
 claims: caffe
 	.venv/bin/python tools/claims.py data/claims_$(SIZE).json --out claims/$(SIZE) --jobs 2 --page docs/claims.md
 
-test: caffe
+lint: caffe
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+test: lint
 	.venv/bin/python -m pytest -q tests
 
 clean-room:
 	tests/clean_room.sh
 
 clean:
-	rm -rf .venv demo claims .pytest_cache
+	rm -rf .venv demo claims .pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

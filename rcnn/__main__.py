@@ -5,51 +5,89 @@
 
 A name may be cut short where it stays the only one: `googlenet-rcnn classify`.
 """
+
 import ast
 import importlib
+import shutil
 import sys
+import textwrap
 from importlib.resources import files
 from pathlib import PurePath
+from types import ModuleType
+from typing import NoReturn
 
-from rcnn import __version__
-from rcnn.command import run
+import rcnn
+from rcnn.command import VERSION, run
+from rcnn.files import InputError
+
+MORE = "googlenet-rcnn PROGRAM --help says what one does, with examples; --version prints the version."
 
 
-def programs():
+def programs() -> dict[str, str]:
     """Return {name: first line of its description} of every program, without importing any."""
-    found = {}
+    described = {}
     for file in sorted(files("rcnn.programs").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".py") and not file.name.startswith("_"):
-            said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
-            found[PurePath(file.name).stem.replace("_", "-")] = said.splitlines()[0]
-    return found
+            text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+            described[PurePath(file.name).stem.replace("_", "-")] = text.partition("\n")[0]
+    return described
 
 
-def main():
+def start(name: str) -> NoReturn:
+    """Run rcnn/programs/<name>.py and exit with its status; one line where a package that it needs is missing."""
+    run(lambda: loaded(name).main())
+
+
+def loaded(name: str) -> ModuleType:
+    """Return the module rcnn.programs.<name>; raise InputError where a package that it needs is missing."""
+    try:
+        return importlib.import_module(f"rcnn.programs.{name}")
+    except ModuleNotFoundError as error:
+        from rcnn.nets.weight_files import BRINGS, need  # not above, as it takes NumPy along
+
+        missing = (error.name or "").partition(".")[0]
+        if missing in BRINGS:
+            need(missing)
+        if missing == "fcntl":
+            raise InputError("it drives the program caffe, which needs Linux") from None
+        raise
+
+
+def main() -> NoReturn:
     """Run the program that the first argument names with the rest of them, and exit with its status."""
-    known = programs()
+    sys.argv[0] = "googlenet-rcnn"  # which may be python -m rcnn
+    run(_main)
+
+
+def _main() -> None:
     word, *rest = sys.argv[1:] or ["--help"]
     if word in ("-h", "--help"):
-        print(usage(known))
-        sys.exit(0)
-    if word == "--version":
-        print(f"googlenet-rcnn {__version__}")
-        sys.exit(0)
-    names = [word] if word in known else [name for name in known if name.startswith(word)]
+        print(usage())
+    elif word == "--version":
+        print(VERSION)
+    else:
+        name = chosen(word)
+        sys.argv = [f"googlenet-rcnn {name}", *rest]
+        start(name.replace("-", "_"))
+
+
+def chosen(word: str) -> str:
+    """Return the name of the program that a word names, or begins; raise InputError where it is not one alone."""
+    known = programs()
+    names = [word] if word in known else [name for name in known if name.startswith(word.replace("_", "-"))]
     if len(names) != 1:
-        meant = f"could be {', '.join(names)}" if names else f"is none of {', '.join(known)}"
-        print(f"googlenet-rcnn: {word} {meant}; --help tells more", file=sys.stderr)
-        sys.exit(2)
-    sys.argv = [f"googlenet-rcnn {names[0]}", *rest]
-    run(importlib.import_module(f"rcnn.programs.{names[0].replace('-', '_')}").main)
+        reason = f"could be {', '.join(names)}" if names else f"is none of {', '.join(known)}"
+        raise InputError(f"{word} {reason}; --help says what each does")
+    return names[0]
 
 
-def usage(known):
+def usage() -> str:
     """Return what --help prints."""
-    width = max(map(len, known))
-    lines = ["usage: googlenet-rcnn PROGRAM [OPTIONS]", "", "GoogLeNet-RCNN for video classification; the programs:", ""]
-    lines += [f"  {name:{width}}  {said}" for name, said in known.items()]
-    return "\n".join([*lines, "", "googlenet-rcnn PROGRAM --help tells what one does, with examples."])
+    described = programs()
+    width = max(map(len, described))
+    wrap = textwrap.TextWrapper(shutil.get_terminal_size().columns, subsequent_indent=" " * (width + 4))
+    lines = "\n".join(wrap.fill(f"  {name:{width}}  {text}") for name, text in described.items())
+    return f"usage: googlenet-rcnn PROGRAM [OPTIONS]\n\n{rcnn.__doc__}\n\n{lines}\n\n{MORE}"
 
 
 if __name__ == "__main__":

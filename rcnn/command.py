@@ -1,88 +1,104 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
+
 import argparse
 import math
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn, Optional
 
 from tqdm import tqdm
 
+from rcnn import __version__
 from rcnn.files import ProgramError
+
+VERSION = f"googlenet-rcnn {__version__}"
+ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
 class _Ended(KeyboardInterrupt):
     """A signal asks the program to end; all that Ctrl-C cleans up is cleaned up then too."""
 
-    def __init__(self, number):
+    def __init__(self, number: int):
         super().__init__()
         self.status = 128 + number
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}; --help tells more\n")
 
 
-def parser(doc):
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> Optional[str]:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def parser(doc: Optional[str]) -> argparse.ArgumentParser:
     """Return an ArgumentParser whose --help is the program's docstring, with every default that is not None.
 
-    A wrong argument is answered in one line, with status 2.
+    It knows --version, and answers a wrong argument in one line, with status 2.
     """
-    class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        def _get_help_string(self, action):
-            return action.help if action.default is None else super()._get_help_string(action)
-    return _Parser(description=doc, formatter_class=Formatter)
+    made = _Parser(description=doc, formatter_class=_Formatter)
+    made.add_argument("--version", action="version", version=VERSION, help="print the version and exit")
+    return made
 
 
-def positive(text):
-    """An argparse type: an integer of at least 1."""
+def positive(text: str) -> int:
+    """Return an integer of at least 1; an argparse type."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return number
 
 
-def positive_real(text):
-    """An argparse type: a finite number above 0."""
+def positive_real(text: str) -> float:
+    """Return a finite number above 0; an argparse type."""
     number = float(text)
-    if not 0 < number < float("inf"):
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
 
 
-def finite(text):
-    """An argparse type: a finite number."""
+def finite(text: str) -> float:
+    """Return a finite number; an argparse type."""
     number = float(text)
     if not math.isfinite(number):
         raise argparse.ArgumentTypeError(f"{text} is not finite")
     return number
 
 
-def progress(total, unit, done=0, name=None):
-    """Return a tqdm bar of `total` units, `done` of them there before; into a file it writes twice a minute.
+def progress(total: Optional[float], unit: str, done: float = 0, name: Optional[str] = None) -> tqdm:
+    """Return a bar of `total` units, `done` of them there before, with `name` before it; to a file, twice a minute."""
+    return tqdm(
+        total=total,
+        initial=done,
+        unit=unit,
+        desc=name,
+        dynamic_ncols=True,
+        mininterval=0.1 if sys.stderr.isatty() else 30,
+    )
 
-    name: stands before it.
-    """
-    return tqdm(total=total, initial=done, unit=unit, desc=name, dynamic_ncols=True,
-                mininterval=0.1 if sys.stderr.isatty() else 30)
 
-
-def tell(text):
+def tell(text: str) -> None:
     """Print a line to standard error, above a progress bar if there is one."""
     tqdm.write(text, file=sys.stderr)
 
 
-def run(main):
+def run(main: Callable[[], Optional[int]]) -> NoReturn:
     """Call `main()` and exit with what it returns (None is 0).
 
     ProgramError, and an OSError such as that of a full disk, becomes one line on standard error and status 2; an
     interruption by the keyboard becomes status 130, by SIGTERM 143, by the end of the terminal 129.  Where nobody
     reads its output any more, the program ends with status 141, silently.
     """
-    program = sys.argv[0].rsplit("/", 1)[-1]
+    program = os.path.basename(sys.argv[0])
+    status: Optional[int]
     try:
-        with _ending_on(signal.SIGTERM, signal.SIGHUP):
+        with _ending_on(*(getattr(signal, name) for name in ENDING if hasattr(signal, name))):
             status = main()
         sys.stdout.flush()
     except ProgramError as error:
@@ -102,15 +118,17 @@ def run(main):
 
 
 @contextmanager
-def _ending_on(*numbers):
+def _ending_on(*numbers: int) -> Iterator[None]:
     """Have signals raise _Ended, except those that are dealt with already, as nohup does with SIGHUP."""
-    def end(number, _):
+
+    def end(number: int, _: Optional[FrameType]) -> None:
         raise _Ended(number)
-    numbers = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    for number in numbers:
+
+    untouched = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in untouched:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in untouched:
             signal.signal(number, signal.SIG_DFL)

@@ -1,12 +1,19 @@
-"""Files that are either whole or absent, and the error that a person is meant to read."""
+"""Files that are either whole or absent, folders that one program holds at a time, and the errors a person reads."""
+
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Union
+
+from filelock import FileLock, Timeout
+
+PathLike = Union[str, "os.PathLike[str]"]
+LOCK = ".lock"  # in a folder, or added to its name
 
 
 class ProgramError(Exception):
@@ -32,25 +39,37 @@ class TrainingError(ProgramError):
     """A training failed: it diverged, or what trains ended early."""
 
 
-def existing(path, what, kind="file"):
-    """Return `path` as a Path if it is there, else raise InputError.
+def existing(path: PathLike, what: str, kind: str = "file") -> Path:
+    """Return a path that is there.
 
-    what: how the message calls it ("weights", "video list").  kind: "file" or "folder".
+    Parameters
+    ----------
+    what
+        How the message calls it ("weights", "video list").
+    kind
+        "file" or "folder".
+
+    Raises
+    ------
+    InputError
+        Where it is not there, or is not of that kind.
     """
     path = Path(path)
-    if kind == "folder" and not path.is_dir():
-        raise InputError(f"{what}: no such folder: {path}")
-    if kind == "file" and not path.is_file():
-        raise InputError(f"{what}: no such file: {path}")
+    if not (path.is_dir() if kind == "folder" else path.is_file()):
+        raise InputError(f"{what}: no such {kind}: {path}")
     return path
 
 
 @contextmanager
-def replacing(path):
-    """Yield a path beside `path` to write; it takes the place of `path` when the block ends, and goes if it fails.
+def replacing(path: PathLike) -> Iterator[Path]:
+    """Give a path beside `path` to write; it takes the place of `path` when the block ends, and goes if it fails.
 
     Whoever looks at `path` sees the old file or the whole new one, never a part.  Folders of `path` are made.
-    Raises InputError where that is not possible, or the block raises an OSError, as on a full disk.
+
+    Raises
+    ------
+    WriteError
+        Where that is not possible, or the block raises an OSError, as on a full disk.
     """
     path = Path(path)
     part = None
@@ -71,8 +90,8 @@ def replacing(path):
             part.unlink(missing_ok=True)
 
 
-def check_writable(path):
-    """Raise InputError if `path` cannot be written, before the work whose result it takes; leaves nothing behind."""
+def check_writable(path: PathLike) -> None:
+    """Raise WriteError if `path` cannot be written, before the work whose result it takes; leaves nothing behind."""
     path = Path(path)
     try:
         if path.is_dir():
@@ -82,37 +101,67 @@ def check_writable(path):
         raise _cannot_write(path, error) from None
 
 
-def _cannot_write(path, error):
+def _cannot_write(path: Path, error: OSError) -> WriteError:
     reason = os.strerror(error.errno) if error.errno else " ".join(str(error).split())
-    return InputError(f"cannot write {path}: {reason}")
+    return WriteError(f"cannot write {path}: {reason}")
 
 
-def _umask():
+def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
+def lock_path(folder: PathLike, beside: bool = False) -> Path:
+    """Return the path of the file that `locked` holds."""
+    folder = Path(folder)
+    return folder.with_name(folder.name + LOCK) if beside else folder / LOCK
+
+
 @contextmanager
-def locked(folder):
-    """Hold a folder that is there for this program alone; InputError where another one holds it."""
-    handle = os.open(folder, os.O_RDONLY)
+def locked(folder: PathLike, beside: bool = False) -> Iterator[None]:
+    """Hold a folder for this program alone; the lock ends with the program, however that ends.
+
+    Parameters
+    ----------
+    beside
+        Whether the lock's file is `<folder>.lock` and not `<folder>/.lock`: for a folder that is renamed or removed in
+        the block, which Windows refuses where a file in it is open.  Either goes when the block ends.
+
+    Raises
+    ------
+    InputError
+        Where another program holds it.
+    WriteError
+        Where the lock's file cannot be written.
+    """
+    file = lock_path(folder, beside)
+    lock = FileLock(str(file), timeout=0)
+    busy = InputError(f"another program is at work in {folder}; wait for it to end")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.acquire()
+    except (Timeout, FileNotFoundError):  # the latter where its holder removes it as this one opens it
+        raise busy from None
+    except (OSError, NotImplementedError) as error:
+        raise WriteError(f"cannot lock {folder}: {' '.join(str(error).split())}") from None
+    if not file.exists():  # its holder has removed what this one had opened
+        lock.release()
+        raise busy
+    try:
         yield
-    except BlockingIOError:
-        raise InputError(f"another program is at work in {folder}; wait for it to end") from None
     finally:
-        os.close(handle)
+        with suppress(PermissionError):  # on Windows releasing removes it
+            file.unlink(missing_ok=True)
+        lock.release()
 
 
-def write_text(path, text):
+def write_text(path: PathLike, text: str) -> None:
     """Write `text` to `path` (UTF-8), whole or not at all."""
     with replacing(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def sha256(path):
+def sha256(path: PathLike) -> str:
     """Return the SHA-256 of a file's bytes as 64 hex digits."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -121,7 +170,7 @@ def sha256(path):
     return digest.hexdigest()
 
 
-def remove(path):
+def remove(path: PathLike) -> None:
     """Remove a file or a folder with all that is in it; nothing happens if it is not there."""
     path = Path(path)
     if path.is_dir() and not path.is_symlink():

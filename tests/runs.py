@@ -1,15 +1,17 @@
 """Running the command-line programs as a user does, and killing them."""
+
 import importlib
 import os
 import random
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
-from rcnn.files import remove
 from rcnn.data.records import open_records, partial_path, read_manifest
+from rcnn.files import remove
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,8 +24,14 @@ def module(tool):
 def start(tool, *arguments):
     """Start tools/<tool>.py in a process group of its own; return the Popen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen([sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)], env=environment,
-                            text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, ROOT / f"tools/{tool}.py", *map(str, arguments)],
+        env=environment,
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def run(tool, *arguments):
@@ -32,6 +40,24 @@ def run(tool, *arguments):
     out, error = process.communicate(timeout=120)
     assert "Traceback" not in error, error
     return process.returncode, out, error
+
+
+def bare(*words, path=ROOT, cwd=None):
+    """Run Python with the installed packages, and those in folder `path`, but without pycaffe; return the run.
+
+    Packages that stand in a folder of the path are seen, what a .pth file of .venv adds is not.
+    """
+    packages = os.pathsep.join([str(path), sysconfig.get_path("purelib")])
+    done = subprocess.run(
+        [sys.executable, "-S", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": packages},
+        cwd=cwd,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
 
 
 def contents(path):

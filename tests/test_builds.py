@@ -1,3 +1,5 @@
+"""rcnn/data/builds.py: LMDBs that can be cut short anywhere and end with the same content."""
+
 import os
 
 import lmdb
@@ -5,8 +7,8 @@ import pytest
 
 from rcnn.data import builds
 from rcnn.data.builds import Build, finished
-from rcnn.files import InputError
 from rcnn.data.records import open_records
+from rcnn.files import InputError, WriteError
 
 RECIPE = {"fps": 5.0, "size": 256}
 
@@ -56,7 +58,7 @@ def test_goes_on(tmp_path):
 
 def test_records_and_note_of_a_failed_put_are_both_gone(tmp_path):
     with begin(tmp_path / "a.lmdb") as build:
-        with pytest.raises(InputError, match="cannot write"):
+        with pytest.raises(WriteError, match="cannot write"):
             build.put([(b"a", b"1"), (b"x" * 1000, b"a key longer than LMDB takes")], "a", 1)
         assert len(build) == 0 and build.notes() == {}
 
@@ -134,6 +136,14 @@ def test_two_programs_at_once(tmp_path):
                 pass
 
 
+def test_a_lock_left_at_the_very_end_goes(tmp_path):
+    """As where a program was killed between naming its LMDB and letting go of it."""
+    finish(tmp_path / "a.lmdb", [(b"a", b"1")])
+    (tmp_path / "a.lmdb.partial.lock").touch()
+    assert finished(tmp_path / "a.lmdb", "frames", RECIPE)["counts"] == {"frames": 1}
+    assert os.listdir(tmp_path) == ["a.lmdb"]
+
+
 def test_map_grows_and_file_does_not(tmp_path, monkeypatch):
     monkeypatch.setattr(builds, "FIRST_MAP_SIZE", 1 << 16)
     block = os.urandom(100_000)
@@ -151,7 +161,7 @@ def test_same_build_same_bytes(tmp_path):
 
 def test_no_place(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot make the folder"):
+    with pytest.raises(WriteError, match="cannot make the folder"):
         with begin(tmp_path / "file/a.lmdb"):
             pass
 
@@ -160,14 +170,16 @@ def test_damaged_beginning(tmp_path):
     with begin(tmp_path / "a.lmdb"):
         pass
     (tmp_path / "a.lmdb.partial/data.mdb").write_bytes(b"x" * 100_000)
-    with pytest.raises(InputError, match="remove it and run the same command again"):
+    with pytest.raises(WriteError, match="remove it and run the same command again"):
         with begin(tmp_path / "a.lmdb"):
             pass
 
 
 def test_full_disk(tmp_path, monkeypatch):
     with begin(tmp_path / "a.lmdb") as build:
+
         def full(*_):
             raise lmdb.DiskError("mdb_txn_commit: No space left on device")
-        with pytest.raises(InputError, match="No space left on device; mend that and run the same command again"):
+
+        with pytest.raises(WriteError, match="No space left on device; mend that and run the same command again"):
             builds._transact(build._environment, full, tmp_path)

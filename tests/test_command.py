@@ -1,4 +1,5 @@
 """rcnn/command.py: how programs parse and how they end."""
+
 import argparse
 import subprocess
 import sys
@@ -59,17 +60,31 @@ def program(tmp_path):
     path.write_text(PROGRAM)
 
     def run(*arguments):
-        return subprocess.run([sys.executable, path, *arguments], env={"PYTHONPATH": str(ROOT)}, text=True,
-                              capture_output=True, timeout=60, cwd=tmp_path)
+        return subprocess.run(
+            [sys.executable, path, *arguments],
+            env={"PYTHONPATH": str(ROOT)},
+            text=True,
+            capture_output=True,
+            timeout=60,
+            cwd=tmp_path,
+        )
+
     run.path = path
     return run
 
 
-@pytest.mark.parametrize("end, status, out, error", [
-    ("well", 0, "7\n", ""), ("skipped", 1, "7\n", ""),
-    ("wrong", 2, "", "program.py: list: no such file: x; give another --list\n"),
-    ("full", 2, "", "program.py: [Errno 28] No space left on device: 'out.txt'\n"),
-    ("interrupted", 130, "", INTERRUPTED), ("SIGTERM", 143, "", INTERRUPTED), ("SIGHUP", 129, "", INTERRUPTED)])
+@pytest.mark.parametrize(
+    "end, status, out, error",
+    [
+        ("well", 0, "7\n", ""),
+        ("skipped", 1, "7\n", ""),
+        ("wrong", 2, "", "program.py: list: no such file: x; give another --list\n"),
+        ("full", 2, "", "program.py: [Errno 28] No space left on device: 'out.txt'\n"),
+        ("interrupted", 130, "", INTERRUPTED),
+        ("SIGTERM", 143, "", INTERRUPTED),
+        ("SIGHUP", 129, "", INTERRUPTED),
+    ],
+)
 def test_how_a_program_ends_and_leaves_no_half_file(program, end, status, out, error):
     done = program("--end", end)
     assert (done.returncode, done.stdout, done.stderr) == (status, out, error)
@@ -78,8 +93,14 @@ def test_how_a_program_ends_and_leaves_no_half_file(program, end, status, out, e
 
 def test_a_signal_that_is_ignored_stays_so(program):
     """As under nohup."""
-    done = subprocess.run(["nohup", sys.executable, program.path, "--end", "SIGHUP"], env={"PYTHONPATH": str(ROOT)},
-                          cwd=program.path.parent, text=True, capture_output=True, timeout=60)
+    done = subprocess.run(
+        ["nohup", sys.executable, program.path, "--end", "SIGHUP"],
+        env={"PYTHONPATH": str(ROOT)},
+        cwd=program.path.parent,
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stdout) == (0, "7\n")
     assert (program.path.parent / "out.txt").read_text() == "half"
 
@@ -89,18 +110,16 @@ def test_an_error_of_the_program_itself_is_not_hidden(program):
     assert done.returncode == 1 and "ZeroDivisionError" in done.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error(program):
-    process = subprocess.Popen([sys.executable, program.path, "--end", "talk"], env={"PYTHONPATH": str(ROOT)},
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.read(100)
-    process.stdout.close()
-    error = process.stderr.read().decode()
-    assert process.wait(timeout=60) == 141 and error == ""
-
-
-def test_a_reader_that_goes_away_before_the_last_line(program):
-    process = subprocess.Popen([sys.executable, program.path, "--end", "late"], env={"PYTHONPATH": str(ROOT)},
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+@pytest.mark.parametrize("end", ["talk", "late"])
+def test_a_reader_that_goes_away_is_no_error(program, end):
+    """In the middle of what is printed, or before the last line, which is printed as the program ends."""
+    process = subprocess.Popen(
+        [sys.executable, program.path, "--end", end],
+        env={"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.readline()
     process.stdout.close()
     process.stdin.close()
@@ -118,26 +137,21 @@ def test_help_is_the_docstring_with_defaults(program):
 def test_a_wrong_argument_is_named(program):
     done = program("--number", "0")
     assert done.returncode == 2
-    assert done.stderr == ("program.py: error: argument --number: 0 is not a whole number of at least 1; "
-                           "--help tells more\n")
+    assert done.stderr == (
+        "program.py: error: argument --number: 0 is not a whole number of at least 1; --help tells more\n"
+    )
 
 
-def test_positive_takes_whole_numbers_from_one():
-    assert command.positive("3") == 3
-    for text in ("0", "-1", "1.5", "x"):
+@pytest.mark.parametrize(
+    "convert, right, wrong",
+    [
+        (command.positive, {"3": 3}, "0 -1 1.5 x"),
+        (command.finite, {"-1e3": -1000}, "nan inf -inf x"),
+        (command.positive_real, {"29.97": 29.97}, "0 -1 nan inf x"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(convert, right, wrong):
+    assert {text: convert(text) for text in right} == right
+    for text in wrong.split():
         with pytest.raises((argparse.ArgumentTypeError, ValueError)):
-            command.positive(text)
-
-
-def test_finite_takes_numbers_of_any_sign():
-    assert command.finite("-1e3") == -1000
-    for text in ("nan", "inf", "-inf", "x"):
-        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
-            command.finite(text)
-
-
-def test_positive_real_takes_finite_numbers_above_zero():
-    assert command.positive_real("29.97") == 29.97
-    for text in ("0", "-1", "nan", "inf", "x"):
-        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
-            command.positive_real(text)
+            convert(text)

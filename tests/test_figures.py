@@ -18,7 +18,7 @@ from rcnn.experiments import plots
 
 from rcnn.data import records
 from rcnn.data.builds import Build
-from rcnn.files import InputError
+from rcnn.files import InputError, ProgramError
 
 SIZE, SIDE, MEAN, SCALE = 22, 25, (104, 117, 123), 0.02
 
@@ -175,7 +175,7 @@ def test_no_temporal_part_draws_too(tmp_path):
     ({"pairs": "pairs.lmdb", "out": "frames.lmdb"}, "cannot write frames.lmdb: Is a directory")])
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_bad_input_is_one_line(draw, options, said):
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(ProgramError, match=said) as error:
         draw(**options)
     assert "\n" not in str(error.value) and not Path("out.png").exists()
 

@@ -1,8 +1,12 @@
 """rcnn/files.py: files that are whole or absent."""
+
 import hashlib
 import os
+import subprocess
+import sys
 
 import pytest
+from runs import ROOT
 
 from rcnn import files
 
@@ -42,7 +46,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 
 def test_a_block_that_moves_its_part_away_fails(tmp_path):
-    with pytest.raises(files.InputError, match="cannot write .*/out.txt: No such file or directory"):
+    with pytest.raises(files.WriteError, match="cannot write .*/out.txt: No such file or directory"):
         with files.replacing(tmp_path / "out.txt") as part:
             part.unlink()
     assert not os.listdir(tmp_path)
@@ -53,16 +57,21 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, name, reason):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     for write in (lambda path: files.write_text(path, "x"), files.check_writable):
-        with pytest.raises(files.InputError, match=f"^cannot write {tmp_path / name}: ({reason})$"):
+        with pytest.raises(files.WriteError, match=f"^cannot write {tmp_path / name}: ({reason})$"):
             write(tmp_path / name)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
-@pytest.mark.parametrize("error, reason", [(OSError(28, "No space left on device"), "No space left on device"),
-                                           (OSError("two\nlines"), "two lines"),
-                                           (OSError(28, "long\nstory"), "No space left on device")])
+@pytest.mark.parametrize(
+    "error, reason",
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("two\nlines"), "two lines"),
+        (OSError(28, "long\nstory"), "No space left on device"),
+    ],
+)
 def test_an_oserror_in_the_block_is_of_the_file(tmp_path, error, reason):
-    with pytest.raises(files.InputError, match=f"^cannot write {tmp_path}/out.txt: {reason}$"):
+    with pytest.raises(files.WriteError, match=f"^cannot write {tmp_path}/out.txt: {reason}$"):
         with files.replacing(tmp_path / "out.txt"):
             raise error
     with pytest.raises(BrokenPipeError):
@@ -113,3 +122,51 @@ def test_remove_takes_files_folders_and_links_but_not_what_links_point_to(tmp_pa
     for name in ("link", "folder", "file", "nothing"):
         files.remove(tmp_path / name)
     assert os.listdir(tmp_path) == ["kept"] and os.listdir(kept) == ["file"]
+
+
+HOLD = """
+import sys
+from rcnn.files import locked
+with locked(sys.argv[1], beside=len(sys.argv) > 2):
+    print("holds it", flush=True)
+    sys.stdin.read()
+"""
+
+
+def holder(folder, *beside):
+    """Start a program that holds a folder until its standard input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder, *beside],
+        env={"PYTHONPATH": str(ROOT)},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout.readline() == "holds it\n"
+    return process
+
+
+@pytest.mark.parametrize("beside", [[], ["beside"]])
+def test_a_folder_is_held_by_one_program_and_nothing_is_left(tmp_path, beside):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for end in (lambda process: process.communicate(timeout=60), lambda process: process.kill()):
+        process = holder(folder, *beside)
+        with pytest.raises(files.InputError, match=f"^another program is at work in {folder}; wait for it to end$"):
+            with files.locked(folder, beside=bool(beside)):
+                pass
+        assert files.lock_path(folder, beside=bool(beside)).exists()
+        end(process)
+        process.communicate()
+        with files.locked(folder, beside=bool(beside)):  # at once, though the killed one's file is there
+            if beside:
+                folder.rename(tmp_path / "whole")
+                (tmp_path / "whole").rename(folder)
+        assert os.listdir(tmp_path) == ["folder"] and os.listdir(folder) == []
+
+
+def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(files.WriteError, match=f"^cannot lock {tmp_path}/file: "):
+        with files.locked(tmp_path / "file"):
+            pass

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn.files import InputError, sha256
+from rcnn.files import ProgramError, sha256
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.score_writing import writing
 
@@ -140,7 +140,7 @@ def cut():
 def test_bad_input_is_one_line_and_writes_nothing(fuse, prepare, arguments, said):
     prepare()
     before = {path: path.read_bytes() for path in Path(".").glob("*.*")}
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(ProgramError, match=said) as error:
         fuse(*arguments, *(() if "--json" in arguments else ("--json", "out.json")))
     assert "\n" not in str(error.value)
     assert before == {path: path.read_bytes() for path in Path(".").glob("*.*")}

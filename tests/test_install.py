@@ -1,4 +1,5 @@
 """The installer and what it leaves behind.  Relies on .venv, which `make test` makes first; builds nothing itself."""
+
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rcnn import __version__
+
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLER = ROOT / "tools" / "install_caffe.sh"
 DEBIAN_SOURCE = ROOT / "tools" / "caffe_build" / "debian_source.py"
@@ -14,8 +17,14 @@ DEBIAN_SOURCE = ROOT / "tools" / "caffe_build" / "debian_source.py"
 
 def run(command, **variables):
     """Run a command with more environment variables; return the finished process with its output as text."""
-    return subprocess.run([str(word) for word in command], env=dict(os.environ, **variables), stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    return subprocess.run(
+        [str(word) for word in command],
+        env=dict(os.environ, **variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def assert_refused(result, *words):
@@ -30,8 +39,21 @@ def assert_refused(result, *words):
 def test_help_names_steps_variables_and_an_example():
     result = run([INSTALLER, "--help"])
     assert result.returncode == 0 and result.stderr == ""
-    for word in ("CAFFE_SOURCE", "CAFFE_PREFIX", "XDG_CACHE_HOME", "install.log", "caffe train -solver", "CUDA_HOME",
-                 "CUDA_WHEELS", "--cpu", "--cuda", "--cudnn", "--nccl", "--arch", "--tests"):
+    for word in (
+        "CAFFE_SOURCE",
+        "CAFFE_PREFIX",
+        "XDG_CACHE_HOME",
+        "install.log",
+        "caffe train -solver",
+        "CUDA_HOME",
+        "CUDA_WHEELS",
+        "--cpu",
+        "--cuda",
+        "--cudnn",
+        "--nccl",
+        "--arch",
+        "--tests",
+    ):
         assert word in result.stdout
     assert "set -euo" not in result.stdout
 
@@ -50,22 +72,21 @@ def test_unknown_argument_is_refused():
     assert_refused(run([INSTALLER, "--prefix"]), "--prefix", "--help")
 
 
-def test_source_that_is_not_there_is_refused(tmp_path):
-    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path / "none")), "CAFFE_SOURCE", tmp_path / "none")
-
-
-def test_source_with_other_files_is_refused(tmp_path):
-    (tmp_path / "CMakeLists.txt").write_text("project(Caffe)\n")
-    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path)), "CAFFE_SOURCE", tmp_path, "99bd99795dcd")
-
-
-def test_source_at_another_commit_is_refused(tmp_path):
-    run(["git", "init", "-q", tmp_path])
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    run(["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "a"])
-    head = run(["git", "-C", tmp_path, "rev-parse", "HEAD"]).stdout.strip()
-    assert len(head) == 40
-    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(tmp_path)), "CAFFE_SOURCE", head, "git checkout 99bd99795dcd")
+@pytest.mark.parametrize(
+    "kind, words", [("none", []), ("other files", ["99bd99795dcd"]), ("another commit", ["git checkout 99bd99795dcd"])]
+)
+def test_source_that_is_not_caffes_is_refused(tmp_path, kind, words):
+    source = tmp_path / "source"
+    if kind != "none":
+        source.mkdir()
+        (source / "CMakeLists.txt").write_text("project(Caffe)\n")
+    if kind == "another commit":
+        run(["git", "init", "-q", source])
+        author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        run(["git", "-C", source, *author, "commit", "-q", "--allow-empty", "-m", "a"])
+        words = [*words, run(["git", "-C", source, "rev-parse", "HEAD"]).stdout.strip()]
+        assert len(words[-1]) == 40
+    assert_refused(run([INSTALLER], CAFFE_SOURCE=str(source)), "CAFFE_SOURCE", source, *words)
 
 
 def test_prefix_that_holds_something_else_is_refused(tmp_path):
@@ -88,13 +109,21 @@ def test_caffe_runs_a_python_layer_without_activation(tmp_path):
         "    def forward(self, bottom, top):\n"
         "        top[0].data[...] = 1\n"
         "    def backward(self, top, propagate_down, bottom):\n"
-        "        pass\n")
+        "        pass\n"
+    )
     net = tmp_path / "net.prototxt"
-    net.write_text('layer { name: "witness" type: "Python" top: "one" '
-                   'python_param { module: "witness" layer: "Witness" } }\n')
-    result = subprocess.run([ROOT / ".venv" / "bin" / "caffe", "time", "-model", net, "-iterations", "1"], cwd=tmp_path,
-                            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)},
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    net.write_text(
+        'layer { name: "witness" type: "Python" top: "one" python_param { module: "witness" layer: "Witness" } }\n'
+    )
+    result = subprocess.run(
+        [ROOT / ".venv" / "bin" / "caffe", "time", "-model", net, "-iterations", "1"],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stdout
     seen = dict(line.split()[1:] for line in result.stdout.splitlines() if line.startswith("witness "))
     assert seen["prefix"] == str(ROOT / ".venv")
@@ -102,11 +131,20 @@ def test_caffe_runs_a_python_layer_without_activation(tmp_path):
     assert seen["cv2"].startswith(str(ROOT / ".venv"))
 
 
-def test_pycaffe_and_the_repository_are_importable_from_any_folder(tmp_path):
-    program = "import caffe, layers, rcnn; print(rcnn.__file__)"
-    result = subprocess.run([ROOT / ".venv" / "bin" / "python", "-c", program], cwd=tmp_path,
-                            env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True, check=True)
-    assert result.stdout.startswith(str(ROOT / "rcnn"))
+def test_pycaffe_the_repository_and_its_command_work_from_any_folder(tmp_path):
+    def output(*words):
+        return subprocess.run(
+            words, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+
+    binaries = ROOT / ".venv" / "bin"
+    assert output(binaries / "python", "-c", "import caffe, layers, rcnn; print(rcnn.__file__)").startswith(str(ROOT))
+    (tmp_path / "link").symlink_to(binaries / "googlenet-rcnn")
+    assert (
+        output(binaries / "googlenet-rcnn", "--version")
+        == output("./link", "--version")
+        == f"googlenet-rcnn {__version__}\n"
+    )
 
 
 def codename():
@@ -155,18 +193,31 @@ Signed-By:
 """
 
 
-@pytest.mark.parametrize("name, text, expected", [
-    ("sources.list", ONE_LINE, [
-        "URIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main",
-        "URIs: http://own.example/debian\nSuites: bullseye\nComponents: main\n"
-        "Signed-By: /usr/share/keyrings/own.gpg"]),
-    ("sources.list.d/debian.sources", DEB822, [
-        "URIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main\n"
-        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg",
-        "URIs: http://own.example/debian\nSuites: bullseye\nComponents: main\n"
-        "Signed-By: \n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n -----END PGP PUBLIC KEY BLOCK-----"]),
-    ("sources.list.d/other.list.save", ONE_LINE, []),
-])
+@pytest.mark.parametrize(
+    "name, text, expected",
+    [
+        (
+            "sources.list",
+            ONE_LINE,
+            [
+                "URIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main",
+                "URIs: http://own.example/debian\nSuites: bullseye\nComponents: main\n"
+                "Signed-By: /usr/share/keyrings/own.gpg",
+            ],
+        ),
+        (
+            "sources.list.d/debian.sources",
+            DEB822,
+            [
+                "URIs: http://mirror.example/debian\nSuites: bullseye\nComponents: main\n"
+                "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg",
+                "URIs: http://own.example/debian\nSuites: bullseye\nComponents: main\n"
+                "Signed-By: \n -----BEGIN PGP PUBLIC KEY BLOCK-----\n .\n abc\n -----END PGP PUBLIC KEY BLOCK-----",
+            ],
+        ),
+        ("sources.list.d/other.list.save", ONE_LINE, []),
+    ],
+)
 def test_source_entries_come_from_the_machines_own(tmp_path, name, text, expected):
     (tmp_path / "sources.list.d").mkdir()
     (tmp_path / name).write_text(text.format(codename()))

@@ -1,4 +1,5 @@
 """What tools/install_caffe.sh --cuda checks and chooses before it compiles, on toolkits and drivers that are stubs."""
+
 import os
 import re
 import stat
@@ -8,9 +9,11 @@ import pytest
 import runs
 
 INSTALLER = runs.ROOT / "tools" / "install_caffe.sh"
-KNOWN = {"11.8": (35, 37, 50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90),
-         "12.4": (50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90),
-         "13.0": (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121)}
+KNOWN = {
+    "11.8": (35, 37, 50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90),
+    "12.4": (50, 52, 53, 60, 61, 62, 70, 72, 75, 80, 86, 87, 89, 90),
+    "13.0": (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121),
+}
 
 
 def program(path, text):
@@ -25,9 +28,12 @@ def toolkit(folder, version, libraries=("cublas_v2.h cublas", "curand.h curand")
     """Make a CUDA toolkit of which nothing works but what nvcc tells of itself; return its folder."""
     names = "\n".join(f"compute_{number}" for number in KNOWN.get(version, (35,)))
     listing = f"--list-gpu-arch) printf '{names}\\n' ;;" if list_option else "--list-gpu-arch) exit 1 ;;"
-    program(folder / "bin" / "nvcc", f'case $1 in --version) echo "Cuda compilation tools, release {version}, V1" ;;\n'
-                                     f'--dryrun) echo "#$ TOP={folder}/bin/.." >&2 ;; {listing}\n'
-                                     f"--help) echo 'Allowed values: {names.replace(chr(10), ', ')}' ;; esac\n")
+    program(
+        folder / "bin" / "nvcc",
+        f'case $1 in --version) echo "Cuda compilation tools, release {version}, V1" ;;\n'
+        f'--dryrun) echo "#$ TOP={folder}/bin/.." >&2 ;; {listing}\n'
+        f"--help) echo 'Allowed values: {names.replace(chr(10), ', ')}' ;; esac\n",
+    )
     for pair in libraries:
         add_library(folder, *pair.split())
     return folder
@@ -45,20 +51,33 @@ def driver(folder, cuda="13.0", gpus=("9.0",)):
     """Make an nvidia-smi of a driver and GPUs; a driver of None knows no compute capabilities, as those of 2021."""
     listed = "\n".join(f"GPU {number}: Tesla (UUID)" for number in range(len(gpus)))
     query = "\n".join(gpus) if cuda else ""
-    return program(folder / "nvidia-smi", f'case $1 in --query-gpu=*) printf "{query}\\n" ;; -L) echo "{listed}" ;;\n'
-                                          f'*) echo "| Driver Version: 1  CUDA Version: {cuda} |" ;; esac\n')
+    return program(
+        folder / "nvidia-smi",
+        f'case $1 in --query-gpu=*) printf "{query}\\n" ;; -L) echo "{listed}" ;;\n'
+        f'*) echo "| Driver Version: 1  CUDA Version: {cuda} |" ;; esac\n',
+    )
 
 
 def environment(tmp_path, **variables):
     """Variables with no driver but a stub's, and nothing of an earlier build to go back to."""
-    return {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache"),
-            **{name: str(value) for name, value in variables.items()}}
+    return {
+        **os.environ,
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        **{name: str(value) for name, value in variables.items()},
+    }
 
 
 def refused(tmp_path, *options, **variables):
     """Run the installer; return its one line of complaint."""
-    result = subprocess.run([INSTALLER, *options], env=environment(tmp_path, **variables), stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, timeout=60)
+    result = subprocess.run(
+        [INSTALLER, *options],
+        env=environment(tmp_path, **variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1, result
     assert not (tmp_path / "cache").exists()
     return result.stderr
@@ -66,21 +85,29 @@ def refused(tmp_path, *options, **variables):
 
 def shell(tmp_path, commands, **variables):
     """Run commands with the functions of cuda.sh after its toolkit was looked for; return what they printed."""
-    preamble = (f"set -euo pipefail; shopt -s inherit_errexit; callers_path=$PATH cache={tmp_path}/cache "
-                "asked_architectures=${ARCH:-} with_cudnn=${CUDNN:-} with_nccl=\n"
-                'is_before() { [[ $1 != "$2" && $(say "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }\n'
-                'say() { printf "%s\\n" "$@"; }\nfail() { echo "failed: $*"; exit 1; }\n'
-                f"source {runs.ROOT}/tools/caffe_build/cuda.sh\n")
-    result = subprocess.run(["bash", "-c", preamble + commands], env=environment(tmp_path, **variables),
-                            capture_output=True, text=True, timeout=60)
+    preamble = (
+        f"set -euo pipefail; shopt -s inherit_errexit; callers_path=$PATH cache={tmp_path}/cache "
+        "asked_architectures=${ARCH:-} with_cudnn=${CUDNN:-} with_nccl=\n"
+        'is_before() { [[ $1 != "$2" && $(say "$1" "$2" | sort -V | head -n 1) == "$1" ]]; }\n'
+        'say() { printf "%s\\n" "$@"; }\nfail() { echo "failed: $*"; exit 1; }\n'
+        f"source {runs.ROOT}/tools/caffe_build/cuda.sh\n"
+    )
+    result = subprocess.run(
+        ["bash", "-c", preamble + commands],
+        env=environment(tmp_path, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert not result.stderr, result.stderr
     return result.stdout.strip()
 
 
 def chosen(tmp_path, version, **variables):
     home = toolkit(tmp_path / "cuda", version)
-    return shell(tmp_path, 'find_toolkit; select_architectures; echo "${architectures[*]} ptx $ptx"', CUDA_HOME=home,
-                 **variables)
+    return shell(
+        tmp_path, 'find_toolkit; select_architectures; echo "${architectures[*]} ptx $ptx"', CUDA_HOME=home, **variables
+    )
 
 
 def test_cpu_and_cuda_exclude_each_other(tmp_path):
@@ -96,53 +123,50 @@ def test_cuda_home_without_nvcc(tmp_path):
     assert f"no bin/nvcc in {tmp_path}" in refused(tmp_path, "--cuda", CUDA_HOME=tmp_path)
 
 
-@pytest.mark.skipif(os.path.exists("/usr/local/cuda/bin/nvcc") or os.path.exists("/usr/bin/nvcc"),
-                    reason="this machine has an nvcc where it is looked for")
+@pytest.mark.skipif(
+    os.path.exists("/usr/local/cuda/bin/nvcc") or os.path.exists("/usr/bin/nvcc"),
+    reason="this machine has an nvcc where it is looked for",
+)
 def test_no_nvcc(tmp_path):
     complaint = refused(tmp_path, "--cuda")
     assert "no nvcc on PATH" in complaint and "CUDA_HOME" in complaint
 
 
-def test_nvcc_that_says_nothing(tmp_path):
-    program(tmp_path / "cuda" / "bin" / "nvcc", "exit 1\n")
-    assert "does not tell its version" in refused(tmp_path, "--cuda", CUDA_HOME=tmp_path / "cuda")
-
-
-def test_toolkit_that_is_too_old(tmp_path):
-    home = toolkit(tmp_path / "cuda", "10.2")
-    complaint = refused(tmp_path, "--cuda", CUDA_HOME=home)
-    assert "CUDA 10.2" in complaint and "CUDA 11 to 13" in complaint
-
-
-@pytest.mark.parametrize("version, arch, words", [
-    ("13.0", "35", "--arch 35: CUDA 13.0 in {home} knows 75 80 86 87 .* 120 121; CUDA 11.8 is the last"),
-    ("13.0", "9.0,sm_70", "--arch sm_70: CUDA 13.0 in {home} knows 75 80 .*; CUDA 12.9 is the last"),
-    ("11.8", "100", "--arch 100: CUDA 11.8 in {home} knows 35 37 .*; a newer toolkit does"),
-    ("11.8", "kepler", "--arch kepler: kepler is no compute capability"),
-])
+@pytest.mark.parametrize(
+    "version, arch, words",
+    [
+        ("13.0", "35", "--arch 35: CUDA 13.0 in {home} knows 75 80 86 87 .* 120 121; CUDA 11.8 is the last"),
+        ("13.0", "9.0,sm_70", "--arch sm_70: CUDA 13.0 in {home} knows 75 80 .*; CUDA 12.9 is the last"),
+        ("11.8", "100", "--arch 100: CUDA 11.8 in {home} knows 35 37 .*; a newer toolkit does"),
+        ("11.8", "kepler", "--arch kepler: kepler is no compute capability"),
+    ],
+)
 def test_architecture_that_the_toolkit_does_not_know(tmp_path, version, arch, words):
     home = toolkit(tmp_path / "cuda", version)
     assert re.search(words.format(home=home), refused(tmp_path, "--arch", arch, CUDA_HOME=home))
 
 
-def test_driver_older_than_the_toolkit(tmp_path):
-    home = toolkit(tmp_path / "cuda", "13.0")
-    driver(tmp_path, "12.4")
-    complaint = refused(tmp_path, "--cuda", CUDA_HOME=home)
-    assert "driver here serves CUDA 12.4" in complaint and "is CUDA 13.0" in complaint
-
-
-def test_gpu_older_than_the_toolkit(tmp_path):
-    home = toolkit(tmp_path / "cuda", "13.0")
-    driver(tmp_path, "13.0", ["6.1"])
-    assert "the GPU here is of architecture 61" in refused(tmp_path, "--cuda", CUDA_HOME=home)
-
-
-def test_cudnn_headers_without_the_library(tmp_path):
-    home = toolkit(tmp_path / "cuda", "13.0")
-    add_library(home, "cudnn.h")
-    complaint = refused(tmp_path, "--cudnn", CUDA_HOME=home)
-    assert f"{home}/include/cudnn.h is there, but not libcudnn.so" in complaint and "wheel" in complaint
+@pytest.mark.parametrize(
+    "version, make, option, words",
+    [
+        ("10.2", None, "--cuda", r"CUDA 10\.2, .*CUDA 11 to 13"),
+        ("13.0", lambda folder: program(folder / "cuda/bin/nvcc", "exit 1\n"), "--cuda", "does not tell its version"),
+        ("13.0", lambda folder: driver(folder, "12.4"), "--cuda", "driver here serves CUDA 12.4.* is CUDA 13.0"),
+        ("13.0", lambda folder: driver(folder, "13.0", ["6.1"]), "--cuda", "the GPU here is of architecture 61"),
+        (
+            "13.0",
+            lambda folder: add_library(folder / "cuda", "cudnn.h"),
+            "--cudnn",
+            "/cuda/include/cudnn.h is there, but not libcudnn.so.*wheel",
+        ),
+    ],
+)
+def test_what_does_not_go_together(tmp_path, version, make, option, words):
+    """A toolkit too old, or that says nothing; a driver or GPU older than the toolkit; headers without the library."""
+    home = toolkit(tmp_path / "cuda", version)
+    if make:
+        make(tmp_path)
+    assert re.search(words, refused(tmp_path, option, CUDA_HOME=home))
 
 
 @pytest.mark.parametrize("version, works", [("8 5 0", True), ("8 9 6", False), ("9 1 0", False)])
@@ -162,20 +186,26 @@ def test_wheels_folder_without_wheels(tmp_path):
     assert f"no folder nvidia in {tmp_path}" in refused(tmp_path, "--cuda", CUDA_HOME=home, CUDA_WHEELS=tmp_path)
 
 
-@pytest.mark.parametrize("version, expected", [
-    ("11.8", "35 50 60 70 75 80 86 89 90 ptx 90"),
-    ("12.4", "50 60 70 75 80 86 89 90 ptx 90"),
-    ("13.0", "75 80 86 89 90 100 120 ptx 120"),
-])
+@pytest.mark.parametrize(
+    "version, expected",
+    [
+        ("11.8", "35 50 60 70 75 80 86 89 90 ptx 90"),
+        ("12.4", "50 60 70 75 80 86 89 90 ptx 90"),
+        ("13.0", "75 80 86 89 90 100 120 ptx 120"),
+    ],
+)
 def test_architectures_where_there_is_no_gpu(tmp_path, version, expected):
     assert chosen(tmp_path, version) == expected
 
 
-@pytest.mark.parametrize("version, gpus, expected", [
-    ("13.0", ["9.0", "7.5", "9.0"], "75 90 ptx 90"),
-    ("11.8", ["3.5"], "35 ptx 35"),
-    ("11.8", ["12.0"], "90 ptx 90"),  # newer than the toolkit: from the newest PTX that it writes
-])
+@pytest.mark.parametrize(
+    "version, gpus, expected",
+    [
+        ("13.0", ["9.0", "7.5", "9.0"], "75 90 ptx 90"),
+        ("11.8", ["3.5"], "35 ptx 35"),
+        ("11.8", ["12.0"], "90 ptx 90"),  # newer than the toolkit: from the newest PTX that it writes
+    ],
+)
 def test_architectures_of_the_gpus_at_hand(tmp_path, version, gpus, expected):
     driver(tmp_path, "13.0", gpus)
     assert chosen(tmp_path, version) == expected
@@ -207,21 +237,29 @@ def test_libraries_of_the_toolkit_come_before_those_of_the_wheels(tmp_path):
     add_library(wheels / "nvidia" / "cu13", "cublas_v2.h", "cublas", suffix=".so.13")
     add_library(wheels / "nvidia" / "cu13", "curand.h", "curand", suffix=".so.10")
     (wheels / "nvidia" / "cu13" / "lib64").rename(wheels / "nvidia" / "cu13" / "lib")
-    said = shell(tmp_path, 'look_for_cuda; echo "${library_of[cublas]} ${library_of[curand]} ${#missing_libraries[@]}"',
-                 CUDA_HOME=home, CUDA_WHEELS=wheels)
+    said = shell(
+        tmp_path,
+        'look_for_cuda; echo "${library_of[cublas]} ${library_of[curand]} ${#missing_libraries[@]}"',
+        CUDA_HOME=home,
+        CUDA_WHEELS=wheels,
+    )
     assert said == f"{home}/lib64/libcublas.so {wheels}/nvidia/cu13/lib/libcurand.so.10 0"
 
 
-@pytest.mark.parametrize("version, arch, library, wheel", [
-    ("13.0", "90", "curand", "cuda-toolkit[cublas,curand]==13.0.*"),
-    ("11.8", "35", "cudnn", "nvidia-cudnn-cu11==8.5.0.96"),
-    ("11.8", "90", "cudnn", "nvidia-cudnn-cu11==8.9.6.50"),
-    ("12.4", "90", "nccl", "nvidia-nccl-cu12==2.28.9"),
-])
+@pytest.mark.parametrize(
+    "version, arch, library, wheel",
+    [
+        ("13.0", "90", "curand", "cuda-toolkit[cublas,curand]==13.0.*"),
+        ("11.8", "35", "cudnn", "nvidia-cudnn-cu11==8.5.0.96"),
+        ("11.8", "90", "cudnn", "nvidia-cudnn-cu11==8.9.6.50"),
+        ("12.4", "90", "nccl", "nvidia-nccl-cu12==2.28.9"),
+    ],
+)
 def test_what_is_missing_comes_as_the_toolkits_wheel(tmp_path, version, arch, library, wheel):
     home = toolkit(tmp_path / "cuda", version)
-    assert shell(tmp_path, f"find_toolkit; select_architectures; wheel_of {library}", CUDA_HOME=home,
-                 ARCH=arch) == wheel
+    assert (
+        shell(tmp_path, f"find_toolkit; select_architectures; wheel_of {library}", CUDA_HOME=home, ARCH=arch) == wheel
+    )
 
 
 def test_the_host_compiler_is_the_first_that_nvcc_takes(tmp_path):
@@ -235,9 +273,14 @@ def test_the_host_compiler_is_the_first_that_nvcc_takes(tmp_path):
     assert said.startswith("failed: CUDA 11.8") and "unsupported GNU version" in said and "g++-11" in said
 
 
-@pytest.mark.parametrize("option, with_tests, expected", [
-    ("--static-global-template-stub", "1", True), ("--static-global-template-stub", "", False), ("--other", "1", False)
-])
+@pytest.mark.parametrize(
+    "option, with_tests, expected",
+    [
+        ("--static-global-template-stub", "1", True),
+        ("--static-global-template-stub", "", False),
+        ("--other", "1", False),
+    ],
+)
 def test_caffes_own_tests_see_the_librarys_kernels(tmp_path, option, with_tests, expected):
     """An nvcc that knows how to hide kernels is told not to, where what calls them is built."""
     home = toolkit(tmp_path / "cuda", "13.0")

@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from nets import write_pairs
 
 from rcnn import recipe
-from rcnn.files import InputError
+from rcnn.files import InputError, ProgramError
 from rcnn.nets import prototxt as net
 from rcnn.nets import protos, prototxt_set
 from rcnn.recipe import Recipe
@@ -237,7 +237,7 @@ def test_every_option_is_tested_here(make, capsys):
         make("--help")
     usage = capsys.readouterr().out.split("\n\n")[0]
     together = {"--channels", "--mean"}  # below
-    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check"} - together == {row[0] for row in OPTIONS}
+    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check", "--version"} - together == {row[0] for row in OPTIONS}
 
 
 def test_frames_of_other_channels(make, tmp_path):
@@ -305,7 +305,7 @@ def test_a_bad_value_is_refused(make, tmp_path, capsys, option, values):
     (["--out", "file"], "cannot write file/.*: File exists")])
 def test_what_makes_no_set_is_refused(make, tmp_path, options, said):
     Path("file").write_text("kept")
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(ProgramError, match=said) as error:
         make("--out", "mine", *options)
     assert "\n" not in str(error.value)
     assert files_below(tmp_path) == [tmp_path / "file"] and Path("file").read_text() == "kept"

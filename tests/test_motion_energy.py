@@ -19,7 +19,7 @@ from rcnn.nets import prototxt as net
 
 from rcnn.data import records
 from rcnn.data.builds import Build
-from rcnn.files import InputError
+from rcnn.files import ProgramError
 
 folder = test_figures.folder  # nets of both combinations in the current folder, and LMDBs
 PLACES = SIZE // 2  # of one/5x5, whose stride is 2
@@ -172,7 +172,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(pairs, measure, options, s
     write("empty.lmdb", [])
     silent("silent.caffemodel")
     Path("recurrent.prototxt").write_text(str(net.deploy_rcnn_s(Tiny(size=SIZE, classes=3))))
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(ProgramError, match=said) as error:
         measure(**options)
     assert "\n" not in str(error.value) and not Path("new").exists()
 

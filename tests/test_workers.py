@@ -1,4 +1,5 @@
 """rcnn/data/workers.py: results in order from processes that die, and from a real dask scheduler with two workers."""
+
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from runs import ROOT, contents, run
 from test_build_frames import flow_set
 
 from rcnn.data import workers
-from rcnn.files import InputError
+from rcnn.files import InputError, WorkerError
 
 
 def die(job):
@@ -28,9 +29,11 @@ def die(job):
 
 def die_sending(job):
     """Return a job's number; the first time, kill the process when half of that is sent."""
+
     def half(connection, message):
-        os.write(connection.fileno(), message[:len(message) // 2])
+        os.write(connection.fileno(), message[: len(message) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
+
     number, mark = job
     if not mark.exists():
         mark.touch()
@@ -88,7 +91,7 @@ def test_a_result_that_cannot_be_sent_is_raised_with_where():
 
 def test_without_a_stand_in_it_ends_in_one_line():
     given = []
-    with workers.Pool(1) as executor, pytest.raises(InputError, match="a worker process died 3 times on one job"):
+    with workers.Pool(1) as executor, pytest.raises(WorkerError, match="a worker process died 3 times on one job"):
         for value in workers.in_order(executor, die, [0, 1, -2, 3], 1):
             given.append(value)
     assert given == [0, 1]
@@ -111,19 +114,23 @@ class Failing(Executor):
         return future
 
 
-@pytest.mark.parametrize("error, words", [(BrokenProcessPool(), "a worker process died"),
-                                          (CancelledError(), "the executor has dropped the work")])
+@pytest.mark.parametrize(
+    "error, words",
+    [(BrokenProcessPool(), "a worker process died"), (CancelledError(), "the executor has dropped the work")],
+)
 def test_another_executor_that_fails_is_one_line(error, words):
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(WorkerError, match=words):
         list(workers.in_order(Failing(error), die, [0], 1, given_up))
 
 
 def test_in_order_and_bounded():
     begun = []
     with ThreadPoolExecutor(4) as executor:
+
         def work(job):
             time.sleep(0.01 * (job % 3))
             return job
+
         jobs = (begun.append(job) or job for job in range(30))
         for place, value in enumerate(workers.in_order(executor, work, jobs, 5)):
             assert value == place and len(begun) <= place + 5
@@ -132,22 +139,34 @@ def test_in_order_and_bounded():
 
 # dask.distributed
 
+
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory):
     """The address of a dask scheduler with two workers."""
     pytest.importorskip("distributed")
     folder = tmp_path_factory.mktemp("dask")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"),
-                                                               os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]),
+    }
     file = folder / "scheduler.json"
 
     def begin(*words):
-        return subprocess.Popen([sys.executable, "-m", *words, "--scheduler-file", str(file)], env=environment,
-                                cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(
+            [sys.executable, "-m", *words, "--scheduler-file", str(file)],
+            env=environment,
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     begun = [begin("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")]
-    begun += [begin("distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--name", str(number))
-              for number in range(2)]
+    begun += [
+        begin("distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard", "--name", str(number))
+        for number in range(2)
+    ]
     from distributed import Client
+
     with Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)
         yield client.scheduler.address
@@ -174,8 +193,10 @@ def test_dask_workers_that_die(scheduler, tmp_path):
 def test_no_scheduler_is_one_line(tmp_path):
     pytest.importorskip("distributed")
     arguments = flow_set(tmp_path, one={})
-    for address, words in (("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9"),
-                           ("nonsense", "nonsense is not the address of a scheduler, as in tcp://host:8786")):
+    for address, words in (
+        ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9"),
+        ("nonsense", "nonsense is not the address of a scheduler, as in tcp://host:8786"),
+    ):
         status, _, error = run("build_frames", *arguments, "--dask", address, "--out", tmp_path / "f.lmdb")
         assert status == 2 and f"--dask: {words}" in error.splitlines()[-1], error
 

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/build_pairs.py, as `googlenet-rcnn build-pairs` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.build_pairs import main
+"""Run `googlenet-rcnn build-pairs` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("build_pairs")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/claims.py, as `googlenet-rcnn claims` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.claims import main
+"""Run `googlenet-rcnn claims` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("claims")

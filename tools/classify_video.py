@@ -1,6 +1,6 @@
-"""Run rcnn/programs/classify_video.py, as `googlenet-rcnn classify-video` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.classify_video import main
+"""Run `googlenet-rcnn classify-video` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("classify_video")

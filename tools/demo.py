@@ -1,6 +1,6 @@
-"""Run rcnn/programs/demo.py, as `googlenet-rcnn demo` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.demo import main
+"""Run `googlenet-rcnn demo` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("demo")

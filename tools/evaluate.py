@@ -1,6 +1,6 @@
-"""Run rcnn/programs/evaluate.py, as `googlenet-rcnn evaluate` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.evaluate import main
+"""Run `googlenet-rcnn evaluate` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("evaluate")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/export.py, as `googlenet-rcnn export` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.export import main
+"""Run `googlenet-rcnn export` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("export")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/figures.py, as `googlenet-rcnn figures` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.figures import main
+"""Run `googlenet-rcnn figures` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("figures")

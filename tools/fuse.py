@@ -1,6 +1,6 @@
-"""Run rcnn/programs/fuse.py, as `googlenet-rcnn fuse` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.fuse import main
+"""Run `googlenet-rcnn fuse` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("fuse")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/init_weights.py, as `googlenet-rcnn init-weights` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.init_weights import main
+"""Run `googlenet-rcnn init-weights` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("init_weights")

@@ -16,7 +16,8 @@
 #   2. Caffe's source at commit 99bd997: CAFFE_SOURCE, else Debian's source package, else BVLC's repository by git
 #   3. the build, with tools/caffe_build/compat.h standing in for what has changed in the libraries since 2018, and
 #      decoding colour JPEGs faster
-#   4. .venv: the system's Python, requirements.txt, the caffe program, pycaffe, and this repository on its path
+#   4. .venv: the system's Python, requirements.txt, the programs caffe and googlenet-rcnn, pycaffe, and this repository
+#      on its path
 #   5. proof: pycaffe is imported, and `caffe train` learns from a small LMDB through a Python layer
 #
 # A finished build is kept outside the clone under a name made from what went into it, so that another clone finds it:
@@ -150,7 +151,7 @@ is_built() { [[ -x $1/bin/caffe && $(cat "$1/.googlenet-rcnn" 2>/dev/null) == "$
 # What .venv was made from: written into it when it has been proved.
 environment_stamp() {
     say "$root" "$2" "$1"
-    cat "$root/requirements.txt" "$root/tools/install_caffe.sh" "$root/tools/caffe_build/prove.py" | sha256sum
+    cat "$root/requirements.txt" "$root/tools/install_caffe.sh" "$root"/tools/caffe_build/*.* | sha256sum
 }
 
 is_ready() {
@@ -303,7 +304,17 @@ PATH=$bin:$PATH
 export PATH
 exec "$bin/../caffe/bin/caffe" "$@"
 WRAPPER
-    chmod +x "$venv/bin/caffe"
+    cat >"$venv/bin/googlenet-rcnn" <<'PROGRAM'
+#!/bin/sh
+'''exec' "$(dirname "$(readlink -f "$0")")/python" "$0" "$@"
+' '''
+# pip's way to name an interpreter whose path has a space: to the shell the lines above are a command
+from rcnn.__main__ import main
+
+if __name__ == "__main__":
+    main()
+PROGRAM
+    chmod +x "$venv/bin/caffe" "$venv/bin/googlenet-rcnn"
 }
 
 # ---- all of it -----------------------------------------------------------------------------------------------------

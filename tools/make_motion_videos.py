@@ -1,6 +1,6 @@
-"""Run rcnn/programs/make_motion_videos.py, as `googlenet-rcnn make-motion-videos` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.make_motion_videos import main
+"""Run `googlenet-rcnn make-motion-videos` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("make_motion_videos")

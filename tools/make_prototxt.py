@@ -1,6 +1,6 @@
-"""Run rcnn/programs/make_prototxt.py, as `googlenet-rcnn make-prototxt` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.make_prototxt import main
+"""Run `googlenet-rcnn make-prototxt` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("make_prototxt")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/motion_energy.py, as `googlenet-rcnn motion-energy` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.motion_energy import main
+"""Run `googlenet-rcnn motion-energy` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("motion_energy")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/report.py, as `googlenet-rcnn report` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.report import main
+"""Run `googlenet-rcnn report` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("report")

@@ -1,6 +1,6 @@
-"""Run rcnn/programs/reproduce.py, as `googlenet-rcnn reproduce` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.reproduce import main
+"""Run `googlenet-rcnn reproduce` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("reproduce")

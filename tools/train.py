@@ -1,6 +1,6 @@
-"""Run rcnn/programs/train.py, as `googlenet-rcnn train` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.train import main
+"""Run `googlenet-rcnn train` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("train")

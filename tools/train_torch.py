@@ -1,6 +1,6 @@
-"""Run rcnn/programs/train_torch.py, as `googlenet-rcnn train-torch` does where the package is installed."""
-from rcnn.command import run
-from rcnn.programs.train_torch import main
+"""Run `googlenet-rcnn train-torch` from a clone."""
+
+from rcnn.__main__ import start
 
 if __name__ == "__main__":
-    run(main)
+    start("train_torch")

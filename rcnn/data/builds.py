@@ -3,24 +3,40 @@
 All work is done in `<name>.lmdb.partial`.  It holds the recipe, everything that decides the content, so that a build
 goes on where one of the same recipe stopped.  The folder gets its name `<name>.lmdb` only when it is whole.
 """
+
 import json
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Optional
 
 import lmdb
 
-from rcnn.files import InputError, locked, remove, write_text
 from rcnn.data.records import FORMAT, MANIFEST, partial_path, read_manifest, write_manifest
+from rcnn.files import InputError, PathLike, WriteError, lock_path, locked, remove, write_text
 
 RECIPE = "recipe.json"
 NOTES = b"notes"
 FIRST_MAP_SIZE = 1 << 26
 
 
-def finished(path, kind, recipe, force=False):
+def finished(path: PathLike, kind: str, recipe: dict[str, Any], force: bool = False) -> Optional[dict[str, Any]]:
     """Return the manifest of the LMDB `path` if it is there and made by `recipe`, None if it is to be built.
 
-    kind: "frames" or "pairs"; recipe: dict of what JSON can hold, everything that decides the content.
-    Raises InputError where `path` is something else, or of another recipe and not `force`.
+    Parameters
+    ----------
+    kind
+        "frames" or "pairs".
+    recipe
+        Everything that decides the content, of what JSON can hold.
+    force
+        Whether an LMDB of another recipe is to be replaced.
+
+    Raises
+    ------
+    InputError
+        Where `path` is something else, or of another recipe and not `force`.
     """
     path, partial = Path(path), partial_path(path)
     if path.exists():
@@ -29,15 +45,20 @@ def finished(path, kind, recipe, force=False):
         except InputError as error:
             raise InputError(f"{error}; move {path} away or give another --out") from None
         if _made_by(manifest, kind, recipe):
+            if lock_path(partial, beside=True).exists():  # of a program that was killed at its very end
+                with suppress(InputError), locked(partial, beside=True):
+                    pass
             return manifest
         if not force:
             difference = _difference(manifest["recipe"], recipe)
-            raise InputError(f"{path} is there and was made from something else or with other settings ({difference}); "
-                             "give another --out, or --force to replace it")
+            raise InputError(
+                f"{path} is there and was made from something else or with other settings ({difference}); "
+                "give another --out, or --force to replace it"
+            )
     if (partial / MANIFEST).is_file():
         manifest = read_manifest(partial)
         if _made_by(manifest, kind, recipe):
-            with locked(partial):
+            with locked(partial, beside=True):
                 _complete(partial, path)
             return manifest
     return None
@@ -46,35 +67,39 @@ def finished(path, kind, recipe, force=False):
 class Build:
     """An LMDB being built, a context manager; when the block ends early, what is stored waits for the next try.
 
-    path, kind, recipe: as `finished` takes them.  tell: called with a line of text when an older beginning is used or
-    dropped.
-    Raises InputError where another program is building the same.
+    Entering it raises InputError where another program is building the same, WriteError where it cannot be written.
+
+    Parameters
+    ----------
+    path, kind, recipe
+        As `finished` takes them.
+    tell
+        Called with a line of text when an older beginning is used or dropped.
     """
 
-    def __init__(self, path, kind, recipe, tell):
+    def __init__(self, path: PathLike, kind: str, recipe: dict[str, Any], tell: Callable[[str], object]):
         self.path, self.partial = Path(path), partial_path(path)
         self._kind, self._recipe, self._tell = kind, _plain(recipe), tell
 
-    def __enter__(self):
+    def __enter__(self) -> "Build":
         try:
             self.partial.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot make the folder {self.partial}: {error.strerror}") from None
-        self._lock = locked(self.partial)
-        self._lock.__enter__()
-        try:
+            raise WriteError(f"cannot make the folder {self.partial}: {error.strerror}") from None
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.partial, beside=True))
             self._resume()
             self._environment = _open(self.partial)
-        except BaseException:
-            self._lock.__exit__(None, None, None)
-            raise
+            stack.callback(self._environment.close)
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_):
-        self._environment.close()
-        self._lock.__exit__(None, None, None)
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._stack.close()
 
-    def _resume(self):
+    def _resume(self) -> None:
         file = self.partial / RECIPE
         begun = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
         wanted = {"kind": self._kind, **self._recipe}
@@ -87,12 +112,12 @@ class Build:
             remove(file)
         write_text(self.partial / RECIPE, json.dumps(wanted, ensure_ascii=False))
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of records stored so far."""
         with self._environment.begin() as transaction:
             return transaction.stat()["entries"] - (transaction.get(NOTES) is not None)
 
-    def notes(self):
+    def notes(self) -> dict[str, Any]:
         """Return {name: note} of every note stored so far."""
         with self._environment.begin() as transaction:
             if transaction.get(NOTES) is None:
@@ -100,17 +125,19 @@ class Build:
             database = self._environment.open_db(NOTES, transaction, create=False)
             return {key.decode(): json.loads(note) for key, note in transaction.cursor(database)}
 
-    def put(self, records, name=None, note=None):
-        """Store records, (key, value) of bytes, and a note (what JSON can hold) under a name, all of them or none."""
-        def store(transaction):
+    def put(self, records: Iterable[tuple[bytes, bytes]], name: Optional[str] = None, note: Any = None) -> None:
+        """Store records, (key, value), and a note (what JSON can hold) under a name, all of them or none."""
+
+        def store(transaction: lmdb.Transaction) -> None:
             for key, value in records:
                 transaction.put(key, value)
             if name is not None:
                 database = self._environment.open_db(NOTES, transaction)
                 transaction.put(name.encode(), json.dumps(note).encode(), db=database)
+
         _transact(self._environment, store, self.partial)
 
-    def finish(self, **contents):
+    def finish(self, **contents: Any) -> dict[str, Any]:
         """Give the LMDB its name, with a manifest of format, kind, recipe and `contents`; return the manifest."""
         manifest = {"format": FORMAT, "kind": self._kind, "recipe": self._recipe, **contents}
         write_manifest(self.partial, manifest)
@@ -118,19 +145,20 @@ class Build:
         _complete(self.partial, self.path)
         return manifest
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove what is stored so far."""
         self._environment.close()
         remove(self.partial)
 
 
-def _complete(partial, path):
+def _complete(partial: Path, path: Path) -> None:
     """Turn a folder that is whole but for its name into `path`.  May itself be cut short anywhere and called again."""
     environment = _open(partial)
 
-    def drop_notes(transaction):
+    def drop_notes(transaction: lmdb.Transaction) -> None:
         if transaction.get(NOTES) is not None:
             transaction.drop(environment.open_db(NOTES, transaction, create=False))
+
     _transact(environment, drop_notes, partial)
     environment.close()
     remove(partial / "lock.mdb")
@@ -143,15 +171,15 @@ def _complete(partial, path):
     remove(old)
 
 
-def _open(folder):
+def _open(folder: Path) -> lmdb.Environment:
     size = (folder / "data.mdb").stat().st_size if (folder / "data.mdb").is_file() else 0
     try:
         return lmdb.open(str(folder), map_size=max(FIRST_MAP_SIZE, 2 * size), max_dbs=1)
     except lmdb.Error as error:
-        raise InputError(f"cannot write to {folder}: {error}; remove it and run the same command again") from None
+        raise WriteError(f"cannot write to {folder}: {error}; remove it and run the same command again") from None
 
 
-def _transact(environment, action, folder):
+def _transact(environment: lmdb.Environment, action: Callable[[lmdb.Transaction], None], folder: Path) -> None:
     """Run action(transaction) in one write transaction, with as much map as it needs."""
     while True:
         try:
@@ -160,19 +188,19 @@ def _transact(environment, action, folder):
         except lmdb.MapFullError:
             environment.set_mapsize(2 * environment.info()["map_size"])
         except lmdb.Error as error:
-            raise InputError(f"cannot write to {folder}: {error}; mend that and run the same command again") from None
+            raise WriteError(f"cannot write to {folder}: {error}; mend that and run the same command again") from None
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """Return `value` as it comes back from JSON."""
     return json.loads(json.dumps(value))
 
 
-def _made_by(manifest, kind, recipe):
+def _made_by(manifest: dict[str, Any], kind: str, recipe: dict[str, Any]) -> bool:
     return manifest["kind"] == kind and manifest["recipe"] == _plain(recipe)
 
 
-def _difference(one, two):
+def _difference(one: dict[str, Any], two: dict[str, Any]) -> str:
     """Return the names of the settings that differ."""
     two = _plain(two)
     return ", ".join(key for key in {**one, **two} if one.get(key) != two.get(key)) or "kind"

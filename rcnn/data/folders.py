@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, Union
 
-from rcnn.files import InputError, WriteError, locked, write_text
+from rcnn.files import LOCK, InputError, WriteError, locked, write_text
 
 RECIPE = "recipe.json"
 
@@ -36,7 +36,7 @@ def recipe_folder(folder: Union[str, Path], recipe: Dict[str, Any], what: str) -
         if path.is_file():
             if names := difference(_read(path), recipe):
                 raise InputError(f"{folder} was made with other settings ({names}); remove it or name another folder")
-        elif not all(entry.match(".recipe.*") for entry in folder.iterdir()):  # half of one, of a program killed
+        elif not all(entry.match(".recipe.*") or entry.name == LOCK for entry in folder.iterdir()):  # left by a kill
             raise InputError(f"{folder} holds something else than {what}; name another folder")
         else:
             write_text(path, json.dumps(recipe, indent=1) + "\n")

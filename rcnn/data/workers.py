@@ -2,58 +2,94 @@
 
 A process that dies (killed, out of memory, crashed in a decoder) costs its jobs a retry, not the run.
 """
+
 import multiprocessing
 import os
 import re
 import signal
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from multiprocessing.pool import ExceptionWithTraceback
+from multiprocessing.connection import Connection
+from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
+from typing import Any, Optional, TypeVar
 
-from rcnn.files import InputError
+from rcnn.files import InputError, WorkerError
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Call = tuple[Callable[..., Any], tuple, dict[str, Any]]  # a function, its arguments, its named arguments
 
 TRIES = 3  # of a job by itself, after it was one of those under way when a process died
 PATIENCE = 60  # seconds after which to ask whether there are workers, and to wait for one
 
+DIED = (
+    " (killed, out of memory, or crashed); run the same command again to go on, with fewer --workers if memory is short"
+)
 
-def cores():
+
+def cores() -> int:
     """Return the number of processor cores that this program may use."""
-    return len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-class Pool(Executor):
-    """A concurrent.futures Executor of fresh processes, which end when this one does, even if it is killed.
+class Workers(Executor):
+    """A concurrent.futures Executor whose processes may die.
+
+    Attributes
+    ----------
+    workers
+        How many jobs it does at a time.
+    deaths
+        The exceptions of a job whose process died.
+    """
+
+    workers: int
+    deaths: tuple[type[BaseException], ...]
+
+    def wait_for_workers(self) -> None:
+        """Return as soon as there is a process, or one is started where it is wanted."""
+
+
+class Pool(Workers):
+    """Fresh processes, which end when this one does, even if it is killed.
 
     Each process has a pipe of its own, which no other holds: whenever it dies, its pipe ends, and its job alone fails.
     With ProcessPoolExecutor they share one, and it waits for ever for the rest of what a killed process was sending.
+
+    Parameters
+    ----------
+    workers
+        How many processes.
     """
+
     deaths = (BrokenProcessPool,)
 
-    def __init__(self, workers):
-        """workers: how many processes."""
+    def __init__(self, workers: int):
         self.workers = workers
-        self._idle = deque()
-        resource_tracker.ensure_running()  # Starting it lets Ctrl-C through again, and the first process would get it.
-        # The terminal sends Ctrl-C to processes started in these threads too, but their parent alone decides.
-        self._threads = ThreadPoolExecutor(workers, initializer=signal.pthread_sigmask,
-                                           initargs=(signal.SIG_BLOCK, [signal.SIGINT]))
+        self._idle: deque[_Process] = deque()
+        self._threads = ThreadPoolExecutor(workers, initializer=_block_interrupts)
+        if hasattr(signal, "pthread_sigmask"):
+            # Starting it lets Ctrl-C through again, and the first process would get it.
+            resource_tracker.ensure_running()
 
-    def submit(self, function, /, *arguments, **named):
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        """Have a process call a function; what it takes and gives is pickled."""
         return self._threads.submit(self._call, (function, arguments, named))
 
-    def wait_for_workers(self):
-        pass
-
-    def shutdown(self, wait=True, *, cancel_futures=False):
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the processes when they have done their jobs."""
         self._threads.shutdown(wait=wait, cancel_futures=cancel_futures)
         for process in self._idle:
             process.end()
 
-    def _call(self, job):
+    def _call(self, job: Call) -> Any:
         """Return what a job gives or raise what it raises; raise BrokenProcessPool where its process dies."""
         process = self._process()
         try:
@@ -68,7 +104,7 @@ class Pool(Executor):
             raise error
         return value
 
-    def _process(self):
+    def _process(self) -> "_Process":
         """Return a process without a job: one that lives, or else a new one."""
         with suppress(IndexError):
             while not (process := self._idle.pop()).alive():
@@ -77,10 +113,19 @@ class Pool(Executor):
         return _Process()
 
 
+def _block_interrupts() -> None:
+    """Keep Ctrl-C from the processes that this thread starts: the terminal sends it to all, the parent alone decides.
+
+    Where there are no masks of signals, as on Windows, a process ignores it as soon as it runs.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+
 class _Process:
     """A process that does one job after the other."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Fresh, not forked: a fork would share LMDB's and OpenCV's state, and the lock on the folder being built.
         context = multiprocessing.get_context("spawn")
         self._connection, other = context.Pipe()
@@ -88,25 +133,23 @@ class _Process:
             self._process = context.Process(target=_work, args=(other,), daemon=True)
             self._process.start()
 
-    def alive(self):
+    def alive(self) -> bool:
         return self._process.is_alive()
 
-    def call(self, job):
-        """Return (value, error or None) of a job, (function, arguments, named arguments).
-
-        Raises EOFError or OSError where the process dies.
-        """
+    def call(self, job: Call) -> tuple[Any, Optional[BaseException]]:
+        """Return (value, error or None) of a job; raise EOFError or OSError where the process dies."""
         self._connection.send(job)
         return self._connection.recv()
 
-    def end(self):
+    def end(self) -> None:
         """End a process that has no job."""
         self._connection.close()
         self._process.join()
 
 
-def _work(connection):
+def _work(connection: Connection) -> None:
     """Do the jobs that come through a connection until it is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, ConnectionError):
         while True:
@@ -117,39 +160,51 @@ def _work(connection):
                 connection.send((None, ExceptionWithTraceback(error, error.__traceback__)))
 
 
-def _end_with_parent():
-    multiprocessing.parent_process().join()
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
     os._exit(1)
 
 
-class Cluster(Executor):
-    """A concurrent.futures Executor of the workers of dask.distributed, which start dead processes anew by themselves.
+class Cluster(Workers):
+    """The workers of dask.distributed, which start dead processes anew by themselves.
 
-    workers: how many jobs they run at a time.
+    Parameters
+    ----------
+    client
+        A distributed.Client.
+    killed
+        The exception of a job whose workers died.
     """
 
-    def __init__(self, client, killed):
+    def __init__(self, client: Any, killed: type[BaseException]):
         self._client, self._executor = client, client.get_executor()
         self.deaths = (BrokenExecutor, killed)
         self.workers = sum(client.nthreads().values())
 
-    def submit(self, function, /, *arguments, **named):
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> "Future[Any]":
+        """Have a worker call a function; what it takes and gives is pickled."""
         return self._executor.submit(function, *arguments, **named)
 
-    def wait_for_workers(self):
-        """Raise InputError where there is no worker, nor comes one within PATIENCE seconds."""
+    def wait_for_workers(self) -> None:
+        """Raise WorkerError where there is no worker, nor comes one within PATIENCE seconds."""
         try:
             self._client.wait_for_workers(1, timeout=PATIENCE)
         except (TimeoutError, OSError):
-            raise InputError("the dask scheduler has no workers; start some and run the same command again") from None
+            raise WorkerError("the dask scheduler has no workers; start some and run the same command again") from None
 
 
 @contextmanager
-def cluster(address):
+def cluster(address: str) -> Iterator[Cluster]:
     """Give a Cluster of the dask scheduler at an address (`tcp://host:8786`).
 
-    Its workers need this package and see the same files by the same paths.  Raises InputError where dask.distributed is
-    not installed, nothing answers, or there are no workers.
+    Its workers need this package and see the same files by the same paths.
+
+    Raises
+    ------
+    InputError
+        Where dask.distributed is not installed, nothing answers, or there are no workers.
     """
     try:
         from distributed import Client
@@ -169,15 +224,29 @@ def cluster(address):
         yield executor
 
 
-def in_order(executor, function, jobs, ahead, given_up=None):
-    """Yield function(job) of each of `jobs` in order, computed by `executor`, at most `ahead` begun and not yet given.
+def in_order(
+    executor: Executor,
+    function: Callable[[Job], Result],
+    jobs: Iterable[Job],
+    ahead: int,
+    given_up: Optional[Callable[[Job], Result]] = None,
+) -> Iterator[Result]:
+    """Yield function(job) of each of `jobs` in order.  To be called in the main thread.
 
-    executor: a Pool, a Cluster, or another concurrent.futures Executor.  Where a process of a Pool or Cluster dies, the
-    jobs that it takes with it are done again, one at a time, so that one that kills its process is known.  After TRIES
-    times it is given up: given_up(job) is yielded in its place, or where that is None, InputError raised, as it is
-    where another executor breaks.
+    Parameters
+    ----------
+    executor
+        A Pool, a Cluster, or another concurrent.futures Executor.  Where a process of a Pool or Cluster dies, the jobs
+        that it takes with it are done again, one at a time, so that one that kills its process is known.
+    ahead
+        How many jobs may be begun and not yet yielded.
+    given_up
+        What to yield in place of a job that killed its process TRIES times; without it, WorkerError is raised.
 
-    To be called in the main thread.  Raises what `function` raises, and InputError where an executor ends.
+    Raises
+    ------
+    WorkerError
+        Where an executor breaks or ends.  What `function` raises is raised as it is.
     """
     queue = _Queue(executor, function, given_up)
     try:
@@ -188,11 +257,11 @@ def in_order(executor, function, jobs, ahead, given_up=None):
         while queue:
             yield queue.first()
     except BrokenExecutor:
-        raise InputError("a worker process died (killed, out of memory, or crashed); run the same command "
-                         "again to go on, with fewer --workers if memory is short") from None
+        raise WorkerError(f"a worker process died{DIED}") from None
     except CancelledError:
-        raise InputError("the executor has dropped the work; was the scheduler stopped? Run the same command again to "
-                         "go on") from None
+        raise WorkerError(
+            "the executor has dropped the work; was the scheduler stopped? Run the same command again to go on"
+        ) from None
     finally:
         queue.cancel()
 
@@ -200,60 +269,63 @@ def in_order(executor, function, jobs, ahead, given_up=None):
 class _Queue:
     """The jobs that are begun and not yet given, with their futures."""
 
-    def __init__(self, executor, function, given_up):
+    def __init__(self, executor: Executor, function: Callable[[Any], Any], given_up: Optional[Callable[[Any], Any]]):
         self._executor, self._function, self._given_up = executor, function, given_up
-        self._deaths = getattr(executor, "deaths", ())
-        self._begun = deque()
+        self._begun: deque[tuple[Any, Future]] = deque()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._begun)
 
-    def begin(self, job):
+    def begin(self, job: Any) -> None:
+        """Submit a job."""
         self._begun.append((job, self._submit(job)))
 
-    def first(self):
+    def first(self) -> Any:
         """Return the result of the job that was begun first, and drop it."""
         if self._died(self._begun[0][1]):
             self._mend()
         return self._begun.popleft()[1].result()
 
-    def cancel(self):
+    def cancel(self) -> None:
+        """Drop what is not under way yet."""
         for _, future in self._begun:
             future.cancel()
 
-    def _submit(self, job):
+    def _submit(self, job: Any) -> Future:
         with _interrupted_later():
             return self._executor.submit(self._function, job)
 
-    def _died(self, future):
+    def _died(self, future: Future) -> bool:
         """Wait for a future; return whether its process died."""
+        if not isinstance(self._executor, Workers):
+            future.exception()
+            return False
         while True:
             try:
-                return isinstance(future.exception(PATIENCE if self._deaths else None), self._deaths)
+                return isinstance(future.exception(PATIENCE), self._executor.deaths)
             except TimeoutError:
                 self._executor.wait_for_workers()
 
-    def _mend(self):
+    def _mend(self) -> None:
         """Do those jobs again whose processes died, while no other is under way."""
         died = [self._died(future) for _, future in self._begun]
         for place, job in [(place, job) for place, (job, _) in enumerate(self._begun) if died[place]]:
             self._begun[place] = job, self._alone(job)
 
-    def _alone(self, job):
+    def _alone(self, job: Any) -> Future:
         for _ in range(TRIES):
             future = self._submit(job)
             if not self._died(future):
                 return future
         if self._given_up is None:
-            raise InputError(f"a worker process died {TRIES} times on one job (killed, out of memory, or crashed); run "
-                             "the same command again to go on, with fewer --workers if memory is short")
-        future = Future()
-        future.set_result(self._given_up(job))
-        return future
+            raise WorkerError(f"a worker process died {TRIES} times on one job{DIED}")
+        made: Future = Future()
+        made.set_result(self._given_up(job))
+        return made
 
 
 @contextmanager
-def _interrupted_later():
+def _interrupted_later() -> Iterator[None]:
     """Put off Ctrl-C until the block ends, as what is begun must be known to be cancelled."""
     pressed = []
     handler = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))

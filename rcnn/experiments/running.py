@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rcnn.command import progress, tell
-from rcnn.files import InputError, locked
+from rcnn.files import InputError, ProgramError, locked
 from rcnn.experiments.steps import Records
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -113,7 +113,7 @@ class Runner:
             else:
                 self.records.finish(step, seconds)
                 tell(f"{step.name}: done in {clock(seconds)}")
-        except InputError as error:
+        except ProgramError as error:
             self._fail(step, str(error))
         return step.name
 

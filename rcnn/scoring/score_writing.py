@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from rcnn.files import InputError, locked, remove, replacing, write_text
+from rcnn.files import InputError, WriteError, locked, remove, replacing, write_text
 from rcnn.scoring.score_files import BLOCK, Scores, check_finite
 
 RUN, WHOLE = "run.json", "whole.h5"
@@ -42,7 +42,7 @@ def writing(path, videos, crops, signals, classes, attributes):
     attributes = {**attributes, RUN_DIGEST: _digest(run)}
     with _spoken(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
+    with locked(folder, beside=True):
         _claim(folder, run)
         writer = Writer(folder, run)
         try:
@@ -264,11 +264,11 @@ class _Disk(io.FileIO):
 
 @contextmanager
 def _spoken(path):
-    """Turn an OSError, as of a full disk, into an InputError that names `path`."""
+    """Turn an OSError, as of a full disk, into a WriteError that names `path`."""
     try:
         yield
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or ' '.join(str(error).split())}") from None
+        raise WriteError(f"cannot write {path}: {error.strerror or ' '.join(str(error).split())}") from None
 
 
 def _rows(folder, index):

@@ -8,6 +8,7 @@ suffix (-security, -updates and other archives have another layout).  Prints not
 
 Runs before anything is installed, so it uses the standard library of the system's Python only.
 """
+
 import argparse
 import re
 from pathlib import Path
@@ -22,9 +23,8 @@ def one_line(text):
         match = entry.match(line)
         if match:
             options = dict(option.split("=", 1) for option in (match["options"] or "").split() if "=" in option)
-            yield {"URIs": match["uri"], "Suites": match["suite"], "Components": match["components"].strip(),
-                   **{"Signed-By": value for name, value in options.items() if name.lower() == "signed-by"},
-                   **{"Trusted": value for name, value in options.items() if name.lower() == "trusted"}}
+            kept = {name.title(): value for name, value in options.items() if name.title() in ("Signed-By", "Trusted")}
+            yield {"URIs": match["uri"], "Suites": match["suite"], "Components": match["components"].strip(), **kept}
 
 
 def deb822(text):
@@ -34,12 +34,17 @@ def deb822(text):
     """
     text = re.sub(r"^#.*\n?", "", text, flags=re.MULTILINE)
     for stanza in re.split(r"\n\s*\n", text):
-        fields = {name.title(): value.strip(" \t")
-                  for name, value in re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza, flags=re.MULTILINE)}
+        fields = {
+            name.title(): value.strip(" \t")
+            for name, value in re.findall(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", stanza, flags=re.MULTILINE)
+        }
         if "deb" in fields.get("Types", "").split() and fields.get("Enabled", "yes").lower() not in ("no", "false"):
-            yield {"URIs": fields.get("Uris", ""), "Suites": fields.get("Suites", ""),
-                   "Components": fields.get("Components", ""),
-                   **{name: fields[name] for name in ("Signed-By", "Trusted") if name in fields}}
+            yield {
+                "URIs": fields.get("Uris", ""),
+                "Suites": fields.get("Suites", ""),
+                "Components": fields.get("Components", ""),
+                **{name: fields[name] for name in ("Signed-By", "Trusted") if name in fields},
+            }
 
 
 def entries(folder):
@@ -71,6 +76,7 @@ def codename_of(release):
 
 
 def main():
+    """Print the stanzas of the suite that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", help="code name of the suite whose source packages are wanted, such as bullseye")
     parser.add_argument("--apt", default="/etc/apt", help="apt's configuration folder (%(default)s)")

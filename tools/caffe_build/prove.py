@@ -5,6 +5,7 @@
 Run by tools/install_caffe.sh at its end, with the environment's Python.  Prints what caffe prints; exits with status
 0 only if every step worked.  This file is also the module of the Python layer that the caffe program loads.
 """
+
 import os
 import re
 import subprocess
@@ -27,6 +28,7 @@ class Halve(caffe.Layer):
 
     def setup(self, bottom, top):
         import rcnn  # noqa: F401  imported here, as the program that writes the net need not see it
+
         if sys.prefix != os.environ["PROVE_PREFIX"]:
             raise RuntimeError(f"the caffe program's Python runs in {sys.prefix}, not in {os.environ['PROVE_PREFIX']}")
 
@@ -56,8 +58,9 @@ def write_net(path, records):
     Its engine is Caffe's own: one built with cuDNN would else ask for a GPU even on the CPU.
     """
     net = caffe.NetSpec()
-    net.data, net.label = L.Data(source=str(records), backend=P.Data.LMDB, batch_size=16, ntop=2,
-                                 transform_param={"scale": 1 / 255})
+    net.data, net.label = L.Data(
+        source=str(records), backend=P.Data.LMDB, batch_size=16, ntop=2, transform_param={"scale": 1 / 255}
+    )
     net.half = L.Python(net.data, python_param={"module": "prove", "layer": "Halve"})
     net.score = L.InnerProduct(net.half, num_output=2, weight_filler={"type": "xavier"})
     net.loss = L.SoftmaxWithLoss(net.score, net.label, softmax_param={"engine": P.Softmax.CAFFE})
@@ -65,6 +68,7 @@ def write_net(path, records):
 
 
 def main():
+    """Train with the program that the command line names, on its processor, and run the net in pycaffe."""
     program, processor = str(Path(sys.argv[1]).absolute()), sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -72,19 +76,28 @@ def main():
         write_net(folder / "net.prototxt", folder / "records")
         (folder / "solver.prototxt").write_text(
             f'net: "{folder}/net.prototxt"\nbase_lr: 0.1\nlr_policy: "fixed"\ndisplay: 1\nmax_iter: {ITERATIONS}\n'
-            f'snapshot_prefix: "{folder}/weights"\nsolver_mode: {processor}\n')
+            f'snapshot_prefix: "{folder}/weights"\nsolver_mode: {processor}\n'
+        )
         os.environ["PROVE_PREFIX"] = sys.prefix
-        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.absolute()))
-        result = subprocess.run([program, "train", "-solver", str(folder / "solver.prototxt")], env=environment,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        # the losses are read from its log, which the caller may have turned off
+        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.absolute()), GLOG_minloglevel="0")
+        result = subprocess.run(
+            [program, "train", "-solver", str(folder / "solver.prototxt")],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
         print(result.stdout)
         losses = [float(number) for number in re.findall(r"Iteration \d+.*, loss = (\S+)", result.stdout)]
         if result.returncode or len(losses) < 2 or not losses[-1] < losses[0] / 2:
             sys.exit(f"caffe train ended with status {result.returncode} and losses {losses}")
         if processor == "GPU":
             caffe.set_mode_gpu()
-        net = caffe.Net(str(folder / "net.prototxt"), caffe.TEST,
-                        weights=str(folder / f"weights_iter_{ITERATIONS}.caffemodel"))
+        net = caffe.Net(
+            str(folder / "net.prototxt"), caffe.TEST, weights=str(folder / f"weights_iter_{ITERATIONS}.caffemodel")
+        )
         print("pycaffe: loss", net.forward()["loss"])
 
 
