@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn.nets import prototxt as net
-
 from rcnn.data import records
-
-from rcnn.scoring import score_files
 from rcnn.data.builds import Build
 from rcnn.files import InputError, sha256
-from rcnn.nets.inference import Network, score_videos
+from rcnn.nets import prototxt as net
+from rcnn.nets.caffe_net import CaffeNetwork
+from rcnn.scoring import score_files
+from rcnn.scoring.score_videos import score_videos
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 CLASSES = ["Left", "Right", "Still"]
@@ -142,7 +141,7 @@ def test_every_score_is_numpys(evaluate, images, capsys, name, crops, batch, mea
 
 
 def test_frames_are_read_once_and_few_are_held():
-    network, asked = Network("pair.prototxt", "pair.caffemodel"), []
+    network, asked = CaffeNetwork("pair.prototxt", "pair.caffemodel"), []
     def read(*place):
         asked.append(place)
         return np.zeros((9, 9, 3), np.uint8)

@@ -14,11 +14,12 @@ from test_plots import pixels
 
 from rcnn.nets import prototxt as net
 
-from rcnn.experiments import plots
+from rcnn.experiments import motion_energy, plots
 
 from rcnn.data import records
 from rcnn.data.builds import Build
 from rcnn.files import InputError
+from rcnn.nets.backends import open_network
 
 SIZE, SIDE, MEAN, SCALE = 22, 25, (104, 117, 123), 0.02
 
@@ -104,12 +105,11 @@ def test_the_parts_are_numpys(draw, combine, layer, maps):
 
 @pytest.mark.parametrize("combine", ["average", "sum"])
 def test_the_sum_is_what_the_nets_relu_sees(combine):
-    module = runs.module("figures")
-    caffe_net, share = module.load(f"{combine}.prototxt", f"{combine}.caffemodel")
+    network, _ = open_network("caffe", f"{combine}.prototxt", f"{combine}.caffemodel")
     x = np.random.default_rng(0).normal(size=(2, 1, 3, SIZE, SIZE)).astype(np.float32)
     for layer in ("one/5x5", "two/3x3"):
-        spatial, temporal = module.parts(caffe_net, share, layer, *x)
-        assert np.allclose(np.maximum(spatial + temporal, 0), caffe_net.blobs[layer].data[0], atol=1e-5)
+        spatial, temporal = motion_energy.parts(network, layer, *x)
+        assert np.allclose(np.maximum(spatial + temporal, 0), network.pair_outputs(x[1], x[0])[layer][0], atol=1e-5)
         assert np.abs(temporal).max() > 0.1
 
 
@@ -166,7 +166,7 @@ def test_no_temporal_part_draws_too(tmp_path):
     ({"pairs": "pairs.lmdb", "layer": "three/fc"}, "three/fc is no convolution with a temporal part"),
     ({"pairs": "pairs.lmdb", "maps": "0 4"}, "one/5x5 has the maps 0 to 3, not 4"),
     ({"pairs": "pairs.lmdb", "maps": "-1"}, "has the maps 0 to 3, not -1"),
-    ({"pairs": "pairs.lmdb", "net": "cnn.prototxt"}, "cnn.prototxt has inputs frame and no temporal parts"),
+    ({"pairs": "pairs.lmdb", "net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
     ({"pairs": "pairs.lmdb", "net": "average.prototxt"}, "made with --combine sum, the net has average"),
     ({"pairs": "pairs.lmdb", "weights": "gone"}, "weights: no such file: gone"),
     ({"pairs": "pairs.lmdb", "scale": 1e38}, "the values of one/5x5 are not finite"),

@@ -11,8 +11,6 @@ import test_figures
 from nets import Tiny
 from test_figures import MEAN, SCALE, SIDE, SIZE, centre, eq3
 
-from rcnn.nets import feature_maps
-
 from rcnn.experiments import motion_energy
 
 from rcnn.nets import prototxt as net
@@ -20,6 +18,7 @@ from rcnn.nets import prototxt as net
 from rcnn.data import records
 from rcnn.data.builds import Build
 from rcnn.files import InputError
+from rcnn.nets.backends import open_network
 
 folder = test_figures.folder  # nets of both combinations in the current folder, and LMDBs
 PLACES = SIZE // 2  # of one/5x5, whose stride is 2
@@ -98,9 +97,9 @@ def expected(combine, pair):
 
 @pytest.mark.parametrize("combine", ["average", "sum"])
 def test_the_shares_are_numpys(pairs, combine):
-    made, share = feature_maps.load(f"{combine}.prototxt", f"{combine}.caffemodel")
+    network, _ = open_network("caffe", f"{combine}.prototxt", f"{combine}.caffemodel", watch=True)
     for pair in pairs:
-        found = motion_energy.shares(made, share, "one/5x5", *map(centre, pair), MEAN, SCALE)
+        found = motion_energy.shares(network, "one/5x5", *map(centre, pair), MEAN, SCALE)
         assert len(found) == 2
         for ours, numpys in zip(found, expected(combine, pair)):
             assert ours == pytest.approx(numpys, rel=1e-4)
@@ -156,8 +155,7 @@ def silent(path):
     ({"pairs": "flow.lmdb"}, "flow.lmdb holds optical flow; give an LMDB of images"),
     ({"pairs": "small.lmdb"}, "a 22 x 22 crop does not fit an image of 20 x 20"),
     ({"pairs": "empty.lmdb"}, "empty.lmdb has no pairs"),
-    ({"net": "cnn.prototxt"}, "cnn.prototxt has inputs frame and no temporal parts"),
-    ({"net": "recurrent.prototxt"}, "recurrent.prototxt has inputs first, frame and some temporal parts"),
+    ({"net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
     ({"net": "average.prototxt"}, "made with --combine sum, the net has average"),
     ({"net": "gone.prototxt"}, "net: no such file: gone.prototxt"),
     ({"weights": "gone"}, "weights: no such file: gone"),
@@ -171,7 +169,6 @@ def test_bad_input_is_one_line_and_nothing_is_written(pairs, measure, options, s
     write("small.lmdb", [tuple(image[:20, :20] for image in pairs[0])])
     write("empty.lmdb", [])
     silent("silent.caffemodel")
-    Path("recurrent.prototxt").write_text(str(net.deploy_rcnn_s(Tiny(size=SIZE, classes=3))))
     with pytest.raises(InputError, match=said) as error:
         measure(**options)
     assert "\n" not in str(error.value) and not Path("new").exists()

@@ -154,6 +154,6 @@ def test_most_confused():
 
 
 def test_neither_caffe_nor_hdf5_is_needed():
-    said = subprocess.run([sys.executable, "-c", "import sys; from rcnn import scores; print(*sys.modules)"], text=True,
+    said = subprocess.run([sys.executable, "-c", "import sys; from rcnn.scoring import scores; print(*sys.modules)"], text=True,
                           cwd=ROOT, capture_output=True, check=True).stdout.split()
     assert "rcnn.scoring.scores" in said and "caffe" not in said and "h5py" not in said

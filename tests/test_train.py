@@ -17,7 +17,8 @@ from caffe.proto import caffe_pb2
 from rcnn.training import snapshots
 from rcnn.data.builds import Build
 from rcnn.files import InputError
-from rcnn.nets.protos import blob_values, check_data, read_net, read_weights
+from rcnn.nets import caffemodel
+from rcnn.nets.protos import check_data, read_net
 
 TOOL = runs.ROOT / "tools" / "train.py"
 
@@ -91,7 +92,7 @@ def iterations(phase="train", log="snap/tiny.jsonl"):
 
 
 def parameters(path):
-    return [blob_values(blob) for layer in read_weights(path).layer for blob in layer.blobs]
+    return [values for layer in caffemodel.read(path).arrays.values() for values in layer]
 
 
 def test_a_whole_training_and_its_repetition(train, capsys):

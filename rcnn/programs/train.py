@@ -117,14 +117,14 @@ def check_weights(paths, net, prefix):
 
     A caffemodel must be whole, have a layer of a name of the net's, and not be in the way of the training's own.
     """
-    from rcnn.nets import protos
+    from rcnn.nets import caffemodel
     from rcnn.training import snapshots
     names = {layer.name for layer in net.layer}
     own = {path.resolve() for path in snapshots.of(prefix, "caffemodel").values()}
     for path in paths:
         if Path(path).resolve() in own:
             raise InputError(f"weights: {path} has a name that this training writes; move it to another folder")
-        if not names & {layer.name for layer in protos.weight_layers(protos.read_weights(path)) if layer.blobs}:
+        if not names & set(caffemodel.read(path).arrays):
             raise InputError(f"weights: no layer of {path} is in the net, so nothing of it would be used; wrong file?")
 
 
@@ -257,9 +257,9 @@ def report(models, log):
 
     models: {iteration: caffemodel}, newest first.
     """
-    from rcnn.nets.protos import read_weights
+    from rcnn.nets import caffemodel
     for iteration, path in list(models.items())[:1]:
-        read_weights(path)
+        caffemodel.read(path)
         print(f"weights of iteration {iteration}: {path}; log: {log}")
 
 

@@ -1,4 +1,4 @@
-"""Fusion of per-frame scores into video scores (Sec. 2.4), and what accuracy that gives; files: rcnn/scoring/score_files.py.
+"""Fusion of per-frame scores into video scores (Sec. 2.4), and what accuracy that gives.
 
 Scores are softmax probabilities.  They are averaged over the crops of a frame, then over signals where more than one
 is asked for, then fused over the frames of a video, then over two streams.  Where classes have the same score, that

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from rcnn.files import InputError
-from rcnn.nets.protos import read_state, read_weights
+from rcnn.nets import caffemodel
 
 SUFFIXES = ("solverstate", "caffemodel")
 
@@ -28,8 +28,8 @@ def check(state):
 
     It and the caffemodel that it names must be whole, and the weights finite.
     """
-    message = read_state(state)
-    read_weights(message.learned_net)
+    message = caffemodel.read_state(state)
+    caffemodel.read(message.learned_net)
     return message.iter
 
 
