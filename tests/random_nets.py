@@ -3,9 +3,11 @@ import numpy as np
 import pytest
 
 from rcnn.nets import caffemodel, compare
+from rcnn.nets import weight_files as files
 from rcnn.nets.caffe_net import of_model
 from rcnn.nets.model import NetModel, without_temporal
 
+TORCH = pytest.mark.skipif(not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'")
 SMALL = dict(classes=4, width=0.1)
 MODELS = {
     "33 average": NetModel(**SMALL, size=33),

@@ -16,7 +16,7 @@ def outputs():
     """Return {"<kind>:<blob>": float32 array, a row for each pass}."""
     found = {}
     for kind in KINDS:
-        arrays, model = compare.stored_net(kind)
+        arrays, model = compare.small_net(kind)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.caffemodel"
             caffemodel.write(path, arrays, model)
@@ -28,4 +28,4 @@ def outputs():
 
 
 if __name__ == "__main__":
-    np.savez_compressed(compare.STORED, **outputs())
+    np.savez_compressed(compare.CAFFE_OUTPUTS, **outputs())

@@ -1,4 +1,6 @@
 """tools/evaluate.py over real LMDBs and nets, against NumPy."""
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +10,16 @@ import cv2
 import numpy as np
 import pytest
 import runs
+from random_nets import TORCH
 
 from rcnn.data import records
 from rcnn.data.builds import Build
 from rcnn.files import InputError, sha256
+from rcnn.nets import compare
 from rcnn.nets import prototxt as net
-from rcnn.nets.caffe_net import CaffeNetwork
+from rcnn.nets import weight_files as files
+from rcnn.nets.caffe_net import DEPLOY_NETS, CaffeNetwork
+from rcnn.nets.model import NetModel, without_temporal
 from rcnn.scoring import score_files
 from rcnn.scoring.score_videos import score_videos
 
@@ -80,7 +86,8 @@ def evaluate(monkeypatch):
     def call(name, **options):
         options = {"net": f"{name}.prototxt", "weights": f"{name}.caffemodel", "frames": "f.lmdb", "list": "list.txt",
                    "classes": "classes.txt", "out": "s.h5", **options}
-        words = [[f"--{option.replace('_', '-')}", *str(value).split()] for option, value in options.items()]
+        words = [[f"--{option.replace('_', '-')}", *str(value).split()] for option, value in options.items()
+                 if value is not None]
         monkeypatch.setattr(sys, "argv", ["evaluate.py", *sum(words, [])])
         module.main()
     return call
@@ -308,3 +315,75 @@ def test_the_recurrent_net_in_both_modes(evaluate, images):
             assert np.allclose(true.frames(index, "high")[:2], expected[:2], atol=1e-6)
             if len(images[video]) > 2:
                 assert np.abs(true.frames(index, "high")[2:] - expected[2:]).max() > 1e-6
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with the parameters of a narrow net in files of every kind, and its deploy nets."""
+    folder, model = tmp_path_factory.mktemp("exported"), NetModel(classes=3, width=0.05)
+    arrays = compare.random_arrays(model)
+    for kind, make in DEPLOY_NETS.items():
+        (folder / f"{kind}.prototxt").write_text(str(make(model)))
+        files.save(folder / f"{kind}.onnx", *(without_temporal(arrays, model) if kind == "frame" else (arrays, model)),
+                   kind)
+    files.save(folder / "cnn.caffemodel", *without_temporal(arrays, model), "frame")
+    for name in ("rcnn.caffemodel", *(("rcnn.pt", "rcnn.safetensors") if files.installed("torch") else ())):
+        files.save(folder / name, arrays, model, "recurrent")
+    return folder
+
+
+@pytest.mark.parametrize("weights, options, kind, backend", [
+    ("frame.onnx", {}, "frame", "onnx"), ("pair.onnx", {"backend": "onnx"}, "pair", "onnx"),
+    ("recurrent.onnx", {}, "recurrent", "onnx"), ("recurrent.onnx", {"mode": "pair"}, "pair", "onnx"),
+    ("rcnn.caffemodel", {"backend": "onnx", "mode": "frame"}, "frame", "onnx"),
+    ("rcnn.caffemodel", {}, "recurrent", "onnx"), ("cnn.caffemodel", {}, "frame", "onnx"),
+    pytest.param("rcnn.pt", {"backend": "torch"}, "recurrent", "torch", marks=TORCH),
+    pytest.param("rcnn.safetensors", {"backend": "torch", "mode": "pair"}, "pair", "torch", marks=TORCH),
+    pytest.param("rcnn.caffemodel", {"backend": "torch", "mode": "frame"}, "frame", "torch", marks=TORCH)])
+def test_every_backend_gives_caffes_scores(evaluate, exported, images, capsys, weights, options, kind, backend):
+    large = {name: [cv2.resize(image, (230, 230)) for image in frames] for name, frames in images.items()}
+    build_frames("large.lmdb", large)
+    usual = dict(frames="large.lmdb", crops=1, scale=0.5)
+    evaluate(None, net=exported / f"{kind}.prototxt", weights=exported / "rcnn.caffemodel", out="caffe.h5", **usual)
+    evaluate(None, net=None, weights=exported / weights, **usual, **options)
+    with score_files.Scores("caffe.h5") as caffes, score_files.Scores("s.h5") as file:
+        assert file.attributes["mode"] == kind and file.attributes["backend"] == backend
+        assert "net_sha256" not in file.attributes and file.attributes["weights_sha256"] == sha256(exported / weights)
+        values = [caffes.frames(index, "high") for index in range(4)]
+        for index in range(4):
+            assert np.abs(file.frames(index, "high") - values[index]).max() < 1e-4
+        assert np.ptp(np.concatenate(values), axis=0).max() > 1e-3
+    made = Path("s.h5").stat().st_mtime_ns
+    capsys.readouterr()
+    evaluate(None, net=None, weights=exported / weights, **usual, **options)
+    assert Path("s.h5").stat().st_mtime_ns == made and "is there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options, said", [
+    ({"weights": "pair.onnx", "gpu": 0}, "--gpu 0: ONNX Runtime runs on the CPU here"),
+    ({"weights": "pair.onnx", "mode": "recurrent"}, "--mode recurrent: the net is of kind pair, for pair"),
+    ({"weights": "cnn.caffemodel", "mode": "pair"}, "these weights are a CNN's, which have none"),
+    ({"weights": "pair.onnx", "backend": "caffe"}, "weights: Caffe takes a caffemodel and a prototxt, --net"),
+    ({"weights": "pair.onnx", "mean": "1 2"}, "--mean: 2 values for the 3 channels of .*pair.onnx"),
+    ({"weights": "pair.onnx", "classes": "two.txt"}, "has 2 classes, .*pair.onnx has 3")])
+def test_bad_input_without_caffe_is_one_line_and_writes_nothing(evaluate, exported, options, said):
+    Path("two.txt").write_text("1 Left\n2 Right\n")
+    with pytest.raises(InputError, match=said) as error:
+        evaluate(None, net=None, **{**options, "weights": exported / options["weights"]})
+    assert "\n" not in str(error.value) and not list(Path(".").glob("*.h5"))
+
+
+def test_what_caffe_scored_is_noted_as_ever(evaluate):
+    """Else score files that are finished would be refused as those of other settings."""
+    evaluate("pair")
+    with score_files.Scores("s.h5") as file:
+        digest = file.attributes.pop("run_sha256")
+        assert file.attributes.pop("mean").tolist() == [104, 117, 123]
+        assert file.attributes == {
+            "net_sha256": sha256("pair.prototxt"), "weights_sha256": sha256("pair.caffemodel"), "fps": "5.0",
+            "frames_manifest_sha256": sha256("f.lmdb/manifest.json"), "crops": 5, "input_scale": 1.0, "mode": "pair"}
+        run = {"crops": 5, "signals": ["low", "high"], "classes": CLASSES,
+               "attributes": {**{name: getattr(value, "item", lambda value=value: value)()
+                                 for name, value in file.attributes.items()}, "mean": [104.0, 117.0, 123.0]},
+               "videos": [[name, VIDEOS[name][0], [t / 5 for t in range(VIDEOS[name][1])]] for name in file.names]}
+    assert digest == hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import random_nets
 import runs
 from nets import build, randomize
 from random_nets import parameters
@@ -18,8 +19,7 @@ from rcnn.nets import weight_files as files
 from rcnn.nets.model import NetModel
 
 MODEL = NetModel(classes=4, width=0.05, size=39)
-TORCH = pytest.param("torch", marks=pytest.mark.skipif(
-    not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'"))
+TORCH = pytest.param("torch", marks=random_nets.TORCH)
 
 
 @pytest.fixture

@@ -9,17 +9,20 @@ import numpy as np
 import pytest
 import reference
 import runs
-from nets import Tiny, by_name, largest_difference, randomize
+from nets import Tiny, by_name, images, largest_difference, randomize
+from random_nets import TORCH
 from test_plots import pixels
-
-from rcnn.nets import prototxt as net
-
-from rcnn.experiments import motion_energy, plots
 
 from rcnn.data import records
 from rcnn.data.builds import Build
+from rcnn.experiments import motion_energy, plots
 from rcnn.files import InputError
+from rcnn.nets import compare
+from rcnn.nets import prototxt as net
+from rcnn.nets import weight_files as files
 from rcnn.nets.backends import open_network
+from rcnn.nets.caffe_net import DEPLOY_NETS
+from rcnn.nets.model import NetModel
 
 SIZE, SIDE, MEAN, SCALE = 22, 25, (104, 117, 123), 0.02
 
@@ -53,7 +56,7 @@ def draw(monkeypatch):
     def call(combine="sum", **options):
         options = {"net": f"{combine}.prototxt", "weights": f"{combine}.caffemodel", "scale": SCALE, "layer": "one/5x5",
                    "out": "out.png", **options}
-        words = [[f"--{name}", *str(value).split()] for name, value in options.items()]
+        words = [[f"--{name}", *str(value).split()] for name, value in options.items() if value is not None]
         monkeypatch.setattr(sys, "argv", ["figures.py", *sum(words, [])])
         runs.module("figures").main()
         return drawn.pop()
@@ -195,3 +198,25 @@ def test_the_program_draws():
     status, out, error = runs.run("figures", "--net", "sum.prototxt", "--weights", "sum.caffemodel", "--frames",
                                   "frames.lmdb", "--out", "other.png")
     assert status == 2 and out == "" and error.count("\n") == 1 and "--frames takes --video and --frame" in error
+
+
+@pytest.mark.parametrize("combine", ["average", "sum"])
+@pytest.mark.parametrize("net_name, weights", [
+    ("recurrent.prototxt", "rcnn.caffemodel"), (None, "pair.onnx"), (None, "recurrent.onnx"),
+    pytest.param(None, "rcnn.pt", marks=TORCH)])
+def test_every_net_of_pairs_gives_caffes_parts(draw, combine, net_name, weights):
+    model = NetModel(classes=3, width=0.1, size=64, combine=combine)
+    arrays = compare.random_arrays(model)
+    for kind in ("pair", "recurrent"):
+        Path(f"{kind}.prototxt").write_text(str(DEPLOY_NETS[kind](model)))
+    for name in ("rcnn.caffemodel", weights):
+        files.save(name, arrays, model, Path(name).stem)
+    for name in "ab":
+        cv2.imwrite(f"{name}.png", images(np.random.default_rng(ord(name)), 1, 73)[0])
+    usual = dict(images="a.png b.png", layer="inception_3a/3x3", maps="0 3")
+    _, _, columns, expected, _ = draw(net="pair.prototxt", weights="rcnn.caffemodel", **usual)
+    _, _, names, found, _ = draw(net=net_name, weights=weights, **usual)
+    assert names == columns and ("halved" in names[0]) == (combine == "average")
+    for name, parts in expected.items():
+        assert np.abs(parts[1]).max() > 1e-3
+        assert all(largest_difference(*two) < 1e-4 for two in zip(found[name], parts))

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from nets import images
+from random_nets import TORCH
 from runs import ROOT
 
 from rcnn.files import InputError
@@ -17,7 +18,6 @@ from rcnn.nets.model import NetModel, without_temporal
 from rcnn.stream import Classifier
 
 MODEL = NetModel(classes=6, width=0.1, size=64)
-TORCH = pytest.mark.skipif(not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'")
 
 
 @pytest.fixture(scope="module")

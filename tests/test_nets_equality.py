@@ -119,6 +119,6 @@ def test_what_a_row_at_t_1_had_before_plays_no_part(backend):
 @BACKENDS
 def test_caffes_stored_outputs(kind, backend):
     """Needs no Caffe."""
-    arrays, model = compare.stored_net(kind)
+    arrays, model = compare.small_net(kind)
     found = compare.outputs(made(backend, kind, arrays, model), compare.random_frames(model), compare.marks(kind))
-    assert_equal(compare.stored()[kind], found, [layer.name for layer in model.layers()])
+    assert_equal(compare.caffe_outputs()[kind], found, [layer.name for layer in model.layers()])

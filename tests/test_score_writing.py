@@ -15,7 +15,7 @@ from made_scores import CLASSES, listed, made_videos, write
 from runs import ROOT
 
 from rcnn.scoring import score_writing
-from rcnn.files import InputError, locked, remove
+from rcnn.files import InputError, ProgramError, WriteError, locked, remove
 from rcnn.scoring.score_files import Scores
 from rcnn.scoring.score_writing import writing
 
@@ -157,7 +157,7 @@ def test_folders_that_are_no_unfinished_run(tmp_path, videos):
         write(tmp_path / "s.h5", videos)
     assert names(folder) == ["run.json", "thesis.txt"]
     (tmp_path / "t.h5.partial").touch()
-    with pytest.raises(InputError, match="cannot write .*t.h5.partial: File exists"):
+    with pytest.raises(WriteError, match="cannot write .*t.h5.partial: File exists"):
         write(tmp_path / "t.h5", videos)
 
 
@@ -275,7 +275,7 @@ def test_a_disk_that_fills_while_a_video_is_added(tmp_path, videos, monkeypatch)
     monkeypatch.setattr(score_writing, "open",
                         lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode),
                         raising=False)
-    with pytest.raises(InputError, match="cannot write .*s.h5.partial: No space left on device"):
+    with pytest.raises(WriteError, match="cannot write .*s.h5.partial: No space left on device"):
         write(tmp_path / "s.h5", videos)
     assert not names(tmp_path)
 
@@ -285,7 +285,7 @@ def test_a_disk_that_fills_as_the_file_is_closed(tmp_path, videos, monkeypatch):
         def truncate(self, size=None):
             self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return size
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="whole.h5: No space left on device"):
+    with monkeypatch.context() as patch, pytest.raises(ProgramError, match="whole.h5: No space left on device"):
         patch.setattr(score_writing, "_Disk", Full)
         add_the_rest(tmp_path / "s.h5", videos)
     assert names(tmp_path) == ["s.h5.partial"]

@@ -4,7 +4,8 @@ The number is how much of a layer's energy lies where something moves.  The ener
 its squares over all maps.  Where something moves is where the two frames differ most: MOVING of the layer's places.  Of
 random maps that region would have that share of the energy.
 """
-from typing import Dict, Optional, Sequence, Tuple
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
@@ -12,11 +13,34 @@ import numpy as np
 from rcnn.data import crops
 from rcnn.data.records import Records
 from rcnn.files import InputError
+from rcnn.nets.backends import OptionalPath, mean_of, open_network
 from rcnn.nets.network import Network
 
 MOVING = 0.1
 PARTS = ("spatial", "temporal", "sum")
 Shares = Dict[str, Optional[float]]
+
+
+def open_watched(backend: str, net: OptionalPath, weights: Union[str, Path], gpu: Optional[int] = None,
+                 mean: Optional[Sequence[float]] = None) -> Tuple[Network, List[float]]:
+    """Return (network, mean) of a net that sees pairs of images and whose layers can be looked into.
+
+    Parameters
+    ----------
+    backend, net, weights, gpu
+        As of `backends.open_network`.
+    mean
+        As of `backends.mean_of`.
+
+    Raises
+    ------
+    InputError
+        Where the files make no such net.
+    """
+    network, _ = open_network(backend, net, weights, gpu, "pair", pairs=True, watch=True)
+    if network.channels != 3:
+        raise InputError(f"net: {net or weights} takes frames of {network.channels} channels, not 3")
+    return network, mean_of(mean, network, net or weights)
 
 
 def check_images(records: Records) -> None:
@@ -33,7 +57,7 @@ def parts(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray)
     Parameters
     ----------
     network
-        Opened with `watch`, of pairs or recurrent.
+        Of `open_watched`.
     layer
         A convolution with a temporal part.
     previous, frame

@@ -15,8 +15,8 @@ from rcnn.nets.model import TEMPORAL, Arrays, NetModel, without_temporal
 from rcnn.nets.network import Network
 
 TOLERANCE = 1e-4
-STORED = Path(__file__).with_name("outputs.npz")
-STORED_MODEL = NetModel(classes=4, width=0.05, size=39)
+CAFFE_OUTPUTS = Path(__file__).with_name("outputs.npz")
+SMALL_MODEL = NetModel(classes=4, width=0.05, size=39)
 STEPS, ROWS = 3, 2
 Outputs = Dict[str, List[np.ndarray]]
 Difference = Tuple[str, float, float]
@@ -96,14 +96,14 @@ def check(rows: Sequence[Difference], tolerance: float, what: str) -> None:
                          f"{tolerance:g}; nothing is saved")
 
 
-def stored_net(kind: str) -> Tuple[Arrays, NetModel]:
-    """Return (arrays, model) of the small net that `stored` has the outputs of."""
-    arrays = random_arrays(STORED_MODEL)
-    return (arrays, STORED_MODEL) if kind != "frame" else without_temporal(arrays, STORED_MODEL)
+def small_net(kind: str) -> Tuple[Arrays, NetModel]:
+    """Return (arrays, model) of the small net that `caffe_outputs` has the outputs of."""
+    arrays = random_arrays(SMALL_MODEL)
+    return (arrays, SMALL_MODEL) if kind != "frame" else without_temporal(arrays, SMALL_MODEL)
 
 
-def stored(path: Union[str, Path] = STORED) -> Dict[str, Outputs]:
-    """Return {kind: {name: [array of each step]}}, what Caffe gave for `stored_net`.
+def caffe_outputs(path: Union[str, Path] = CAFFE_OUTPUTS) -> Dict[str, Outputs]:
+    """Return {kind: {name: [array of each step]}}, what Caffe gave for `small_net`.
 
     Its input was `random_frames` of STEPS steps and ROWS rows, its first frames `marks`.
     """

@@ -65,7 +65,7 @@ def check_outputs(kind: str, weights: Union[str, Path], written: Union[str, Path
             if suffix != ".caffemodel" and RUNS[suffix][0] not in missing:
                 warn(f"{RUNS[suffix][0]} is held against Caffe's stored outputs of a small net instead; the parameters "
                      f"of {out} were read back and are those of {weights}, bit for bit.")
-                _check_stored(kind, suffix, tolerance, say)
+                _check_small_net(kind, suffix, tolerance, say)
         return
     names = " and ".join(RUNS[suffix][0] for suffix in suffixes)
     networks = [network_of(kind, path, model) for path in (weights, written)]
@@ -93,14 +93,14 @@ def network_of(kind: str, path: Union[str, Path], model: NetModel, watch: bool =
     return TorchNetwork(kind, files.read(path, model.combine, model.size)[0], model, watch=watch)
 
 
-def _check_stored(kind, suffix, tolerance, say):
+def _check_small_net(kind, suffix, tolerance, say):
     """Hold what runs files of a suffix, for a small net, against Caffe's stored outputs."""
-    arrays, model = compare.stored_net(kind)
+    arrays, model = compare.small_net(kind)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"net{suffix}"
         files.save(path, arrays, model, kind)
         actual = compare.outputs(network_of(kind, path, model), compare.random_frames(model), compare.marks(kind))
-    _report(compare.differences(compare.stored()[kind], actual), tolerance,
+    _report(compare.differences(compare.caffe_outputs()[kind], actual), tolerance,
             f"{kind} net, Caffe's stored outputs and {RUNS[suffix][0]}, random frames", say)
 
 

@@ -124,13 +124,13 @@ def infer(arrays: Arrays, combine: Optional[str] = None, size: Optional[int] = N
 
 def check(arrays: Arrays, model: NetModel, where: str = "weights") -> None:
     """Raise InputError unless the parameters are those of the model: the same layers, each with its shapes."""
-    wanted = model.parameters()
-    for these, others, text in ((wanted, arrays, "lacks"), (arrays, wanted, "has beside the net's")):
+    parameters = model.parameters()
+    for these, others, text in ((parameters, arrays, "lacks"), (arrays, parameters, "has beside the net's")):
         extra = [name for name in these if name not in others]
         if extra:
             raise InputError(f"{where} {text} {len(extra)} layers, the first is {extra[0]}; is it another net's, or "
                              "cut short?")
-    for name, shapes in wanted.items():
+    for name, shapes in parameters.items():
         actual = [tuple(value.shape) for value in arrays[name]]
         if actual != shapes:
             raise InputError(f"{where}: layer {name} has shapes {actual}, a net of {_settings(model)} has {shapes}")

@@ -253,8 +253,8 @@ def session(source: Source, threads: Optional[int] = None) -> "onnxruntime.Infer
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class of their own in common
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{_name(source)} does not load in ONNX Runtime: {said}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{_name(source)} does not load in ONNX Runtime: {reason}") from None
 
 
 def _name(source):

@@ -27,9 +27,9 @@ from rcnn.data import crops
 from rcnn.data.records import decode_pair, open_records, parse_pair_key
 from rcnn.data.video import resize
 from rcnn.experiments import plots
-from rcnn.experiments.motion_energy import check_images, parts
+from rcnn.experiments.motion_energy import check_images, open_watched, parts
 from rcnn.files import InputError, check_writable, existing
-from rcnn.nets.backends import add_options, mean_of, open_network
+from rcnn.nets.backends import add_options
 from rcnn.nets.model import CONV1
 
 LARGER = 256 / 224  # the side of a stored frame over that of the net's input (Sec. 3.1)
@@ -39,8 +39,7 @@ def main():
     args = arguments()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    network, _ = open_network(args.backend, args.net, args.weights, args.gpu, "pair", pairs=True, watch=True)
-    mean = mean_of(args.mean, network, args.net or args.weights)
+    network, mean = open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
     *images, (before, now) = read_pair(args, network.size)
     views = [crops.oversample(image, network.size, 1) for image in images]
     spatial, temporal = parts(network, args.layer, *(crops.network_input(view, mean, args.scale) for view in views))

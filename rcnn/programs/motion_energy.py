@@ -19,7 +19,7 @@ from rcnn.data import crops
 from rcnn.data.records import decode_pair, open_records
 from rcnn.experiments import motion_energy
 from rcnn.files import InputError, check_writable, write_text
-from rcnn.nets.backends import add_options, mean_of, open_network
+from rcnn.nets.backends import add_options
 from rcnn.nets.model import CONV1
 
 
@@ -27,8 +27,7 @@ def main():
     args = arguments()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    network, _ = open_network(args.backend, args.net, args.weights, args.gpu, "pair", pairs=True, watch=True)
-    means = mean_of(args.mean, network, args.net or args.weights)
+    network, means = motion_energy.open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
     moving, still = [], []
     with open_records(args.pairs, "pairs") as pairs:
         motion_energy.check_images(pairs)
