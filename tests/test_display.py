@@ -1,4 +1,4 @@
-"""rcnn/scoring/display.py: what is seen in annotated frames, videos that are whole or absent, and a history that is bounded."""
+"""rcnn/scoring/display.py: annotated frames, videos that are whole or absent, and a history that is bounded."""
 import resource
 import subprocess
 import sys
@@ -9,9 +9,9 @@ import pytest
 from runs import ROOT
 from videos import number_of, numbered
 
+from rcnn.files import InputError
 from rcnn.scoring import display
 from rcnn.scoring.display import BLUE, Canvas, History, best, writing_video
-from rcnn.files import InputError
 
 
 def test_best():

@@ -286,7 +286,7 @@ def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys
     assert said.splitlines()[0] == again.splitlines()[1]
     for options, words in (({"scale": 0.5}, "its input_scale is 1.0, now it is 0.5"),
                            ({"crops": 1}, "its crops is 5, now it is 1")):
-        with pytest.raises(InputError, match=rf"s.h5 has scores of other videos or settings \({words}\); give anoth.*--f"):
+        with pytest.raises(InputError, match=rf"has scores of other videos or settings \({words}\); give anoth.*--f"):
             evaluate("frame", **options)
     Path("s.h5").write_bytes(Path("s.h5").read_bytes()[:-100])
     with pytest.raises(InputError, match="s.h5 is cut short or not an HDF5 file .* with --force to replace it"):

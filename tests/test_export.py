@@ -11,10 +11,8 @@ from random_nets import parameters
 from test_nets_caffemodel import old_format
 
 from rcnn import command
-
+from rcnn.nets import caffemodel, compare
 from rcnn.nets import prototxt as net
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
 from rcnn.nets import weight_files as files
 from rcnn.nets.model import NetModel
 

@@ -1,4 +1,4 @@
-"""rcnn/nets/backends.py and Classifier on each backend: the same scores, and clear words where they do not go together."""
+"""rcnn/nets/backends.py and Classifier on each backend: the same scores, and what does not go together."""
 import os
 import subprocess
 import sys
@@ -107,8 +107,8 @@ def test_a_cnn_keeps_no_state(folder):
 
 def test_what_runs_an_exported_net_imports_no_caffe():
     """Though Caffe is there."""
-    code = ("import sys; import rcnn.stream, rcnn.nets.equality, rcnn.nets.onnx_net; "
-            "import rcnn.programs.evaluate, rcnn.programs.figures, rcnn.programs.motion_energy, rcnn.programs.export; "
+    code = ("import sys; import rcnn.stream, rcnn.nets.equality, rcnn.nets.onnx_net, rcnn.nets.device; "
+            "from rcnn.programs import classify_video, evaluate, export, figures, fuse, init_weights, motion_energy; "
             "print([name for name in sys.modules if name.split('.')[0] == 'caffe'])")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60)

@@ -69,6 +69,8 @@ def test_what_is_no_such_net():
 def test_a_model_as_text():
     model = MODELS["47 sum 7x7"]
     assert restored(json.dumps(asdict(model)), "here") == model
+    older = {"filler": "msra", "temporal_filler": "gaussian", "bias": 0.1}  # how a training started
+    assert restored(json.dumps({**asdict(model), **older}), "here") == model
     for text in ("{", "[]", '{"colour": 3}', '{"combine": "product"}'):
         with pytest.raises(InputError):
             restored(text, "here")

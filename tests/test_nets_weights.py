@@ -1,5 +1,4 @@
 """rcnn/nets/weights.py: what is copied by name, halved, left fresh, and refused."""
-import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2

@@ -1,4 +1,4 @@
-"""rcnn/nets/caffe_net.py and rcnn/scoring/score_videos.py: modes, batches, order and memory; tests/test_evaluate.py has the values by NumPy."""
+"""Scores of videos by Caffe's nets: modes, batches, order, memory; tests/test_evaluate.py has the values by NumPy."""
 import subprocess
 import sys
 

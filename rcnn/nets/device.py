@@ -80,5 +80,6 @@ def _refusal(tried):
     if "CPU-only" in tried.stderr:
         return ("this Caffe was built without CUDA; compute on the CPU, or build it with CUDA "
                 "(tools/install_caffe.sh --cuda)")
-    complaints = [line.split("] ", 1)[-1] for line in tried.stderr.splitlines() if "Check failed" in line or "rror" in line]
+    lines = tried.stderr.splitlines()
+    complaints = [line.split("] ", 1)[-1] for line in lines if "Check failed" in line or "rror" in line]
     return f"Caffe cannot use it ({complaints[0] if complaints else 'it says no more'}); nvidia-smi lists the GPUs"

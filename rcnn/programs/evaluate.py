@@ -4,6 +4,7 @@
     python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \\
         --frames data/ucf101/frames_5fps.lmdb --list $lists/testlist01.txt --classes $lists/classInd.txt \\
         --crops 5 --out scores.h5
+    python tools/evaluate.py --weights rcnn.onnx --frames ... --list ... --classes ... --out scores.h5   # needs no Caffe
 
 deploy_cnn scores each frame by itself.  deploy_rcnn_r scores each with the one before it, as RCNN-r was trained, and a
 video's first frame alone (Eq. 3 at t = 1).  deploy_rcnn_s is fed a video's frames in order and keeps its state, as
@@ -13,8 +14,8 @@ Without --net the weights tell the net, and ONNX Runtime or PyTorch runs it with
 tools/export.py, or a caffemodel, if its shapes tell enough.  Only an .onnx tells its mode.
 
 The file of --out (HDF5, described in rcnn/scoring/score_files.py) has the score of every frame and crop by every
-signal; tools/fuse.py fuses it by any rule without the net.  Interrupted, the same command goes on with the videos that are
-left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
+signal; tools/fuse.py fuses it by any rule without the net.  Interrupted, the same command goes on with the videos that
+are left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
 """
 import os
 import sys

@@ -91,8 +91,8 @@ def missed(summary: Summary, fps: float) -> List[str]:
     instants = int(summary.time * fps + TOLERANCE) + 1
     if summary.count >= instants:
         return []
-    return [f"{instants - summary.count} of {instants} instants had no frame of their own: the source, or this machine, "
-            f"gives fewer than {fps:g} frames a second; the net takes them for evenly spaced"]
+    return [f"{instants - summary.count} of {instants} instants had no frame of their own: the source, or this "
+            f"machine, gives fewer than {fps:g} frames a second; the net takes them for evenly spaced"]
 
 
 @contextmanager
