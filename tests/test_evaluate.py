@@ -16,7 +16,6 @@ from rcnn.data import records
 from rcnn.data.builds import Build
 from rcnn.files import InputError, sha256
 from rcnn.nets import compare
-from rcnn.nets import prototxt as net
 from rcnn.nets import weight_files as files
 from rcnn.nets.caffe_net import DEPLOY_NETS, CaffeNetwork
 from rcnn.nets.model import NetModel, without_temporal
@@ -158,19 +157,6 @@ def test_frames_are_read_once_and_few_are_held():
     assert asked == [(video, frame) for video, count in enumerate((3, 2, 4)) for frame in range(count)]
 
 
-def test_the_generated_nets(evaluate, images):
-    model = net.Model(classes=3, width=0.0625, size=64)
-    large = {name: [cv2.resize(image, (70, 70)) for image in frames] for name, frames in images.items()}
-    build_frames("large.lmdb", large)
-    for name, make in (("deploy_cnn", net.deploy_cnn), ("deploy_rcnn_r", net.deploy_rcnn_r)):
-        Path(f"{name}.prototxt").write_text(str(make(model)))
-        caffe.Net(f"{name}.prototxt", caffe.TEST).save(f"{name}.caffemodel")
-        evaluate(name, frames="large.lmdb", crops=1, force="")
-        with score_files.Scores("s.h5") as file:
-            assert file.signals == ["low", "medium", "high"] and np.allclose(file.frames(0, "high").sum(axis=2), 1)
-            assert len({file.frames(index, "medium").tobytes() for index in range(4)}) == 4
-
-
 def without(path, *layers):
     """Write a caffemodel without some layers; return its path."""
     message = caffe.proto.caffe_pb2.NetParameter.FromString(Path(path).read_bytes())
@@ -296,27 +282,6 @@ def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys
         assert file.crops == 1
 
 
-def test_the_recurrent_net_in_both_modes(evaluate, images):
-    """--mode pair gives the pair net's scores, and without it they are others from the third frame on."""
-    model = net.Model(classes=3, width=0.0625, size=64)
-    large = {name: [cv2.resize(image, (70, 70)) for image in frames] for name, frames in images.items()}
-    build_frames("large.lmdb", large)
-    for name, make in (("deploy_rcnn_s", net.deploy_rcnn_s), ("deploy_rcnn_r", net.deploy_rcnn_r)):
-        Path(f"{name}.prototxt").write_text(str(make(model)))
-    caffe.Net("deploy_rcnn_s.prototxt", caffe.TEST).save("same.caffemodel")
-    for out, name, options in (("r.h5", "deploy_rcnn_r", {}), ("p.h5", "deploy_rcnn_s", {"mode": "pair"}),
-                               ("s.h5", "deploy_rcnn_s", {})):
-        evaluate(name, weights="same.caffemodel", frames="large.lmdb", crops=1, out=out, **options)
-    with score_files.Scores("r.h5") as pair, score_files.Scores("p.h5") as same, score_files.Scores("s.h5") as true:
-        assert [file.attributes["mode"] for file in (pair, same, true)] == ["pair", "pair", "recurrent"]
-        for index, video in enumerate(pair.names):
-            expected = pair.frames(index, "high")
-            assert np.allclose(same.frames(index, "high"), expected, atol=1e-6)
-            assert np.allclose(true.frames(index, "high")[:2], expected[:2], atol=1e-6)
-            if len(images[video]) > 2:
-                assert np.abs(true.frames(index, "high")[2:] - expected[2:]).max() > 1e-6
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """A folder with the parameters of a narrow net in files of every kind, and its deploy nets."""
@@ -333,6 +298,7 @@ def exported(tmp_path_factory):
 
 
 @pytest.mark.parametrize("weights, options, kind, backend", [
+    ("rcnn.caffemodel", {"net": "recurrent.prototxt", "mode": "pair"}, "pair", "caffe"),
     ("frame.onnx", {}, "frame", "onnx"), ("pair.onnx", {"backend": "onnx"}, "pair", "onnx"),
     ("recurrent.onnx", {}, "recurrent", "onnx"), ("recurrent.onnx", {"mode": "pair"}, "pair", "onnx"),
     ("rcnn.caffemodel", {"backend": "onnx", "mode": "frame"}, "frame", "onnx"),
@@ -340,22 +306,27 @@ def exported(tmp_path_factory):
     pytest.param("rcnn.pt", {"backend": "torch"}, "recurrent", "torch", marks=TORCH),
     pytest.param("rcnn.safetensors", {"backend": "torch", "mode": "pair"}, "pair", "torch", marks=TORCH),
     pytest.param("rcnn.caffemodel", {"backend": "torch", "mode": "frame"}, "frame", "torch", marks=TORCH)])
-def test_every_backend_gives_caffes_scores(evaluate, exported, images, capsys, weights, options, kind, backend):
+def test_every_backend_and_mode_gives_caffes_scores(evaluate, exported, images, capsys, weights, options, kind,
+                                                     backend):
     large = {name: [cv2.resize(image, (230, 230)) for image in frames] for name, frames in images.items()}
     build_frames("large.lmdb", large)
     usual = dict(frames="large.lmdb", crops=1, scale=0.5)
     evaluate(None, net=exported / f"{kind}.prototxt", weights=exported / "rcnn.caffemodel", out="caffe.h5", **usual)
-    evaluate(None, net=None, weights=exported / weights, **usual, **options)
+    options = {**options, "net": exported / options["net"] if "net" in options else None}
+    evaluate(None, weights=exported / weights, **usual, **options)
     with score_files.Scores("caffe.h5") as caffes, score_files.Scores("s.h5") as file:
-        assert file.attributes["mode"] == kind and file.attributes["backend"] == backend
-        assert "net_sha256" not in file.attributes and file.attributes["weights_sha256"] == sha256(exported / weights)
+        assert file.attributes["mode"] == kind and file.attributes.get("backend", "caffe") == backend
+        assert ("net_sha256" in file.attributes) == (backend == "caffe")
+        assert caffes.signals == file.signals == ["low", "medium", "high"]
+        assert np.allclose(file.frames(0, "medium").sum(axis=2), 1)
+        assert file.attributes["weights_sha256"] == sha256(exported / weights)
         values = [caffes.frames(index, "high") for index in range(4)]
         for index in range(4):
             assert np.abs(file.frames(index, "high") - values[index]).max() < 1e-4
         assert np.ptp(np.concatenate(values), axis=0).max() > 1e-3
     made = Path("s.h5").stat().st_mtime_ns
     capsys.readouterr()
-    evaluate(None, net=None, weights=exported / weights, **usual, **options)
+    evaluate(None, weights=exported / weights, **usual, **options)
     assert Path("s.h5").stat().st_mtime_ns == made and "is there already" in capsys.readouterr().out
 
 

@@ -119,5 +119,6 @@ def shares(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray
     inputs = [crops.network_input(image[None], mean, scale) for image in (previous, frame)]
     pairs = [parts(network, layer, before, inputs[1]) for before in inputs]
     region = moving_region(previous, frame, *pairs[0][0].shape[1:])
-    return tuple({name: share(values, region) for name, values in zip(PARTS, (spatial, temporal, spatial + temporal))}
-                 for spatial, temporal in pairs)
+    moving, still = ({name: share(part, region) for name, part in zip(PARTS, (spatial, temporal, spatial + temporal))}
+                     for spatial, temporal in pairs)
+    return moving, still

@@ -76,7 +76,7 @@ class CaffeNetwork(Network):
         return combine
 
     def outputs(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[Sequence[float]] = None) -> Arrays:
+                first: Optional[np.ndarray] = None) -> Arrays:
         """Return {name: values} of a pass, as of `Network.outputs`, in Caffe's own memory.
 
         Without the inputs, and what Caffe's nets have beside the layers of `rcnn.googlenet`: copies, marks, v^{t-1}.

@@ -60,8 +60,6 @@ class Network(ABC):
         Those of "low", "medium" and "high" that it puts out.
     classes
         How many.
-    combine
-        How the parts of Eq. 3 are combined: "average", "sum", or None in a net without temporal parts.
     """
     backend: str
     kind: str
@@ -69,11 +67,15 @@ class Network(ABC):
     channels: int
     signals: Sequence[str]
     classes: int
-    combine: Optional[str]
+
+    @property
+    @abstractmethod
+    def combine(self) -> Optional[str]:
+        """How the parts of Eq. 3 are combined: "average", "sum", or None in a net without temporal parts."""
 
     @abstractmethod
     def outputs(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[Sequence[float]] = None) -> Arrays:
+                first: Optional[np.ndarray] = None) -> Arrays:
         """Return {name: float32 array} of a pass; they may be views that the next pass overwrites.
 
         Those of every layer, if the net is opened with `watch`; else at least the signals'.
@@ -97,7 +99,7 @@ class Network(ABC):
         """Put back what `hold` returned, so that the next pass finds it as v^{t-1}."""
 
     def forward(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[Sequence[float]] = None) -> np.ndarray:
+                first: Optional[np.ndarray] = None) -> np.ndarray:
         """Return the probabilities of a batch, float32 N x signals x classes; parameters as of `outputs`."""
         return self._probabilities(self.outputs(frames, previous, first), "")
 
@@ -135,16 +137,21 @@ class ModelNetwork(Network):
     def __init__(self, kind: str, model: NetModel) -> None:
         check_kind(kind, model)
         self.kind, self.model, self.size, self.classes = kind, model, model.size, model.classes
-        self.channels, self.combine = model.channels, model.combine if model.temporal else None
+        self.channels = model.channels
         self.signals = list(SIGNALS)
         self._state: Arrays = {}
+
+    @property
+    def combine(self) -> Optional[str]:
+        """How the parts of Eq. 3 are combined, as of `Network.combine`."""
+        return self.model.combine if self.model.temporal else None
 
     @abstractmethod
     def _run(self, inputs: Arrays) -> Arrays:
         pass
 
     def outputs(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[Sequence[float]] = None) -> Arrays:
+                first: Optional[np.ndarray] = None) -> Arrays:
         """Return {name: float32 array} of a pass, as of `Network.outputs`."""
         inputs = {"frame": np.ascontiguousarray(frames, np.float32)}
         if self.kind == "pair":

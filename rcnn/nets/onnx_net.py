@@ -16,7 +16,7 @@ pass takes as previous/<layer>.
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import onnx
@@ -98,7 +98,7 @@ def watched(made: onnx.ModelProto) -> onnx.ModelProto:
 
 def arrays_of(made: onnx.ModelProto) -> Arrays:
     """Return {layer name: [W] or [W, b]} of a ModelProto of `build`."""
-    arrays = {}
+    arrays: Arrays = {}
     for tensor in made.graph.initializer:
         name, _, part = tensor.name.rpartition(".")
         if part in PARTS:
@@ -242,7 +242,7 @@ def read(path: Union[str, Path]) -> onnx.ModelProto:
         raise InputError(f"weights: {path} is cut short or no ONNX file") from None
 
 
-def session(source: Source, threads: Optional[int] = None) -> "onnxruntime.InferenceSession":  # noqa: F821
+def session(source: Source, threads: Optional[int] = None) -> Any:
     """Return ONNX Runtime's InferenceSession of a path or ModelProto; InputError where it does not load."""
     import onnxruntime
     options = onnxruntime.SessionOptions()

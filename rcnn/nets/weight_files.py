@@ -116,7 +116,7 @@ def save(path: Union[str, Path], arrays: Arrays, model: NetModel, kind: str) -> 
 
 def gathered(named: Dict[str, np.ndarray], where: str) -> Arrays:
     """Return {layer name: [W] or [W, b]} of {"<layer>.weight" or "<layer>.bias": array}."""
-    parts = {}
+    parts: Dict[str, Dict[str, np.ndarray]] = {}
     for key, value in named.items():
         name, _, part = key.rpartition(".")
         if part not in caffemodel.PARTS:

@@ -54,7 +54,7 @@ def main():
                             args.seconds, args.annotated)
     for warning in warnings + live.missed(summary, args.fps):
         tell(f"{args.source}: {warning}")
-    print(f"{summary.count} frames, {summary.time:.2f} s, log-mean: {live.listed(summary.scores, classes)}")
+    print(f"{summary.frames} frames, {summary.time:.2f} s, log-mean: {live.listed(summary.scores, classes)}")
     if args.annotated:
         print(f"annotated video: {args.annotated}")
     if args.plot:

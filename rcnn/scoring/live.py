@@ -19,7 +19,7 @@ class Summary(NamedTuple):
 
     Attributes
     ----------
-    count
+    frames
         How many there were.
     time
         Of the last one, seconds.
@@ -28,7 +28,7 @@ class Summary(NamedTuple):
     history
         Of 2 x classes a frame: its own scores and those so far.
     """
-    count: int
+    frames: int
     time: float
     scores: np.ndarray
     history: History
@@ -89,9 +89,9 @@ def listed(scores: Sequence[float], classes: Sequence[str]) -> str:
 def missed(summary: Summary, fps: float) -> List[str]:
     """Return a list with a warning if there were fewer frames than instants, `fps` of them a second."""
     instants = int(summary.time * fps + TOLERANCE) + 1
-    if summary.count >= instants:
+    if summary.frames >= instants:
         return []
-    return [f"{instants - summary.count} of {instants} instants had no frame of their own: the source, or this "
+    return [f"{instants - summary.frames} of {instants} instants had no frame of their own: the source, or this "
             f"machine, gives fewer than {fps:g} frames a second; the net takes them for evenly spaced"]
 
 

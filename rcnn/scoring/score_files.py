@@ -15,7 +15,7 @@ Attributes of the file say what made it.
 `rcnn.scoring.score_writing` writes them.
 """
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 import h5py
 import numpy as np
@@ -137,7 +137,7 @@ class Scores:
     def fused(self, signal: str = "high", fusions: Sequence[str] = FUSIONS,
               crops: Optional[int] = None) -> Dict[str, np.ndarray]:
         """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`."""
-        rows = {fusion: [] for fusion in fusions}
+        rows: Dict[str, List[np.ndarray]] = {fusion: [] for fusion in fusions}
         for index in range(len(self)):
             frames = self.averaged(index, signal, crops)
             for fusion in fusions:

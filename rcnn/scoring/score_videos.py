@@ -50,7 +50,7 @@ def score_videos(network: Network, videos: Sequence[int], read: Callable[[int, i
     return _apart(network, videos, views, crops, frames, mode)
 
 
-def write_scores(path: Union[str, Path], network: Network, frames: Records, videos: List[Tuple[Video, List[float]]],
+def write_scores(path: Union[str, Path], network: Network, frames: Records, videos: List[Tuple[Video, Sequence[float]]],
                  classes: Sequence[str], attributes: Dict[str, Any], crops: int, batch: int, mean: Sequence[float],
                  scale: float, mode: str, force: bool = False) -> bool:
     """Score videos of a frames LMDB into a file of scores; what an interrupted run finished is kept.

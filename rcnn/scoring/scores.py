@@ -80,16 +80,16 @@ def fuse_streams(one: ArrayLike, two: ArrayLike, weight: float = 0.5, fusion: st
     weight
         That of the first stream, 0 to 1.
     """
-    one, two = np.asarray(one, np.float64), np.asarray(two, np.float64)
-    if one.shape != two.shape:
-        raise InputError(f"fusion: one stream's scores have shape {one.shape}, the other's {two.shape}")
+    first, second = np.asarray(one, np.float64), np.asarray(two, np.float64)
+    if first.shape != second.shape:
+        raise InputError(f"fusion: one stream's scores have shape {first.shape}, the other's {second.shape}")
     if not 0 <= weight <= 1:
         raise InputError(f"fusion: a weight of {weight}; it is that of the first stream, from 0 to 1")
     if fusion not in FUSIONS:
         raise _unknown(fusion)
     if fusion != "log-mean":
-        one, two = np.log(np.maximum(one, floor)), np.log(np.maximum(two, floor))
-    return weight * one + (1 - weight) * two
+        first, second = np.log(np.maximum(first, floor)), np.log(np.maximum(second, floor))
+    return weight * first + (1 - weight) * second
 
 
 def _unknown(fusion):
@@ -117,11 +117,11 @@ def top_accuracy(videos: ArrayLike, labels: ArrayLike, count: int = 5) -> float:
 
     videos: videos x classes scores.  labels: one whole number a video.  With no more than `count` classes it is 1.
     """
-    videos, labels = _finite(videos), np.asarray(labels)
-    if len(videos) != len(labels) or not labels.size:
-        raise InputError(f"accuracy: scores of {len(videos)} videos for {labels.size} labels")
-    best = np.argsort(-videos, axis=1, kind="stable")[:, :count]  # stable, so that of equal ones the lowest comes first
-    return float((best == labels[:, None]).any(axis=1).mean())
+    scores, truth = _finite(videos), np.asarray(labels)
+    if len(scores) != len(truth) or not truth.size:
+        raise InputError(f"accuracy: scores of {len(scores)} videos for {truth.size} labels")
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]  # stable, so that of equal ones the lowest comes first
+    return float((best == truth[:, None]).any(axis=1).mean())
 
 
 def confusion(predicted: ArrayLike, labels: ArrayLike, classes: int) -> np.ndarray:
@@ -157,8 +157,8 @@ def most_confused(matrix: ArrayLike, count: int = 10) -> List[Tuple[int, int, in
 
     matrix: as `confusion` returns it.  Those of most videos come first; of equal ones the lowest numbers.
     """
-    pairs = [(int(label), int(predicted), int(videos)) for (label, predicted), videos in np.ndenumerate(matrix)
-             if videos and label != predicted]
+    pairs = [(int(label), int(predicted), int(videos))
+             for (label, predicted), videos in np.ndenumerate(np.asarray(matrix)) if videos and label != predicted]
     return sorted(pairs, key=lambda pair: -pair[2])[:count]
 
 
