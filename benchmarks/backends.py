@@ -23,16 +23,15 @@ from tqdm import tqdm
 
 from rcnn import command
 from rcnn.googlenet import PREVIOUS, SIGNALS
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
+from rcnn.nets import caffemodel, compare
 from rcnn.nets import weight_files as files
-from rcnn.nets import network
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
+from rcnn.nets.network import ModelNetwork
 
 KINDS = ("pair", "recurrent")
 
 
-class InOpenCV(network.Network):
+class InOpenCV(ModelNetwork):
     """A net of one kind run by OpenCV's dnn."""
 
     def __init__(self, kind, net, model):
@@ -47,27 +46,27 @@ class InOpenCV(network.Network):
 
 
 def in_caffe(kind, arrays, model, folder, args):
-    from rcnn.nets.caffe_network import CaffeNetwork
-    return CaffeNetwork(kind, model, folder / "net.caffemodel", args.batch)
+    from rcnn.nets.caffe_net import of_model
+    return of_model(kind, model, folder / "net.caffemodel")
 
 
 def in_torch(kind, arrays, model, folder, args):
     files.need("torch")
-    from rcnn.nets import torch_net as torch
-    return torch.Network(kind, arrays, model, threads=args.threads)
+    from rcnn.nets.torch_net import TorchNetwork
+    return TorchNetwork(kind, arrays, model, threads=args.threads)
 
 
 def in_onnx_runtime(kind, arrays, model, folder, args):
     files.need("onnx", "onnxruntime")
-    from rcnn.nets import onnx_net as onnx
-    return onnx.Network(onnx.build(kind, arrays, model), threads=args.threads)
+    from rcnn.nets.onnx_net import OnnxNetwork, build
+    return OnnxNetwork(build(kind, arrays, model), threads=args.threads)
 
 
 def in_opencv(kind, arrays, model, folder, args):
     cv2.setNumThreads(args.threads)
     files.need("onnx")
-    from rcnn.nets import onnx_net as onnx
-    made = onnx.build(kind, arrays, model)
+    from rcnn.nets.onnx_net import build
+    made = build(kind, arrays, model)
     for value in (*made.graph.input, *made.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = args.batch
     return InOpenCV(kind, cv2.dnn.readNetFromONNX(np.frombuffer(made.SerializeToString(), np.uint8)), model)
@@ -103,7 +102,7 @@ def loaded(kind, arrays, model, folder, args, frames):
 
 
 def print_kind(kind, args):
-    model = PortModel(width=args.width, size=args.size)
+    model = NetModel(width=args.width, size=args.size)
     arrays, frames = compare.random_arrays(model), compare.random_frames(model, 3, args.batch)
     print(f"{kind} net, width {args.width:g}, {args.size} x {args.size}, batch {args.batch}, {args.threads} thread(s), "
           f"ms a row (median of {args.rounds} rounds, least, most), and over Caffe:")

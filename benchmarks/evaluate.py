@@ -70,11 +70,12 @@ def measure(make, folder, args):
     from google.protobuf import text_format
 
     from rcnn.nets import prototxt as net
-    from rcnn.nets.inference import Network, score_videos
+    from rcnn.nets.caffe_net import CaffeNetwork
+    from rcnn.scoring.score_videos import score_videos
     caffe_net, weights = folder / "net.prototxt", folder / "weights.caffemodel"
     caffe_net.write_text(text_format.MessageToString(make(net.Model())))
     net.caffe.Net(str(caffe_net), net.TEST).save(str(weights))
-    network, counts = Network(caffe_net, weights, args.gpu), [FRAMES] * VIDEOS
+    network, counts = CaffeNetwork(caffe_net, weights, args.gpu), [FRAMES] * VIDEOS
     calls, forward = [], network.forward
 
     def noted(*arrays, **named):

@@ -28,7 +28,7 @@ from rcnn import command
 from rcnn.files import InputError
 from rcnn.nets import caffemodel
 from rcnn.nets import compare
-from rcnn.nets.model import PortModel, without_temporal
+from rcnn.nets.model import NetModel, without_temporal
 
 AIM, PAPER = 1e-3, 12.5
 KINDS = ("frame", "pair", "recurrent")
@@ -46,24 +46,18 @@ def parameters(model, kind):
 
 def caffe_net(folder, model, kind, batch):
     """Write a deploy net of a kind and its weights to a folder; return their paths."""
-    from rcnn.nets.caffe_network import NETS
+    from rcnn.nets.caffe_net import DEPLOY_NETS
     paths = Path(folder) / f"{kind}_{batch}.prototxt", Path(folder) / f"{kind}.caffemodel"
-    paths[0].write_text(str(NETS[kind](model, batch)))
+    paths[0].write_text(str(DEPLOY_NETS[kind](model, batch)))
     caffemodel.write(paths[1], *parameters(model, kind))
     return paths
 
 
 def blobs(model, kind, gpu):
     """Return {blob: [array of each step]} of a net that sees the frames of `compare.random_frames`."""
-    from rcnn.nets import inference
-
-    class Watched(inference.Network):
-        def outputs(self, frames, previous, first):
-            self.forward(frames, previous, first)
-            return {name: blob.data for name, blob in self._net.blobs.items()}
-
+    from rcnn.nets.caffe_net import CaffeNetwork
     with tempfile.TemporaryDirectory() as folder:
-        network = Watched(*caffe_net(folder, model, kind, compare.ROWS), gpu)
+        network = CaffeNetwork(*caffe_net(folder, model, kind, compare.ROWS), gpu)
         return compare.outputs(network, compare.random_frames(model), compare.marks(kind))
 
 
@@ -94,9 +88,9 @@ class Caffe:
     """Passes of a Caffe net; `frames` are of one batch."""
 
     def __init__(self, kind, model, batch, gpu):
-        from rcnn.nets import inference
+        from rcnn.nets.caffe_net import CaffeNetwork
         with tempfile.TemporaryDirectory() as folder:
-            self._network = inference.Network(*caffe_net(folder, model, kind, batch), gpu)
+            self._network = CaffeNetwork(*caffe_net(folder, model, kind, batch), gpu)
         self._first = np.zeros(batch)
 
     def run(self, frames):
@@ -245,7 +239,7 @@ def main():
     if args.what == "outputs" and bool(args.save) == bool(args.against):
         raise InputError("outputs: give one of --save and --against")
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    model = PortModel(width=args.width, size=args.size)
+    model = NetModel(width=args.width, size=args.size)
     return {"outputs": outputs, "speed": speed, "serve": serve}[args.what](args, model)
 
 

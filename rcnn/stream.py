@@ -5,15 +5,14 @@
         frame, so_far = classifier.push(image)
     print(so_far[classifier.signals.index("high")].argmax())
 """
-from typing import NamedTuple
+from pathlib import Path
+from typing import List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from rcnn.data import crops
-
-from rcnn.data import video
-from rcnn.nets.backends import open_network
+from rcnn.data import crops, video
 from rcnn.files import InputError
+from rcnn.nets.backends import mean_of, open_network
 from rcnn.scoring.score_files import check_finite
 from rcnn.scoring.scores import FLOOR
 
@@ -21,46 +20,76 @@ from rcnn.scoring.scores import FLOOR
 class Result(NamedTuple):
     """What one frame gives.
 
-    frame: its probabilities, float32 signals x classes.  so_far: the log-mean of those of all frames since the stream's
-    first (Sec. 2.4, probabilities below `scores.FLOOR` raised to it), float64, each row scaled to a sum of 1.
+    Attributes
+    ----------
+    frame
+        Its probabilities, float32 signals x classes.
+    so_far
+        The log-mean of those of all frames since the stream's first (Sec. 2.4, probabilities below `scores.FLOOR`
+        raised to it), float64 signals x classes, each row scaled to a sum of 1.
     """
     frame: np.ndarray
     so_far: np.ndarray
 
 
 class Classifier:
-    """A deploy net, its weights, and what it has to know of the past of one or more streams side by side.
+    """A net, its weights, and what it has to know of the past of one or more streams side by side.
 
-    signals: names of the rows of a Result.  classes: their length.  streams: how many.  mode: "pair", each frame is
-    scored with the one before it, as RCNN-r is trained; "recurrent", with v^{t-1} of all frames before, as RCNN-s is.
+    Parameters
+    ----------
+    net_path, weights_path, gpu, backend, mode
+        As of `backends.open_network`.
+    streams
+        How many.
+    mean, scale
+        Of the input, as in training.
+    frame_size
+        Side in pixels that frames are resized to before the centre is cut out, as those of the training were; None:
+        8/7 of the net's input (256 for 224).
+
+    Attributes
+    ----------
+    signals
+        Names of the rows of a Result.
+    classes
+        Their length.
+    mode
+        "pair", each frame is scored with the one before it, as RCNN-r is trained; "recurrent", with v^{t-1} of all
+        frames before, as RCNN-s is.
+
+    Raises
+    ------
+    InputError
+        Where the files make no such net, or it takes optical flow.
     """
 
-    def __init__(self, net_path, weights_path, streams=1, mean=crops.MEAN, scale=1.0, frame_size=None, gpu=None,
-                 backend="auto", mode=None):
-        """net_path, weights_path, gpu, backend, mode: as of `backends.open_network`.
-
-        mean, scale: of the input, as in training.  frame_size: the side in pixels that frames are resized to before the
-        centre is cut out, as those of the training were; default 8/7 of the net's input (256 for 224).
-        """
-        self._network, self.mode = open_network(backend, net_path, weights_path, gpu, mode)
+    def __init__(self, net_path: Union[str, Path, None], weights_path: Union[str, Path], streams: int = 1,
+                 mean: Optional[Sequence[float]] = crops.MEAN, scale: float = 1.0, frame_size: Optional[int] = None,
+                 gpu: Optional[int] = None, backend: str = "auto", mode: Optional[str] = None) -> None:
+        self._network, self.mode = open_network(backend, net_path, weights_path, gpu, mode, pairs=True)
         if self._network.channels != 3:
             raise InputError(f"net: {net_path or weights_path} takes optical flow; frames come one by one into nets of "
                              "images only")
         self.signals, self.classes, self.streams = self._network.signals, self._network.classes, streams
         self.frame_size = frame_size or round(self._network.size * 8 / 7)
         crops.positions(self.frame_size, self.frame_size, self._network.size)
-        self._mean, self._scale = mean, scale
+        self._mean, self._scale = mean_of(mean, self._network, net_path or weights_path), scale
         self._previous = np.zeros((streams, 3, self._network.size, self._network.size), np.float32)
         self._first = np.ones(streams, bool)
         self._logs = np.zeros((streams, len(self.signals), self.classes))
         self._counts = np.zeros(streams, int)
 
-    def push(self, frames):
+    def push(self, frames: Union[np.ndarray, Sequence[Optional[np.ndarray]]]) -> Union[
+            Result, List[Optional[Result]]]:
         """Return the Result of the next frame, uint8 height x width x 3, BGR.
 
         With more than one stream, takes a list with the next frame of each, or None where a stream has none now, and
-        returns a list of Results, None in the same places.  Raises InputError for another number of frames or an image
-        of another kind, and where the scores are not finite.
+        returns a list of Results, None in the same places.
+
+        Raises
+        ------
+        InputError
+            For another number of frames or an image of another kind, and where the scores are not finite.
         """
         several = [frames] if self.streams == 1 and not isinstance(frames, list) else frames
         if len(several) != self.streams:
@@ -85,13 +114,13 @@ class Classifier:
     def _scores_in_order(self, inputs, rows):
         """Return streams x signals x classes, with v^{t-1}; streams that are not of `rows` keep theirs."""
         idle = [row for row in np.flatnonzero(~self._first) if row not in rows]
-        held = self._network.hold(idle) if idle else None
+        state = self._network.hold(idle) if idle else None
         scores = self._network.forward(inputs, first=self._first)
         if idle:
-            self._network.restore(idle, held)
+            self._network.restore(idle, state)
         return scores
 
-    def reset(self, stream=None):
+    def reset(self, stream: Optional[int] = None) -> None:
         """Make the next frame of a stream (its number from 0; None: of every stream) the first of a video."""
         if stream is not None and not 0 <= stream < self.streams:
             raise InputError(f"no stream {stream}; there are {self.streams}, counted from 0")

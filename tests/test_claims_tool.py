@@ -15,7 +15,7 @@ from test_claims import TINY
 
 from rcnn.experiments import claims
 
-from rcnn.nets import protos
+from rcnn.nets import caffemodel
 
 from rcnn.data.synthetic import scenes
 from rcnn.scoring.score_files import Scores
@@ -139,8 +139,7 @@ def test_the_variants_are_what_they_say(seen):
         assert (one / "snapshots" / "start.caffemodel").exists() == (name not in ("nothing", "xavier"))
 
     def spatial(path):
-        layers = {layer.name: layer for layer in protos.weight_layers(protos.read_weights(path))}
-        return protos.blob_values(layers["inception_3a/3x3"].blobs[0])
+        return caffemodel.read(path).arrays["inception_3a/3x3"][0]
     cnn = spatial(folder / "snapshots" / "cnn_iter_2.caffemodel")
     assert (spatial(learned["one stage"] / "snapshots" / "start.caffemodel") == cnn).all()
     assert np.allclose(spatial(learned["halved sum"] / "snapshots" / "start.caffemodel"), cnn / 2)

@@ -15,14 +15,12 @@ from test_video import Camera
 from videos import numbered, write_avi
 
 from rcnn import command
-
-from rcnn.nets import prototxt as net
-
-from rcnn.experiments import plots
 from rcnn.data.crops import MEAN
-from rcnn.files import InputError
-from rcnn.stream import Classifier
 from rcnn.data.video import sample
+from rcnn.experiments import plots
+from rcnn.files import InputError
+from rcnn.nets import prototxt as net
+from rcnn.stream import Classifier
 
 CLASSES = ["Archery", "Bowling", "Diving", "Fencing", "Rowing", "Surfing"]
 MODEL = Tiny(classes=6, size=17)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from runs import ROOT, module
 
-from rcnn.nets import protos
+from rcnn.nets import caffemodel
 
 from rcnn.nets import recipes
 
@@ -137,7 +137,7 @@ def test_all_is_there_and_finite(runs):
     for name, updates in RUNS.items():
         assert reached(made, name) == updates
         for path in snapshots.of(made / "snapshots" / name, "caffemodel").values():
-            protos.read_weights(path)  # raises where a number is not finite
+            caffemodel.read(path)  # raises where a number is not finite
         records = training.read_log(made / "snapshots" / f"{name}.jsonl")
         shown = [record["iteration"] for record in records if record["phase"] == "train"]
         assert shown == list(range(0, updates + 1, 20))
@@ -167,8 +167,7 @@ def test_each_stage_starts_from_the_one_before(runs):
     made, _ = runs
 
     def values(path):
-        layers = protos.weight_layers(protos.read_weights(made / "snapshots" / path))
-        return {layer.name: protos.blob_values(layer.blobs[0]) for layer in layers if layer.blobs}
+        return {name: arrays[0] for name, arrays in caffemodel.read(made / "snapshots" / path).arrays.items()}
 
     cnn, began = values("cnn_iter_40.caffemodel"), values("start.caffemodel")
     name = "inception_3a/3x3"

@@ -10,8 +10,8 @@ import runs
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from rcnn.nets import device
 from rcnn.files import InputError
+from rcnn.nets import device
 
 PLAIN = 'layer { name: "fc" type: "InnerProduct" }'
 PYTHON = PLAIN + ' layer { name: "augment" type: "Python" }'

@@ -1,4 +1,4 @@
-"""rcnn/scoring/display.py: what is seen in annotated frames, videos that are whole or absent, and a history that is bounded."""
+"""rcnn/scoring/display.py: annotated frames, videos that are whole or absent, and a history that is bounded."""
 import resource
 import subprocess
 import sys
@@ -9,9 +9,9 @@ import pytest
 from runs import ROOT
 from videos import number_of, numbered
 
+from rcnn.files import InputError
 from rcnn.scoring import display
 from rcnn.scoring.display import BLUE, Canvas, History, best, writing_video
-from rcnn.files import InputError
 
 
 def test_best():
@@ -109,7 +109,7 @@ def test_a_video_that_cannot_be_written(tmp_path, capfd, name, fps, said):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 def test_a_full_disk_leaves_nothing(tmp_path, name):
     """A limit on the size of files stands for the disk: to FFmpeg, both are a write that fails."""
-    code = ("import sys, numpy as np\nfrom rcnn import display\nfrom rcnn.command import run\n"
+    code = ("import sys, numpy as np\nfrom rcnn.scoring import display\nfrom rcnn.command import run\n"
             "noise = np.random.default_rng(0).integers(0, 256, (20, 120, 160, 3), np.uint8)\n"
             "def main():\n    with display.writing_video(sys.argv[1], 5) as write:\n"
             "        for image in noise: write(image)\nrun(main)")

@@ -1,4 +1,6 @@
 """tools/evaluate.py over real LMDBs and nets, against NumPy."""
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,15 +10,17 @@ import cv2
 import numpy as np
 import pytest
 import runs
-
-from rcnn.nets import prototxt as net
+from random_nets import TORCH
 
 from rcnn.data import records
-
-from rcnn.scoring import score_files
 from rcnn.data.builds import Build
-from rcnn.files import InputError, ProgramError, sha256
-from rcnn.nets.inference import Network, score_videos
+from rcnn.files import InputError, sha256
+from rcnn.nets import compare
+from rcnn.nets import weight_files as files
+from rcnn.nets.caffe_net import DEPLOY_NETS, CaffeNetwork
+from rcnn.nets.model import NetModel, without_temporal
+from rcnn.scoring import score_files
+from rcnn.scoring.score_videos import score_videos
 
 TOOL = Path(__file__).resolve().parents[1] / "tools" / "evaluate.py"
 CLASSES = ["Left", "Right", "Still"]
@@ -81,7 +85,8 @@ def evaluate(monkeypatch):
     def call(name, **options):
         options = {"net": f"{name}.prototxt", "weights": f"{name}.caffemodel", "frames": "f.lmdb", "list": "list.txt",
                    "classes": "classes.txt", "out": "s.h5", **options}
-        words = [[f"--{option.replace('_', '-')}", *str(value).split()] for option, value in options.items()]
+        words = [[f"--{option.replace('_', '-')}", *str(value).split()] for option, value in options.items()
+                 if value is not None]
         monkeypatch.setattr(sys, "argv", ["evaluate.py", *sum(words, [])])
         module.main()
     return call
@@ -142,7 +147,7 @@ def test_every_score_is_numpys(evaluate, images, capsys, name, crops, batch, mea
 
 
 def test_frames_are_read_once_and_few_are_held():
-    network, asked = Network("pair.prototxt", "pair.caffemodel"), []
+    network, asked = CaffeNetwork("pair.prototxt", "pair.caffemodel"), []
     def read(*place):
         asked.append(place)
         return np.zeros((9, 9, 3), np.uint8)
@@ -150,19 +155,6 @@ def test_frames_are_read_once_and_few_are_held():
     assert next(results)[0] == 0 and asked == [(0, 0), (0, 1), (0, 2)]  # two pairs a pass, and no more read than that
     assert [(video, len(block)) for video, block in results] == [(1, 2), (2, 2), (2, 2)]
     assert asked == [(video, frame) for video, count in enumerate((3, 2, 4)) for frame in range(count)]
-
-
-def test_the_generated_nets(evaluate, images):
-    model = net.Model(classes=3, width=0.0625, size=64)
-    large = {name: [cv2.resize(image, (70, 70)) for image in frames] for name, frames in images.items()}
-    build_frames("large.lmdb", large)
-    for name, make in (("deploy_cnn", net.deploy_cnn), ("deploy_rcnn_r", net.deploy_rcnn_r)):
-        Path(f"{name}.prototxt").write_text(str(make(model)))
-        caffe.Net(f"{name}.prototxt", caffe.TEST).save(f"{name}.caffemodel")
-        evaluate(name, frames="large.lmdb", crops=1, force="")
-        with score_files.Scores("s.h5") as file:
-            assert file.signals == ["low", "medium", "high"] and np.allclose(file.frames(0, "high").sum(axis=2), 1)
-            assert len({file.frames(index, "medium").tobytes() for index in range(4)}) == 4
 
 
 def without(path, *layers):
@@ -280,7 +272,7 @@ def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys
     assert said.splitlines()[0] == again.splitlines()[1]
     for options, words in (({"scale": 0.5}, "its input_scale is 1.0, now it is 0.5"),
                            ({"crops": 1}, "its crops is 5, now it is 1")):
-        with pytest.raises(InputError, match=rf"s.h5 has scores of other videos or settings \({words}\); give anoth.*--f"):
+        with pytest.raises(InputError, match=rf"has scores of other videos or settings \({words}\); give anoth.*--f"):
             evaluate("frame", **options)
     Path("s.h5").write_bytes(Path("s.h5").read_bytes()[:-100])
     with pytest.raises(InputError, match="s.h5 is cut short or not an HDF5 file .* with --force to replace it"):
@@ -290,22 +282,79 @@ def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys
         assert file.crops == 1
 
 
-def test_the_recurrent_net_in_both_modes(evaluate, images):
-    """--mode pair gives the pair net's scores, and without it they are others from the third frame on."""
-    model = net.Model(classes=3, width=0.0625, size=64)
-    large = {name: [cv2.resize(image, (70, 70)) for image in frames] for name, frames in images.items()}
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A folder with the parameters of a narrow net in files of every kind, and its deploy nets."""
+    folder, model = tmp_path_factory.mktemp("exported"), NetModel(classes=3, width=0.05)
+    arrays = compare.random_arrays(model)
+    for kind, make in DEPLOY_NETS.items():
+        (folder / f"{kind}.prototxt").write_text(str(make(model)))
+        files.save(folder / f"{kind}.onnx", *(without_temporal(arrays, model) if kind == "frame" else (arrays, model)),
+                   kind)
+    files.save(folder / "cnn.caffemodel", *without_temporal(arrays, model), "frame")
+    for name in ("rcnn.caffemodel", *(("rcnn.pt", "rcnn.safetensors") if files.installed("torch") else ())):
+        files.save(folder / name, arrays, model, "recurrent")
+    return folder
+
+
+@pytest.mark.parametrize("weights, options, kind, backend", [
+    ("rcnn.caffemodel", {"net": "recurrent.prototxt", "mode": "pair"}, "pair", "caffe"),
+    ("frame.onnx", {}, "frame", "onnx"), ("pair.onnx", {"backend": "onnx"}, "pair", "onnx"),
+    ("recurrent.onnx", {}, "recurrent", "onnx"), ("recurrent.onnx", {"mode": "pair"}, "pair", "onnx"),
+    ("rcnn.caffemodel", {"backend": "onnx", "mode": "frame"}, "frame", "onnx"),
+    ("rcnn.caffemodel", {}, "recurrent", "onnx"), ("cnn.caffemodel", {}, "frame", "onnx"),
+    pytest.param("rcnn.pt", {"backend": "torch"}, "recurrent", "torch", marks=TORCH),
+    pytest.param("rcnn.safetensors", {"backend": "torch", "mode": "pair"}, "pair", "torch", marks=TORCH),
+    pytest.param("rcnn.caffemodel", {"backend": "torch", "mode": "frame"}, "frame", "torch", marks=TORCH)])
+def test_every_backend_and_mode_gives_caffes_scores(evaluate, exported, images, capsys, weights, options, kind,
+                                                     backend):
+    large = {name: [cv2.resize(image, (230, 230)) for image in frames] for name, frames in images.items()}
     build_frames("large.lmdb", large)
-    for name, make in (("deploy_rcnn_s", net.deploy_rcnn_s), ("deploy_rcnn_r", net.deploy_rcnn_r)):
-        Path(f"{name}.prototxt").write_text(str(make(model)))
-    caffe.Net("deploy_rcnn_s.prototxt", caffe.TEST).save("same.caffemodel")
-    for out, name, options in (("r.h5", "deploy_rcnn_r", {}), ("p.h5", "deploy_rcnn_s", {"mode": "pair"}),
-                               ("s.h5", "deploy_rcnn_s", {})):
-        evaluate(name, weights="same.caffemodel", frames="large.lmdb", crops=1, out=out, **options)
-    with score_files.Scores("r.h5") as pair, score_files.Scores("p.h5") as same, score_files.Scores("s.h5") as true:
-        assert [file.attributes["mode"] for file in (pair, same, true)] == ["pair", "pair", "recurrent"]
-        for index, video in enumerate(pair.names):
-            expected = pair.frames(index, "high")
-            assert np.allclose(same.frames(index, "high"), expected, atol=1e-6)
-            assert np.allclose(true.frames(index, "high")[:2], expected[:2], atol=1e-6)
-            if len(images[video]) > 2:
-                assert np.abs(true.frames(index, "high")[2:] - expected[2:]).max() > 1e-6
+    usual = dict(frames="large.lmdb", crops=1, scale=0.5)
+    evaluate(None, net=exported / f"{kind}.prototxt", weights=exported / "rcnn.caffemodel", out="caffe.h5", **usual)
+    options = {**options, "net": exported / options["net"] if "net" in options else None}
+    evaluate(None, weights=exported / weights, **usual, **options)
+    with score_files.Scores("caffe.h5") as caffes, score_files.Scores("s.h5") as file:
+        assert file.attributes["mode"] == kind and file.attributes.get("backend", "caffe") == backend
+        assert ("net_sha256" in file.attributes) == (backend == "caffe")
+        assert caffes.signals == file.signals == ["low", "medium", "high"]
+        assert np.allclose(file.frames(0, "medium").sum(axis=2), 1)
+        assert file.attributes["weights_sha256"] == sha256(exported / weights)
+        values = [caffes.frames(index, "high") for index in range(4)]
+        for index in range(4):
+            assert np.abs(file.frames(index, "high") - values[index]).max() < 1e-4
+        assert np.ptp(np.concatenate(values), axis=0).max() > 1e-3
+    made = Path("s.h5").stat().st_mtime_ns
+    capsys.readouterr()
+    evaluate(None, weights=exported / weights, **usual, **options)
+    assert Path("s.h5").stat().st_mtime_ns == made and "is there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options, said", [
+    ({"weights": "pair.onnx", "gpu": 0}, "--gpu 0: ONNX Runtime runs on the CPU here"),
+    ({"weights": "pair.onnx", "mode": "recurrent"}, "--mode recurrent: the net is of kind pair, for pair"),
+    ({"weights": "cnn.caffemodel", "mode": "pair"}, "these weights are a CNN's, which have none"),
+    ({"weights": "pair.onnx", "backend": "caffe"}, "weights: Caffe takes a caffemodel and a prototxt, --net"),
+    ({"weights": "pair.onnx", "mean": "1 2"}, "--mean: 2 values for the 3 channels of .*pair.onnx"),
+    ({"weights": "pair.onnx", "classes": "two.txt"}, "has 2 classes, .*pair.onnx has 3")])
+def test_bad_input_without_caffe_is_one_line_and_writes_nothing(evaluate, exported, options, said):
+    Path("two.txt").write_text("1 Left\n2 Right\n")
+    with pytest.raises(InputError, match=said) as error:
+        evaluate(None, net=None, **{**options, "weights": exported / options["weights"]})
+    assert "\n" not in str(error.value) and not list(Path(".").glob("*.h5"))
+
+
+def test_what_caffe_scored_is_noted_as_ever(evaluate):
+    """Else score files that are finished would be refused as those of other settings."""
+    evaluate("pair")
+    with score_files.Scores("s.h5") as file:
+        digest = file.attributes.pop("run_sha256")
+        assert file.attributes.pop("mean").tolist() == [104, 117, 123]
+        assert file.attributes == {
+            "net_sha256": sha256("pair.prototxt"), "weights_sha256": sha256("pair.caffemodel"), "fps": "5.0",
+            "frames_manifest_sha256": sha256("f.lmdb/manifest.json"), "crops": 5, "input_scale": 1.0, "mode": "pair"}
+        run = {"crops": 5, "signals": ["low", "high"], "classes": CLASSES,
+               "attributes": {**{name: getattr(value, "item", lambda value=value: value)()
+                                 for name, value in file.attributes.items()}, "mean": [104.0, 117.0, 123.0]},
+               "videos": [[name, VIDEOS[name][0], [t / 5 for t in range(VIDEOS[name][1])]] for name in file.names]}
+    assert digest == hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()

@@ -4,22 +4,20 @@ import sys
 
 import numpy as np
 import pytest
+import random_nets
 import runs
 from nets import build, randomize
-from port_nets import parameters
-from test_port_caffemodel import old_format
+from random_nets import parameters
+from test_nets_caffemodel import old_format
 
 from rcnn import command
-
+from rcnn.nets import caffemodel, compare
 from rcnn.nets import prototxt as net
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
 from rcnn.nets import weight_files as files
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 
-MODEL = PortModel(classes=4, width=0.05, size=39)
-TORCH = pytest.param("torch", marks=pytest.mark.skipif(
-    not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'"))
+MODEL = NetModel(classes=4, width=0.05, size=39)
+TORCH = pytest.param("torch", marks=random_nets.TORCH)
 
 
 @pytest.fixture
@@ -98,7 +96,7 @@ def test_each_mode_of_onnx(folder, export, mode):
 def test_bvlc_googlenet(tmp_path, monkeypatch, export):
     """Its old format, its classifiers' names, no layer of 1024 under the high one."""
     monkeypatch.chdir(tmp_path)
-    arrays, _ = parameters(PortModel(classes=10, width=0.05, size=39, high_rnn=False), "frame")
+    arrays, _ = parameters(NetModel(classes=10, width=0.05, size=39, high_rnn=False), "frame")
     arrays = {name.replace("classifier_video", "classifier"): values for name, values in arrays.items()}
     (tmp_path / "old.caffemodel").write_bytes(old_format(arrays).SerializeToString())
     status, text, error = export("old.caffemodel", "out.onnx", "--size", 39)
@@ -116,7 +114,7 @@ def test_beyond_the_tolerance_nothing_is_saved(folder, export, monkeypatch, back
     assert sorted(path.name for path in folder.iterdir()) == ["net.prototxt", "rcnn.caffemodel"]
 
 
-def test_a_wrong_port_is_found_out(folder, export, monkeypatch):
+def test_a_wrong_net_is_found_out(folder, export, monkeypatch):
     """Whose normalization takes alpha for each of its 5 channels, as some do."""
     from rcnn.nets import onnx_net as onnx
     made = onnx._Graph.node
@@ -135,7 +133,7 @@ def test_a_wrong_port_is_found_out(folder, export, monkeypatch):
 def test_without_caffe_it_is_held_against_stored_outputs_and_says_so(folder, export, monkeypatch, backend):
     monkeypatch.setattr(files, "installed", lambda module, real=files.installed: module != "caffe" and real(module))
     monkeypatch.setitem(sys.modules, "caffe", None)
-    monkeypatch.delitem(sys.modules, "rcnn.nets.caffe_network", raising=False)
+    monkeypatch.delitem(sys.modules, "rcnn.nets.caffe_net", raising=False)
     out = "out." + {"onnx": "onnx", "torch": "pt"}[backend]
     status, text, error = export("rcnn.caffemodel", out, "--size", 39)
     assert status == 0, error

@@ -9,16 +9,20 @@ import numpy as np
 import pytest
 import reference
 import runs
-from nets import Tiny, by_name, largest_difference, randomize
+from nets import Tiny, by_name, images, largest_difference, randomize
+from random_nets import TORCH
 from test_plots import pixels
-
-from rcnn.nets import prototxt as net
-
-from rcnn.experiments import plots
 
 from rcnn.data import records
 from rcnn.data.builds import Build
-from rcnn.files import InputError, ProgramError
+from rcnn.experiments import motion_energy, plots
+from rcnn.files import InputError
+from rcnn.nets import compare
+from rcnn.nets import prototxt as net
+from rcnn.nets import weight_files as files
+from rcnn.nets.backends import open_network
+from rcnn.nets.caffe_net import DEPLOY_NETS
+from rcnn.nets.model import NetModel
 
 SIZE, SIDE, MEAN, SCALE = 22, 25, (104, 117, 123), 0.02
 
@@ -52,7 +56,7 @@ def draw(monkeypatch):
     def call(combine="sum", **options):
         options = {"net": f"{combine}.prototxt", "weights": f"{combine}.caffemodel", "scale": SCALE, "layer": "one/5x5",
                    "out": "out.png", **options}
-        words = [[f"--{name}", *str(value).split()] for name, value in options.items()]
+        words = [[f"--{name}", *str(value).split()] for name, value in options.items() if value is not None]
         monkeypatch.setattr(sys, "argv", ["figures.py", *sum(words, [])])
         runs.module("figures").main()
         return drawn.pop()
@@ -104,12 +108,11 @@ def test_the_parts_are_numpys(draw, combine, layer, maps):
 
 @pytest.mark.parametrize("combine", ["average", "sum"])
 def test_the_sum_is_what_the_nets_relu_sees(combine):
-    module = runs.module("figures")
-    caffe_net, share = module.load(f"{combine}.prototxt", f"{combine}.caffemodel")
+    network, _ = open_network("caffe", f"{combine}.prototxt", f"{combine}.caffemodel")
     x = np.random.default_rng(0).normal(size=(2, 1, 3, SIZE, SIZE)).astype(np.float32)
     for layer in ("one/5x5", "two/3x3"):
-        spatial, temporal = module.parts(caffe_net, share, layer, *x)
-        assert np.allclose(np.maximum(spatial + temporal, 0), caffe_net.blobs[layer].data[0], atol=1e-5)
+        spatial, temporal = motion_energy.parts(network, layer, *x)
+        assert np.allclose(np.maximum(spatial + temporal, 0), network.pair_outputs(x[1], x[0])[layer][0], atol=1e-5)
         assert np.abs(temporal).max() > 0.1
 
 
@@ -166,7 +169,7 @@ def test_no_temporal_part_draws_too(tmp_path):
     ({"pairs": "pairs.lmdb", "layer": "three/fc"}, "three/fc is no convolution with a temporal part"),
     ({"pairs": "pairs.lmdb", "maps": "0 4"}, "one/5x5 has the maps 0 to 3, not 4"),
     ({"pairs": "pairs.lmdb", "maps": "-1"}, "has the maps 0 to 3, not -1"),
-    ({"pairs": "pairs.lmdb", "net": "cnn.prototxt"}, "cnn.prototxt has inputs frame and no temporal parts"),
+    ({"pairs": "pairs.lmdb", "net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
     ({"pairs": "pairs.lmdb", "net": "average.prototxt"}, "made with --combine sum, the net has average"),
     ({"pairs": "pairs.lmdb", "weights": "gone"}, "weights: no such file: gone"),
     ({"pairs": "pairs.lmdb", "scale": 1e38}, "the values of one/5x5 are not finite"),
@@ -195,3 +198,25 @@ def test_the_program_draws():
     status, out, error = runs.run("figures", "--net", "sum.prototxt", "--weights", "sum.caffemodel", "--frames",
                                   "frames.lmdb", "--out", "other.png")
     assert status == 2 and out == "" and error.count("\n") == 1 and "--frames takes --video and --frame" in error
+
+
+@pytest.mark.parametrize("combine", ["average", "sum"])
+@pytest.mark.parametrize("net_name, weights", [
+    ("recurrent.prototxt", "rcnn.caffemodel"), (None, "pair.onnx"), (None, "recurrent.onnx"),
+    pytest.param(None, "rcnn.pt", marks=TORCH)])
+def test_every_net_of_pairs_gives_caffes_parts(draw, combine, net_name, weights):
+    model = NetModel(classes=3, width=0.1, size=64, combine=combine)
+    arrays = compare.random_arrays(model)
+    for kind in ("pair", "recurrent"):
+        Path(f"{kind}.prototxt").write_text(str(DEPLOY_NETS[kind](model)))
+    for name in ("rcnn.caffemodel", weights):
+        files.save(name, arrays, model, Path(name).stem)
+    for name in "ab":
+        cv2.imwrite(f"{name}.png", images(np.random.default_rng(ord(name)), 1, 73)[0])
+    usual = dict(images="a.png b.png", layer="inception_3a/3x3", maps="0 3")
+    _, _, columns, expected, _ = draw(net="pair.prototxt", weights="rcnn.caffemodel", **usual)
+    _, _, names, found, _ = draw(net=net_name, weights=weights, **usual)
+    assert names == columns and ("halved" in names[0]) == (combine == "average")
+    for name, parts in expected.items():
+        assert np.abs(parts[1]).max() > 1e-3
+        assert all(largest_difference(*two) < 1e-4 for two in zip(found[name], parts))

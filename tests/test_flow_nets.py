@@ -24,7 +24,8 @@ from rcnn.scoring import score_files
 
 from rcnn.scoring import scores
 from rcnn.files import InputError
-from rcnn.nets.inference import Network, score_videos
+from rcnn.nets.caffe_net import CaffeNetwork
+from rcnn.scoring.score_videos import score_videos
 from rcnn.stream import Classifier
 
 DEPLOY = {"frame": net.deploy_cnn, "pair": net.deploy_rcnn_r, "recurrent": net.deploy_rcnn_s}
@@ -100,7 +101,7 @@ def test_caffe_trains_every_net_of_flow(tmp_path):
                               cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120)
         assert done.returncode == 0, done.stderr[-2000:]
         weights = tmp_path / f"nets/snapshots/{name}_flow_iter_2.caffemodel"
-        assert Network(tmp_path / f"nets/deploy_{name}_flow.prototxt", weights).channels == 2
+        assert CaffeNetwork(tmp_path / f"nets/deploy_{name}_flow.prototxt", weights).channels == 2
 
 
 # Scores
@@ -131,7 +132,7 @@ def scored(network, video, views):
 
 def test_mirrored_crops_of_flow_reach_the_net(flow_lmdb):
     """Scores of ten crops are those of one crop of the frames and of their mirror, made here by hand."""
-    network = Network(*made("pair"))
+    network = CaffeNetwork(*made("pair"))
     stored = [np.kron(smooth(t, 26), np.ones((2, 2, 1), np.uint8)).astype(np.uint8) for t in range(3)]
     stored = [np.maximum(frame, 1) for frame in stored]
     found = scored(network, stored, 10)
@@ -154,7 +155,7 @@ def test_evaluate_scores_flow(flow_lmdb, monkeypatch, kind):
              "--crops", "5", "--out", "s.h5"]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
     module("evaluate").main()
-    network = Network(path, weights)
+    network = CaffeNetwork(path, weights)
     with score_files.Scores("s.h5") as file:
         for index, name in enumerate(file.names):
             wanted = scored(network, [big[name, t] for t in range(len(file.times(index)))], 5)

@@ -10,7 +10,7 @@ from runs import ROOT, bare
 from rcnn import __version__
 from rcnn.__main__ import programs
 from rcnn.nets import compare, weight_files
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 
 TOOLS = sorted(path.stem for path in (ROOT / "tools").glob("*.py"))
 NAMES = [name.replace("_", "-") for name in TOOLS]
@@ -73,7 +73,7 @@ def tool(name, *words, cwd=None):
 
 def test_what_needs_caffe_says_so_where_it_is_missing(tmp_path):
     """As each program sees it: tools/ is the first folder of its path, and nothing there is to pass for Caffe."""
-    model = PortModel(classes=2, width=0.05, size=39)
+    model = NetModel(classes=2, width=0.05, size=39)
     weight_files.save(tmp_path / "rcnn.caffemodel", compare.random_arrays(model), model, "recurrent")
     (tmp_path / "net.prototxt").touch()
     (tmp_path / "classInd.txt").write_text("1 Up\n2 Down\n")

@@ -11,15 +11,14 @@ import test_figures
 from nets import Tiny
 from test_figures import MEAN, SCALE, SIDE, SIZE, centre, eq3
 
-from rcnn.nets import feature_maps
-
-from rcnn.experiments import motion_energy
-
-from rcnn.nets import prototxt as net
-
 from rcnn.data import records
 from rcnn.data.builds import Build
-from rcnn.files import ProgramError
+from rcnn.experiments import motion_energy
+from rcnn.files import InputError
+from rcnn.nets import compare
+from rcnn.nets import prototxt as net
+from rcnn.nets import weight_files as files
+from rcnn.nets.model import NetModel
 
 folder = test_figures.folder  # nets of both combinations in the current folder, and LMDBs
 PLACES = SIZE // 2  # of one/5x5, whose stride is 2
@@ -98,9 +97,9 @@ def expected(combine, pair):
 
 @pytest.mark.parametrize("combine", ["average", "sum"])
 def test_the_shares_are_numpys(pairs, combine):
-    made, share = feature_maps.load(f"{combine}.prototxt", f"{combine}.caffemodel")
+    network, _ = motion_energy.open_watched("caffe", f"{combine}.prototxt", f"{combine}.caffemodel")
     for pair in pairs:
-        found = motion_energy.shares(made, share, "one/5x5", *map(centre, pair), MEAN, SCALE)
+        found = motion_energy.shares(network, "one/5x5", *map(centre, pair), MEAN, SCALE)
         assert len(found) == 2
         for ours, numpys in zip(found, expected(combine, pair)):
             assert ours == pytest.approx(numpys, rel=1e-4)
@@ -113,7 +112,7 @@ def measure(folder, monkeypatch):
     def call(**options):
         options = {"net": "sum.prototxt", "weights": "sum.caffemodel", "pairs": "moving.lmdb", "layer": "one/5x5",
                    "scale": SCALE, "out": "new/out.json", **options}
-        words = [[f"--{name}", *str(value).split()] for name, value in options.items()]
+        words = [[f"--{name}", *str(value).split()] for name, value in options.items() if value is not None]
         monkeypatch.setattr(sys, "argv", ["motion_energy.py", *sum(words, [])])
         runs.module("motion_energy").main()
         return json.loads(Path(options["out"]).read_text())
@@ -156,10 +155,13 @@ def silent(path):
     ({"pairs": "flow.lmdb"}, "flow.lmdb holds optical flow; give an LMDB of images"),
     ({"pairs": "small.lmdb"}, "a 22 x 22 crop does not fit an image of 20 x 20"),
     ({"pairs": "empty.lmdb"}, "empty.lmdb has no pairs"),
-    ({"net": "cnn.prototxt"}, "cnn.prototxt has inputs frame and no temporal parts"),
-    ({"net": "recurrent.prototxt"}, "recurrent.prototxt has inputs first, frame and some temporal parts"),
+    ({"net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
     ({"net": "average.prototxt"}, "made with --combine sum, the net has average"),
     ({"net": "gone.prototxt"}, "net: no such file: gone.prototxt"),
+    ({"net": "flow.prototxt", "weights": "flow.caffemodel"}, "flow.prototxt takes frames of 2 channels, not 3"),
+    ({"mean": "1 2"}, "--mean: 2 values for the 3 channels of sum.prototxt"),
+    ({"gpu": 99}, "--gpu 99: "),
+    ({"backend": "onnx"}, "--net: only Caffe runs a prototxt"),
     ({"weights": "gone"}, "weights: no such file: gone"),
     ({"weights": "silent.caffemodel"}, "a part of the layer is 0 on every pair"),
     ({"layer": "one/pool"}, "one/pool is no convolution with a temporal part"),
@@ -171,8 +173,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(pairs, measure, options, s
     write("small.lmdb", [tuple(image[:20, :20] for image in pairs[0])])
     write("empty.lmdb", [])
     silent("silent.caffemodel")
-    Path("recurrent.prototxt").write_text(str(net.deploy_rcnn_s(Tiny(size=SIZE, classes=3))))
-    with pytest.raises(ProgramError, match=said) as error:
+    Path("flow.prototxt").write_text(str(net.deploy_rcnn_r(Tiny(size=SIZE, classes=3, channels=2))))
+    caffe.Net("flow.prototxt", caffe.TEST).save("flow.caffemodel")
+    with pytest.raises(InputError, match=said) as error:
         measure(**options)
     assert "\n" not in str(error.value) and not Path("new").exists()
 
@@ -195,3 +198,18 @@ def test_the_program(pairs):
     assert status == 0 and out.splitlines()[-1] == "4 pairs, two/3x3, the 10 % of places that change most: out.json"
     status, out, error = runs.run("motion_energy", "--pairs", "gone.lmdb", *words)
     assert (status, out, error.count("\n")) == (2, "", 1)
+
+
+def test_onnx_runtime_gives_caffes_shares(pairs, measure):
+    model = NetModel(classes=3, width=0.1, size=48)
+    arrays = compare.random_arrays(model)
+    Path("pair.prototxt").write_text(str(net.deploy_rcnn_r(model)))
+    for name in ("rcnn.caffemodel", "rcnn.onnx"):
+        files.save(name, arrays, model, "pair")
+    write("large.lmdb", [[np.kron(image, np.ones((2, 2, 1), np.uint8)) for image in pair] for pair in pairs])
+    usual = dict(pairs="large.lmdb", layer="conv2/3x3")
+    expected, found = measure(net="pair.prototxt", weights="rcnn.caffemodel", **usual), measure(
+        net=None, weights="rcnn.onnx", **usual)
+    assert found["net"] is None
+    for name in ("motion", "without motion"):
+        assert found[name] == pytest.approx(expected[name], abs=1e-4)

@@ -17,7 +17,7 @@ from videos import write_avi
 from rcnn import __version__
 from rcnn.__main__ import programs
 from rcnn.nets import compare, weight_files
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 
 DISTRIBUTIONS = {"cv2": "opencv-python-headless", "google": "protobuf"}  # of the modules that are called otherwise
 BY_INSTALLER = {"caffe"}
@@ -94,7 +94,7 @@ def test_the_command_of_the_wheel_runs_a_net_on_a_video(site, tmp_path):
     def run(*words):
         return bare(site / "bin/googlenet-rcnn", *words, path=site, cwd=tmp_path)
 
-    model = PortModel(classes=2, width=0.05, size=39)
+    model = NetModel(classes=2, width=0.05, size=39)
     weight_files.save(tmp_path / "rcnn.caffemodel", compare.random_arrays(model), model, "recurrent")
     write_avi(tmp_path / "video.avi", 30)
     (tmp_path / "classInd.txt").write_text("1 Up\n2 Down\n")

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from nets import build, fed, recipe
-from port_nets import MODELS, parameters
+from random_nets import MODELS, parameters
 
 from rcnn import googlenet
 

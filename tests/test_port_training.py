@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nets import images, recipe, solver
-from port_nets import parameters
+from random_nets import parameters
 from runs import ROOT
 from test_port_gradients import without_dropout
 
@@ -23,12 +23,12 @@ from rcnn.data import records
 from rcnn.googlenet import RECURRENT
 from rcnn.nets import caffemodel
 from rcnn.nets import weight_files as files
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 torch.set_num_threads(1)
 
-MODEL = PortModel(classes=4, width=0.05, size=39)
+MODEL = NetModel(classes=4, width=0.05, size=39)
 PAIRS, BATCH, SIDE = 14, 4, 46
 
 

@@ -10,7 +10,7 @@ from runs import ROOT
 from test_build_frames import make_set
 
 from rcnn.nets import compare, weight_files
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 
 HIDDEN = """
 import os, signal, sys
@@ -87,7 +87,7 @@ def test_from_videos_to_a_report(python, tmp_path):
         return python(tmp_path, "-m", "rcnn", *words)
 
     *_, lists, train, test = arguments = make_set(tmp_path)
-    model = PortModel(classes=2, width=0.05, size=39)
+    model = NetModel(classes=2, width=0.05, size=39)
     weight_files.save(tmp_path / "rcnn.caffemodel", compare.random_arrays(model), model, "recurrent")
     made_scores.write(tmp_path / "scores.h5", made_scores.made_videos())
     before = {path.name for path in tmp_path.iterdir()}

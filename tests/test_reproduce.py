@@ -15,7 +15,7 @@ import pytest
 from runs import ROOT, run
 from test_running import alive
 
-from rcnn.nets import protos
+from rcnn.nets import caffemodel
 
 from rcnn.scoring import scores
 
@@ -209,8 +209,7 @@ def test_the_nets_are_trained_and_start_from_one_another(runs):
     made = folder / "out"
 
     def values(path, layer):
-        layers = {one.name: one for one in protos.weight_layers(protos.read_weights(made / path))}
-        return protos.blob_values(layers[layer].blobs[0])
+        return caffemodel.read(made / path).arrays[layer][0]
 
     name = "inception_3a/3x3"
     for split in ("split01_5fps", "split02_5fps"):
@@ -304,9 +303,8 @@ def test_table_3_of_the_two_streams(flow):
 def test_the_flow_stream_has_two_channels_and_starts_from_nothing(flow):
     folder, _ = flow
     made = folder / "out" / "split01_5fps"
-    layers = {one.name: one for one in protos.weight_layers(
-        protos.read_weights(made / "snapshots" / "rcnn_r_flow_iter_10.caffemodel"))}
-    assert list(layers["conv1/7x7_s2"].blobs[0].shape.dim)[1] == 2
+    arrays = caffemodel.read(made / "snapshots" / "rcnn_r_flow_iter_10.caffemodel").arrays
+    assert arrays["conv1/7x7_s2"][0].shape[1] == 2
     log = (folder / "out" / "logs" / "split01_5fps.rcnn_r_flow.log").read_text()
     assert "--weights" not in log.splitlines()[1]
     manifest = json.loads((folder / "out" / "frames_5fps_flow.lmdb" / "manifest.json").read_text())

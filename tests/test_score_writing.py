@@ -14,8 +14,8 @@ import pytest
 from made_scores import CLASSES, listed, made_videos, write
 from runs import ROOT
 
+from rcnn.files import InputError, ProgramError, WriteError, locked, remove
 from rcnn.scoring import score_writing
-from rcnn.files import InputError, WriteError, locked, remove
 from rcnn.scoring.score_files import Scores
 from rcnn.scoring.score_writing import writing
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from runs import ROOT
 
-from rcnn.scoring import scores
 from rcnn.files import InputError
+from rcnn.scoring import scores
 
 
 def softmax(generator, *shape):
@@ -154,6 +154,7 @@ def test_most_confused():
 
 
 def test_neither_caffe_nor_hdf5_is_needed():
-    said = subprocess.run([sys.executable, "-c", "import sys; from rcnn import scores; print(*sys.modules)"], text=True,
-                          cwd=ROOT, capture_output=True, check=True).stdout.split()
+    code = "import sys; from rcnn.scoring import scores; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], text=True, cwd=ROOT, capture_output=True,
+                          check=True).stdout.split()
     assert "rcnn.scoring.scores" in said and "caffe" not in said and "h5py" not in said

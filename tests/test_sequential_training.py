@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn.nets import protos
+from rcnn.nets import caffemodel
 
 from rcnn.training import log as training
 
@@ -71,7 +71,7 @@ def test_both_stages_as_typed_killed_and_gone_on_with():
     killed.wait()
     resumed = losses(caffe("-solver", "set/solver_rcnn_s.prototxt", "-snapshot", str(snapshot)))
     assert list(resumed) == list(range(10, 61)) and np.isfinite(list(resumed.values())).all()
-    protos.read_weights("set/snapshots/rcnn_s_iter_60.caffemodel")  # raises where a number is not finite
+    caffemodel.read("set/snapshots/rcnn_s_iter_60.caffemodel")  # raises where a number is not finite
 
 
 def test_train_py_goes_on_from_its_snapshot():

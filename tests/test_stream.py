@@ -7,8 +7,8 @@ import nets
 import numpy as np
 import pytest
 
-from rcnn.nets import prototxt as net
 from rcnn.files import InputError
+from rcnn.nets import prototxt as net
 from rcnn.scoring.scores import FLOOR
 from rcnn.stream import Classifier
 

@@ -15,7 +15,7 @@ import runs
 from caffe.proto import caffe_pb2
 
 from rcnn.files import InputError, ProgramError, TrainingError
-from rcnn.nets.protos import blob_values, read_weights
+from rcnn.nets import caffemodel
 from rcnn.training import snapshots
 
 TOOL = runs.ROOT / "tools" / "train.py"
@@ -91,7 +91,7 @@ def iterations(phase="train", log="snap/tiny.jsonl"):
 
 
 def parameters(path):
-    return [blob_values(blob) for layer in read_weights(path).layer for blob in layer.blobs]
+    return [values for layer in caffemodel.read(path).arrays.values() for values in layer]
 
 
 def test_a_whole_training_and_its_repetition(train, capsys):

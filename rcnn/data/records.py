@@ -16,39 +16,15 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 import cv2
 import lmdb
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from rcnn.data import flow
+from rcnn.data.caffe_formats_pb2 import Datum
 from rcnn.files import InputError, sha256, write_text
 
 FORMAT = 1
 ENCODINGS = ("jpeg", "raw")
 MANIFEST = "manifest.json"
-DATUM_FIELDS = (("channels", 1, "INT32"), ("height", 2, "INT32"), ("width", 3, "INT32"), ("data", 4, "BYTES"),
-                ("label", 5, "INT32"), ("float_data", 6, "FLOAT"), ("encoded", 7, "BOOL"))
-
-
-def _datum_class():
-    """Return the class of caffe.proto's message Datum.
-
-    It is described here, in a pool of its own, so that it needs no Caffe and meets no `caffe.Datum` that pycaffe has
-    registered.
-    """
-    field_type = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="rcnn/datum.proto", package="caffe", syntax="proto2")
-    message = file.message_type.add(name="Datum")
-    for name, number, kind in DATUM_FIELDS:
-        repeated = name == "float_data"
-        message.field.add(name=name, number=number, type=getattr(field_type, f"TYPE_{kind}"),
-                          label=field_type.LABEL_REPEATED if repeated else field_type.LABEL_OPTIONAL,
-                          default_value="false" if name == "encoded" else None)
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("caffe.Datum"))
-
-
-Datum = _datum_class()
 
 
 # Keys

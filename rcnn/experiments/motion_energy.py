@@ -1,23 +1,90 @@
-"""Fig. 3's claim as a number: how much of a layer's energy lies where something moves.
+"""The two parts of an RCNN layer (Eq. 3) on a pair of frames, and Fig. 3's claim as a number.
 
-The energy of a part of a layer is the sum of its squares over all maps.  Where something moves is where the two frames
-differ most: MOVING of the layer's places.  Of random maps that region would have that share of the energy.
+The number is how much of a layer's energy lies where something moves.  The energy of a part of a layer is the sum of
+its squares over all maps.  Where something moves is where the two frames differ most: MOVING of the layer's places.  Of
+random maps that region would have that share of the energy.
 """
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple, Union
+
 import cv2
 import numpy as np
 
 from rcnn.data import crops
-from rcnn.nets.feature_maps import parts
+from rcnn.data.records import Records
+from rcnn.files import InputError
+from rcnn.nets.backends import OptionalPath, mean_of, open_network
+from rcnn.nets.network import Network
 
 MOVING = 0.1
 PARTS = ("spatial", "temporal", "sum")
+Shares = Dict[str, Optional[float]]
 
 
-def moving_region(previous, frame, height, width):
-    """Return where two images differ most: bool height x width, MOVING of its places true.
+def open_watched(backend: str, net: OptionalPath, weights: Union[str, Path], gpu: Optional[int] = None,
+                 mean: Optional[Sequence[float]] = None) -> Tuple[Network, List[float]]:
+    """Return (network, mean) of a net that sees pairs of images and whose layers can be looked into.
 
-    previous, frame: uint8 H x W x 3.  A place's difference is the mean over its pixels of the largest absolute one of
-    the three channels.
+    Parameters
+    ----------
+    backend, net, weights, gpu
+        As of `backends.open_network`.
+    mean
+        As of `backends.mean_of`.
+
+    Raises
+    ------
+    InputError
+        Where the files make no such net.
+    """
+    network, _ = open_network(backend, net, weights, gpu, "pair", pairs=True, watch=True)
+    if network.channels != 3:
+        raise InputError(f"net: {net or weights} takes frames of {network.channels} channels, not 3")
+    return network, mean_of(mean, network, net or weights)
+
+
+def check_images(records: Records) -> None:
+    """Raise InputError unless an LMDB holds images."""
+    if records.channels != 3:
+        raise InputError(f"{records.path} holds optical flow; give an LMDB of images")
+
+
+def parts(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the spatial and the temporal part of a layer (Eq. 3), float64 maps x height x width each.
+
+    In a net that averages them both are halved, so that they add up to what the layer's ReLU sees.
+
+    Parameters
+    ----------
+    network
+        Of `open_watched`.
+    layer
+        A convolution with a temporal part.
+    previous, frame
+        float32 1 x 3 x size x size.
+
+    Raises
+    ------
+    InputError
+        Where the net has no such layer, or its values are not finite.
+    """
+    outputs = network.pair_outputs(frame, previous)
+    recurrent = [name.rsplit("/", 1)[0] for name, values in outputs.items()
+                 if name.endswith("/temporal") and values.ndim == 4]
+    if layer not in recurrent:
+        raise InputError(f"--layer: {layer} is no convolution with a temporal part; the net has {len(recurrent)}, such "
+                         f"as {', '.join(recurrent[:3])}")
+    share = 0.5 if network.combine == "average" else 1.0
+    spatial, temporal = (share * outputs[f"{layer}/{part}"][0].astype(np.float64) for part in PARTS[:2])
+    if not np.isfinite([spatial, temporal]).all():
+        raise InputError(f"--layer: the values of {layer} are not finite; is --scale the training's?")
+    return spatial, temporal
+
+
+def moving_region(previous: np.ndarray, frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return where two images (uint8 H x W x 3) differ most: bool height x width, MOVING of its places true.
+
+    A place's difference is the mean over its pixels of the largest absolute one of the three channels.
     """
     difference = np.abs(previous.astype(np.float32) - frame).max(axis=2)
     places = cv2.resize(difference, (width, height), interpolation=cv2.INTER_AREA)
@@ -27,7 +94,7 @@ def moving_region(previous, frame, height, width):
     return region.reshape(height, width)
 
 
-def share(values, region):
+def share(values: np.ndarray, region: np.ndarray) -> Optional[float]:
     """Return the share (0 to 1) of the energy of maps x height x width values that lies in a region (height x width).
 
     None where there is no energy at all.
@@ -36,14 +103,22 @@ def share(values, region):
     return float(energy[region].sum() / energy.sum()) if energy.any() else None
 
 
-def shares(net, combined, layer, previous, frame, mean=crops.MEAN, scale=1.0):
+def shares(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray,
+           mean: Sequence[float] = crops.MEAN, scale: float = 1.0) -> Tuple[Shares, Shares]:
     """Return ({part: share in the moving region}, the same of the second frame seen twice) of a pair, by PARTS.
 
-    net, combined: of `feature_maps.load`.  layer: a convolution with a temporal part.  previous, frame: uint8 images of
-    the net's input size.  Seen twice, the second frame has no motion; the region stays that of the pair.
+    Seen twice, the second frame has no motion; the region stays that of the pair.
+
+    Parameters
+    ----------
+    network, layer
+        As of `parts`.
+    previous, frame
+        uint8 images of the net's input size.
     """
     inputs = [crops.network_input(image[None], mean, scale) for image in (previous, frame)]
-    made = [parts(net, combined, layer, before, inputs[1]) for before in inputs]
-    region = moving_region(previous, frame, *made[0][0].shape[1:])
-    return tuple({name: share(values, region) for name, values in zip(PARTS, (spatial, temporal, spatial + temporal))}
-                 for spatial, temporal in made)
+    pairs = [parts(network, layer, before, inputs[1]) for before in inputs]
+    region = moving_region(previous, frame, *pairs[0][0].shape[1:])
+    moving, still = ({name: share(part, region) for name, part in zip(PARTS, (spatial, temporal, spatial + temporal))}
+                     for spatial, temporal in pairs)
+    return moving, still

@@ -1,37 +1,93 @@
-"""What runs a net for frames that come one by one: Caffe, or without Caffe ONNX Runtime or PyTorch.
+"""What runs a net: Caffe, or without Caffe ONNX Runtime or PyTorch; and the options of programs that open one.
 
     backend  net and weights
-    caffe    deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt, and a caffemodel
-    onnx     a pair or recurrent .onnx of tools/export.py alone; or the parameters that torch takes
+    caffe    the prototxt of a deploy net, and a caffemodel
+    onnx     an .onnx of tools/export.py alone; or the parameters that torch takes
     torch    .pt or .safetensors alone; or a caffemodel alone, where its shapes tell the size of the net's input
     auto     caffe where a prototxt is given, since it alone runs one; else the fastest that is installed and suits
 """
+import argparse
 from pathlib import Path
+from typing import List, Optional, Sequence, Tuple, Union
 
+from rcnn.command import finite, positive_real
+from rcnn.data import crops
 from rcnn.files import InputError, existing
 from rcnn.nets import weight_files as files
-from rcnn.nets.network import checked_mode
+from rcnn.nets.model import without_temporal
+from rcnn.nets.network import Network, checked_mode
 
 BACKENDS = ("auto", "onnx", "torch", "caffe")
 MODULES = {"onnx": ("onnx", "onnxruntime"), "torch": ("torch",)}  # the fastest first: benchmarks/backends.py
+OptionalPath = Optional[Union[str, Path]]
 
 
-def open_network(backend, net, weights, gpu=None, mode=None):
-    """Return (network, mode): an `rcnn.nets.inference.Network`, or one of another backend, and how it scores frames.
+def add_options(parser: argparse.ArgumentParser, modes: Sequence[str] = ()) -> None:
+    """Add --net, --weights, --backend, --gpu, --scale, --mean, and --mode where there are modes to choose from."""
+    parser.add_argument("--net", help="the deploy net's prototxt, for Caffe; without it the weights tell the net")
+    parser.add_argument("--weights", required=True, help="caffemodel; without --net also .onnx, .pt or .safetensors")
+    parser.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the net; auto is caffe with "
+                        "--net, else the fastest that is installed and takes the weights")
+    if modes:
+        parser.add_argument("--mode", choices=modes, help="what a frame is scored with: pair, the one before it; "
+                            "recurrent, the state that all before it left" + "; frame, nothing" * ("frame" in modes)
+                            + "; the net's own if not given, or else recurrent")
+    parser.add_argument("--gpu", type=int, help="GPU to compute on, counted from 0; the CPU if not given")
+    parser.add_argument("--scale", type=positive_real, default=1.0,
+                        help="what the input is multiplied by after the mean is taken off, as in training")
+    parser.add_argument("--mean", type=finite, nargs="+", metavar="VALUE",
+                        help="what is taken off each channel, blue first, as in training (default: "
+                        f"{' '.join(f'{value:g}' for value in crops.MEAN)}; "
+                        f"{' '.join(f'{value:g}' for value in crops.FLOW_MEAN)} for flow)")
 
-    backend: of BACKENDS.  net: path of a prototxt, or None.  weights: path.  gpu: its number from 0; None for the CPU.
-    mode: "pair", "recurrent", or None for that of the net; "recurrent" where the weights alone do not tell.
-    Raises InputError where they do not go together, what is needed is not installed, or a file is not such a net.
+
+def open_network(backend: str, net: OptionalPath, weights: Union[str, Path], gpu: Optional[int] = None,
+                 mode: Optional[str] = None, pairs: bool = False, watch: bool = False) -> Tuple[Network, str]:
+    """Return (network, mode): what runs a net, and how it scores frames.
+
+    Parameters
+    ----------
+    backend
+        Of BACKENDS.
+    net
+        Path of a prototxt, or None.
+    weights
+        Path of what holds the parameters.
+    gpu
+        Its number from 0; None for the CPU.
+    mode
+        Of `network.KINDS`, or None for that of the net, and where the weights alone do not tell: "recurrent", or
+        "frame" for a CNN's.
+    pairs
+        Refuse a net of single frames.
+    watch
+        Have the network's `outputs` return those of every layer.
+
+    Raises
+    ------
+    InputError
+        Where they do not go together, what is needed is not installed, or a file is not such a net.
     """
-    network = _opened(backend, net, weights, gpu, mode)
-    if network.kind == "frame":
+    network = _opened(backend, net, weights, gpu, mode, pairs, watch)
+    if pairs and network.kind == "frame":
         raise InputError(f"net: {net or weights} sees single frames; " + (
             f"export it with --mode {mode or 'recurrent'}" if net is None
             else "give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt"))
     return network, checked_mode(mode, network.kind)
 
 
-def _opened(backend, net, weights, gpu, mode):
+def mean_of(mean: Optional[Sequence[float]], network: Network, name: Union[str, Path]) -> List[float]:
+    """Return what is taken off each channel of a network's input: `mean`, or the usual one where it is None.
+
+    Raises InputError, which names the net's file, where it has another number of values than the input has channels.
+    """
+    mean = list(mean or crops.MEANS[network.channels])
+    if len(mean) != network.channels:
+        raise InputError(f"--mean: {len(mean)} values for the {network.channels} channels of {name}")
+    return mean
+
+
+def _opened(backend, net, weights, gpu, mode, pairs, watch):
     if net is not None:
         existing(net, "net")
     suffix = Path(existing(weights, "weights")).suffix
@@ -41,8 +97,8 @@ def _opened(backend, net, weights, gpu, mode):
             raise InputError(f"weights: Caffe takes a caffemodel and a prototxt, --net; it cannot run {weights} "
                              + ("without" if net is None else "with one"))
         files.need("caffe")
-        from rcnn.nets.inference import Network
-        return Network(net, weights, gpu)
+        from rcnn.nets.caffe_net import CaffeNetwork
+        return CaffeNetwork(net, weights, gpu)
     if net is not None:
         raise InputError(f"--net: only Caffe runs a prototxt; leave it out for --backend {backend}, which knows the "
                          "net from its weights")
@@ -53,15 +109,17 @@ def _opened(backend, net, weights, gpu, mode):
         if backend != "onnx":
             raise InputError(f"weights: {weights} is for --backend onnx; PyTorch takes .pt, .safetensors or "
                              ".caffemodel")
-        from rcnn.nets import onnx_net as onnx
-        return onnx.Network(weights)
+        from rcnn.nets.onnx_net import OnnxNetwork
+        return OnnxNetwork(weights, watch=watch)
     arrays, model = files.read(weights)
-    kind = mode or "recurrent"
+    kind = mode or ("recurrent" if pairs or model.temporal else "frame")
+    if kind == "frame":
+        arrays, model = without_temporal(arrays, model)
     if backend == "torch":
-        from rcnn.nets import torch_net as torch
-        return torch.Network(kind, arrays, model, gpu)
-    from rcnn.nets import onnx_net as onnx
-    return onnx.Network(onnx.build(kind, arrays, model))
+        from rcnn.nets.torch_net import TorchNetwork
+        return TorchNetwork(kind, arrays, model, gpu, watch=watch)
+    from rcnn.nets.onnx_net import OnnxNetwork, build
+    return OnnxNetwork(build(kind, arrays, model), watch=watch)
 
 
 def _chosen(net, weights, gpu):

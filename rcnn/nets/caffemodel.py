@@ -1,104 +1,111 @@
-"""Caffemodels without Caffe: the parameters of one as arrays, and arrays as a caffemodel.
-
-Of caffe.proto only what carries parameters is described here, in a pool of its own, so that it needs no Caffe and
-meets no `caffe.NetParameter` that pycaffe has registered.
-"""
-from typing import NamedTuple
+"""Caffe's binary files without Caffe: caffemodels as arrays and arrays as caffemodels, and solverstates."""
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar, Union
 
 import numpy as np
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from rcnn import googlenet
+from rcnn.data.caffe_formats_pb2 import BlobProto, NetParameter, SolverState
 from rcnn.files import InputError, existing, replacing
 from rcnn.googlenet import PREVIOUS
 
-# Field: name, number, type, and "*" where it is repeated, "packed" where its numbers stand in one piece.  Packed
-# numbers look on disk as bytes do; described as bytes, millions of them are read at once and keep their bits.
-MESSAGES = {
-    "BlobShape": [("dim", 1, "INT64", "packed")],
-    "BlobProto": [("num", 1, "INT32", ""), ("channels", 2, "INT32", ""), ("height", 3, "INT32", ""),
-                  ("width", 4, "INT32", ""), ("data", 5, "BYTES", "*"), ("shape", 7, "BlobShape", ""),
-                  ("double_data", 8, "BYTES", "*")],
-    "EltwiseParameter": [("operation", 1, "INT32", ""), ("coeff", 2, "FLOAT", "*")],
-    "LayerParameter": [("name", 1, "STRING", ""), ("type", 2, "STRING", ""), ("bottom", 3, "STRING", "*"),
-                       ("top", 4, "STRING", "*"), ("blobs", 7, "BlobProto", "*"),
-                       ("eltwise_param", 110, "EltwiseParameter", "")],
-    "V1LayerParameter": [("name", 4, "STRING", ""), ("type", 5, "INT32", ""), ("blobs", 6, "BlobProto", "*")],
-    "NetParameter": [("name", 1, "STRING", ""), ("layers", 2, "V1LayerParameter", "*"),
-                     ("layer", 100, "LayerParameter", "*")],
-}
 V1_TYPES = {4: "Convolution", 14: "InnerProduct"}  # the numbers of V1LayerParameter.LayerType
 WEIGHT_DIMENSIONS = {"Convolution": 4, "InnerProduct": 2}
 PARTS = ("weight", "bias")  # how W and b are called elsewhere
 SUM = 1  # EltwiseParameter.EltwiseOp
 COMBINATIONS = {(): "sum", (1.0, 1.0): "sum", (0.5, 0.5): "average"}
-
-
-def _messages():
-    """Return {name: class} of MESSAGES."""
-    field_type = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="rcnn/caffemodel.proto", package="caffe", syntax="proto2")
-    for message, fields in MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for name, number, kind, many in fields:
-            field = described.field.add(name=name, number=number,
-                                        label=field_type.LABEL_REPEATED if many else field_type.LABEL_OPTIONAL)
-            if kind in MESSAGES:
-                field.type, field.type_name = field_type.TYPE_MESSAGE, f".caffe.{kind}"
-            else:
-                field.type = getattr(field_type, f"TYPE_{kind}")
-            field.options.packed = many == "packed"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"caffe.{name}")) for name in MESSAGES}
-
-
-NetParameter = _messages()["NetParameter"]
+Arrays = Dict[str, List[np.ndarray]]
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
 class Parameters(NamedTuple):
     """What a caffemodel holds.
 
-    arrays: {layer name: [W] or [W, b]}, float32 in Caffe's shapes; what the towers of a pair net share is there once,
-    without "previous/".  combine: how the parts of Eq. 3 are combined, "average", "sum" or None where it does not say.
+    Attributes
+    ----------
+    arrays
+        {layer name: [W] or [W, b]}, float32 in Caffe's shapes; what the towers of a pair net share is there once,
+        without "previous/".
+    coefficients
+        With which the file's layers add the parts of Eq. 3, a tuple for each way.
+    path
+        Of the file.
     """
-    arrays: dict
-    combine: str
+    arrays: Arrays
+    coefficients: Set[Tuple[float, ...]]
+    path: Union[str, Path]
+
+    @property
+    def combine(self) -> Optional[str]:
+        """How the parts of Eq. 3 are combined, as `combination` returns it."""
+        return combination(self.coefficients, f"weights: {self.path}")
 
 
-def read(path):
+def read(path: Union[str, Path]) -> Parameters:
     """Return the Parameters of a caffemodel, of Caffe's present format or the old one with the field `layers`.
 
-    Raises InputError where it is missing, cut short, of another format, without parameters, or has numbers that are
-    not finite or do not fit their shape; and where the two towers of a pair net differ.
+    Raises
+    ------
+    InputError
+        Where the file is missing, cut short, of another format, without parameters, or has numbers that are not finite
+        or do not fit their shape; and where the two towers of a pair net differ.
     """
-    data, net = existing(path, "weights").read_bytes(), NetParameter()
-    try:
-        net.ParseFromString(data)
-    except DecodeError:
-        raise InputError(f"weights: {path} is cut short or no caffemodel ({len(data)} bytes)") from None
-    arrays = {}
+    net = _parsed(path, NetParameter(), "weights")
+    arrays: Arrays = {}
     for layer in net.layer if len(net.layer) else net.layers:
         kind = V1_TYPES.get(layer.type, layer.type)
         values = [_array(path, layer.name, kind, part, blob) for part, blob in enumerate(layer.blobs)]
-        name = layer.name[len(PREVIOUS):] if layer.name.startswith(PREVIOUS) else layer.name
+        name = plain_name(layer.name)
         if not values:
             continue
-        if name in arrays and not _same(values, arrays[name]):
+        if name in arrays and not same(values, arrays[name]):
             raise InputError(f"weights: {path} has layer {name} twice with different values; the towers of an RCNN "
                              "share theirs")
         arrays[name] = values
     if not arrays:
         raise InputError(f"weights: {path} holds no parameters; is it a caffemodel?")
-    return Parameters(arrays, _combination(path, net))
+    return Parameters(arrays, sum_coefficients(net.layer), path)
 
 
-def write(path, arrays, model):
+def sum_coefficients(layers: Iterable[Message]) -> Set[Tuple[float, ...]]:
+    """Return the coefficients of the layers (LayerParameters of a net or a caffemodel) that add the parts of Eq. 3."""
+    return {tuple(layer.eltwise_param.coeff) for layer in layers
+            if layer.type == "Eltwise" and any(bottom.endswith("/temporal") for bottom in layer.bottom)}
+
+
+def combination(coefficients: Set[Tuple[float, ...]], where: str) -> Optional[str]:
+    """Return how the parts of Eq. 3 are combined: "average", "sum", or None where there are no temporal ones.
+
+    Parameters
+    ----------
+    coefficients
+        As `sum_coefficients` returns them.
+    where
+        How the message calls what they are of, such as "weights: FILE".
+
+    Raises
+    ------
+    InputError
+        Where they are neither, or differ from layer to layer.
+    """
+    if len(coefficients) > 1 or not coefficients <= set(COMBINATIONS):
+        raise InputError(f"{where} adds spatial and temporal parts with coefficients {sorted(coefficients)}; they are "
+                         "none (sum) or 0.5 and 0.5 (average), the same in every layer")
+    return COMBINATIONS[next(iter(coefficients))] if coefficients else None
+
+
+def write(path: Union[str, Path], arrays: Arrays, model: googlenet.Model) -> None:
     """Write a caffemodel that `caffe train -weights`, pycaffe and `read` take; the same input gives the same bytes.
 
-    arrays: {layer name: [W] or [W, b]}, float32 in Caffe's shapes, of the layers of `model` (`port.model.PortModel`).
     Layers without parameters are left out, but for the sums of the parts of Eq. 3, which tell how they are combined.
+
+    Parameters
+    ----------
+    arrays
+        {layer name: [W] or [W, b]}, float32 in Caffe's shapes, of the layers of `model`.
+    model
+        A `model.NetModel`.
     """
     net = NetParameter(name="GoogLeNet-RCNN" if model.temporal else "GoogLeNet")
     kinds = {layer.name: "Convolution" if isinstance(layer, googlenet.Convolution) else "InnerProduct"
@@ -118,7 +125,52 @@ def write(path, arrays, model):
         part.write_bytes(net.SerializeToString(deterministic=True))
 
 
-def _array(path, layer, kind, part, blob):
+def read_state(path: Union[str, Path]) -> SolverState:
+    """Return the SolverState of a solverstate file; InputError where it is missing or cut short."""
+    state = _parsed(path, SolverState(), "solver state")
+    if not (state.HasField("iter") and state.HasField("learned_net") and state.HasField("current_step")):
+        raise InputError(f"solver state: {path} is cut short")  # Caffe writes current_step last
+    return state
+
+
+def fits(shape: Sequence[int], values: np.ndarray) -> bool:
+    """Return whether parameters as read have a shape of at most four dimensions, of which leading ones do not count.
+
+    That is the rule of Caffe's Blob::ShapeEquals for its old format, whose blobs have four dimensions.
+    """
+    return tuple(shape) == values.shape or len(shape) <= 4 >= values.ndim and _four(shape) == _four(values.shape)
+
+
+def same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
+    """Return whether the parameters of two layers are equal in number, shapes and every bit."""
+    return len(one) == len(other) and all(
+        mine.shape == theirs.shape and mine.tobytes() == theirs.tobytes() for mine, theirs in zip(one, other))
+
+
+def plain_name(layer: str) -> str:
+    """Return a layer's name without "previous/": under it a caffemodel has what both towers share."""
+    return layer[len(PREVIOUS):] if layer.startswith(PREVIOUS) else layer
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as messages have it: "64 x 3 x 7 x 7"."""
+    return " x ".join(map(str, shape))
+
+
+def _parsed(path: Union[str, Path], message: AnyMessage, what: str) -> AnyMessage:
+    data = existing(path, what).read_bytes()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        raise InputError(f"{what}: {path} is cut short or not Caffe's binary format ({len(data)} bytes)") from None
+    return message
+
+
+def _four(shape: Sequence[int]) -> Tuple[int, ...]:
+    return (1,) * (4 - len(shape)) + tuple(shape)
+
+
+def _array(path: Union[str, Path], layer: str, kind: str, part: int, blob: BlobProto) -> np.ndarray:
     """Return a blob as float32 in Caffe's present shape; the old format has four dimensions, counted from the last."""
     data, doubles = b"".join(blob.data), b"".join(blob.double_data)
     old = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
@@ -126,25 +178,11 @@ def _array(path, layer, kind, part, blob):
     kept = WEIGHT_DIMENSIONS.get(kind, 4) if part == 0 else 1
     if old and all(side == 1 for side in shape[:4 - kept]):
         shape = shape[4 - kept:]
-    kind, text = ("<f4", data) if data else ("<f8", doubles)
-    if any(side < 0 for side in shape) or int(np.prod(shape, dtype=object)) * np.dtype(kind).itemsize != len(text):
+    number, text = ("<f4", data) if data else ("<f8", doubles)
+    if any(side < 0 for side in shape) or int(np.prod(shape, dtype=object)) * np.dtype(number).itemsize != len(text):
         raise InputError(f"weights: {path} is damaged in layer {layer}: {len(text)} bytes do not make the shape "
-                         f"{' x '.join(map(str, shape))}")
-    values = np.frombuffer(text, kind).reshape(shape)
+                         f"{shape_text(shape)}")
+    values = np.frombuffer(text, number).reshape(shape)
     if not np.isfinite(values).all():
         raise InputError(f"weights: {path} has numbers in layer {layer} that are not finite; its training diverged")
     return values.astype(np.float32)
-
-
-def _same(one, other):
-    return len(one) == len(other) and all(
-        mine.shape == theirs.shape and mine.tobytes() == theirs.tobytes() for mine, theirs in zip(one, other))
-
-
-def _combination(path, net):
-    found = {tuple(layer.eltwise_param.coeff) for layer in net.layer
-             if layer.type == "Eltwise" and any(bottom.endswith("/temporal") for bottom in layer.bottom)}
-    if len(found) > 1 or not found <= set(COMBINATIONS):
-        raise InputError(f"weights: {path} adds spatial and temporal parts with coefficients {sorted(found)}; they are "
-                         "none (sum) or 0.5 and 0.5 (average), the same in every layer")
-    return COMBINATIONS[found.pop()] if found else None

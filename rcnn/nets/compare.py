@@ -4,25 +4,26 @@
 Caffe can still hold its PyTorch or ONNX Runtime against Caffe's numbers.
 """
 from pathlib import Path
+from typing import Dict, List, Sequence, Tuple, Union
 
 import numpy as np
 
-from rcnn.data import crops
-
+from rcnn.data import crops, video
 from rcnn.data.synthetic import motion
-
-from rcnn.data import video
 from rcnn.files import InputError
-from rcnn.nets.model import TEMPORAL, PortModel, without_temporal
+from rcnn.nets.model import TEMPORAL, Arrays, NetModel, without_temporal
+from rcnn.nets.network import Network
 
 TOLERANCE = 1e-4
-STORED = Path(__file__).with_name("outputs.npz")
-STORED_MODEL = PortModel(classes=4, width=0.05, size=39)
+CAFFE_OUTPUTS = Path(__file__).with_name("outputs.npz")
+SMALL_MODEL = NetModel(classes=4, width=0.05, size=39)
 STEPS, ROWS = 3, 2
+Outputs = Dict[str, List[np.ndarray]]
+Difference = Tuple[str, float, float]
 SEED = 2  # of those tried, one with which hardly a layer of the small net is zero everywhere
 
 
-def random_arrays(model, seed=SEED):
+def random_arrays(model: NetModel, seed: int = SEED) -> Arrays:
     """Return {layer name: [W] or [W, b]} drawn from a seed, of a scale that keeps that of the input (He et al., 2015).
 
     Those of the classifiers are smaller, so that probabilities are neither flat nor 0 and 1.
@@ -40,13 +41,13 @@ def random_arrays(model, seed=SEED):
     return arrays
 
 
-def random_frames(model, number=STEPS, rows=ROWS, seed=SEED):
+def random_frames(model: NetModel, number: int = STEPS, rows: int = ROWS, seed: int = SEED) -> np.ndarray:
     """Return input float32 number x rows x channels x size x size, drawn from a seed, in the range of images."""
     generator = np.random.RandomState(seed)
     return generator.normal(0, 50, (number, rows, model.channels, model.size, model.size)).astype(np.float32)
 
 
-def real_frames(model, number=STEPS, rows=ROWS):
+def real_frames(model: NetModel, number: int = STEPS, rows: int = ROWS) -> np.ndarray:
     """Return input as `random_frames`: frames in order of videos of the motion set, or random ones for flow.
 
     number: at most 5.  rows: 1 or 2.
@@ -60,32 +61,32 @@ def real_frames(model, number=STEPS, rows=ROWS):
                       for images in made] for step in range(number)])
 
 
-def marks(kind, number=STEPS, rows=ROWS):
+def marks(kind: str, number: int = STEPS, rows: int = ROWS) -> np.ndarray:
     """Return the `first` of each of a number of steps: a recurrent net's rows begin, go on, and one begins again."""
-    found = np.zeros((number, rows), np.float32)
-    found[0] = 1
+    first = np.zeros((number, rows), np.float32)
+    first[0] = 1
     if kind == "recurrent" and number > 2:
-        found[2, 0] = 1
-    return found
+        first[2, 0] = 1
+    return first
 
 
-def differences(expected, found):
+def differences(expected: Outputs, actual: Outputs) -> List[Difference]:
     """Return [(name, largest difference over the largest magnitude expected, the magnitude)] of what both have.
 
-    expected, found: {name: [array of each step]}.  A difference of something not finite is infinite.
+    expected, actual: {name: [array of each step]}.  A difference of something not finite is infinite.
     """
     rows = []
     for name, steps in expected.items():
-        if name not in found:
+        if name not in actual:
             continue
         scale = max(float(np.abs(step).max()) for step in steps)
         apart = max(float(np.abs(np.float64(mine.reshape(theirs.shape)) - theirs).max())
-                    for mine, theirs in zip(found[name], steps))
+                    for mine, theirs in zip(actual[name], steps))
         rows.append((name, apart / scale if scale and np.isfinite(apart) else apart and float("inf"), scale))
     return rows
 
 
-def check(rows, tolerance, what):
+def check(rows: Sequence[Difference], tolerance: float, what: str) -> None:
     """Raise InputError where a difference of `differences` is beyond the tolerance, or nothing was compared."""
     if not rows:
         raise InputError(f"{what}: no layer in common")
@@ -95,33 +96,33 @@ def check(rows, tolerance, what):
                          f"{tolerance:g}; nothing is saved")
 
 
-def stored_net(kind):
-    """Return (arrays, model) of the small net that `stored` has the outputs of."""
-    arrays = random_arrays(STORED_MODEL)
-    return (arrays, STORED_MODEL) if kind != "frame" else without_temporal(arrays, STORED_MODEL)
+def small_net(kind: str) -> Tuple[Arrays, NetModel]:
+    """Return (arrays, model) of the small net that `caffe_outputs` has the outputs of."""
+    arrays = random_arrays(SMALL_MODEL)
+    return (arrays, SMALL_MODEL) if kind != "frame" else without_temporal(arrays, SMALL_MODEL)
 
 
-def stored(path=STORED):
-    """Return {kind: {name: [array of each step]}}, what Caffe gave for `stored_net`.
+def caffe_outputs(path: Union[str, Path] = CAFFE_OUTPUTS) -> Dict[str, Outputs]:
+    """Return {kind: {name: [array of each step]}}, what Caffe gave for `small_net`.
 
     Its input was `random_frames` of STEPS steps and ROWS rows, its first frames `marks`.
     """
-    found = {}
+    kinds: Dict[str, Outputs] = {}
     with np.load(path) as file:
         for key in file.files:
             kind, name = key.split(":", 1)
-            found.setdefault(kind, {})[name] = list(file[key])
-    return found
+            kinds.setdefault(kind, {})[name] = list(file[key])
+    return kinds
 
 
-def outputs(network, frames, first):
+def outputs(network: Network, frames: np.ndarray, first: np.ndarray) -> Outputs:
     """Return {name: [array of each pass]} of a network over frames in order, number x rows x ...; a pair has two.
 
-    network: has `kind` and `outputs(frames, previous, first)`, as a `network.Network`.  first: number x rows.
+    first: number x rows, as `marks`.
     """
-    found = {}
+    steps: Outputs = {}
     for step, images in enumerate(frames):
         if step or network.kind != "pair":
             for name, values in network.outputs(images, frames[step - 1], first[step]).items():
-                found.setdefault(name, []).append(np.array(values))
-    return found
+                steps.setdefault(name, []).append(np.array(values))
+    return steps

@@ -2,6 +2,7 @@
 import argparse
 import subprocess
 import sys
+from typing import Any, Iterable, Optional, Tuple
 
 from rcnn.files import InputError
 
@@ -16,7 +17,7 @@ sys.exit(3 if len(gpus) > 1 and not caffe.has_nccl() else 0)
 """
 
 
-def numbers(text):
+def numbers(text: str) -> Tuple[int, ...]:
     """An argparse type: one GPU or several, counted from 0, such as "0" or "0,1", as a tuple of them."""
     try:
         gpus = tuple(int(word) for word in text.split(","))
@@ -27,7 +28,7 @@ def numbers(text):
     return gpus
 
 
-def use(gpu=None):
+def use(gpu: Optional[int] = None) -> None:
     """Make Caffe compute on a GPU, counted from 0, or on the CPU (None).
 
     Raises InputError where Caffe was built without CUDA or cannot use that GPU; Caffe itself would end the program.
@@ -41,10 +42,10 @@ def use(gpu=None):
     caffe.set_mode_gpu()
 
 
-def check(*gpus, option="--gpu"):
+def check(*gpus: int, option: str = "--gpu") -> None:
     """Raise InputError unless Caffe can use GPUs (their numbers, from 0), together; tried in a process of its own.
 
-    option: what asked for them, for the message.
+    option: what asked for them, for the error message.
     """
     if not gpus:
         return
@@ -54,10 +55,15 @@ def check(*gpus, option="--gpu"):
         raise InputError(f"{option} {asked}: {_refusal(tried)}")
 
 
-def check_training(gpus, nets, option="--gpu"):
+def check_training(gpus: Tuple[int, ...], nets: Iterable[Tuple[str, Any]], option: str = "--gpu") -> None:
     """Raise InputError unless `caffe train` can train on GPUs (their numbers, from 0).
 
-    nets: (path or name, NetParameter) of each net of the solver.  On several GPUs Caffe runs no Python layer.
+    On several GPUs Caffe runs no Python layer.
+
+    Parameters
+    ----------
+    nets
+        (path or name, NetParameter) of each net of the solver.
     """
     asked = ",".join(map(str, gpus))
     for name, net in nets if len(gpus) > 1 else ():
@@ -74,5 +80,6 @@ def _refusal(tried):
     if "CPU-only" in tried.stderr:
         return ("this Caffe was built without CUDA; compute on the CPU, or build it with CUDA "
                 "(tools/install_caffe.sh --cuda)")
-    said = [line.split("] ", 1)[-1] for line in tried.stderr.splitlines() if "Check failed" in line or "rror" in line]
-    return f"Caffe cannot use it ({said[0] if said else 'it says no more'}); nvidia-smi lists the GPUs"
+    lines = tried.stderr.splitlines()
+    complaints = [line.split("] ", 1)[-1] for line in lines if "Check failed" in line or "rror" in line]
+    return f"Caffe cannot use it ({complaints[0] if complaints else 'it says no more'}); nvidia-smi lists the GPUs"

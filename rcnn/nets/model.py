@@ -2,6 +2,10 @@
 import json
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
+
+import numpy as np
 
 from rcnn import googlenet
 from rcnn.files import InputError
@@ -10,17 +14,27 @@ from rcnn.googlenet import Classifier, Convolution, Model
 TEMPORAL = "/temporal"
 CLASSIFIERS = ("classifier_video", "classifier")  # ours, and BVLC GoogLeNet's
 CONV1 = "conv1/7x7_s2"
-OLD_FIELDS = ("filler", "temporal_filler", "bias")  # that descriptions once had; they mean nothing to weights
+LEARNING = ("filler", "temporal_filler", "bias")  # of older descriptions: how a training starts, not what the net is
+Arrays = Dict[str, List[np.ndarray]]
+Shape = Tuple[int, ...]
 SIZES = range(33, 1025)  # sides of the input that are tried
 
 
 @dataclass(frozen=True)
-class PortModel(Model):
-    """A Model that may lack temporal parts, as the parameters of a CNN do, and have BVLC's names of the classifiers."""
+class NetModel(Model):
+    """A Model that may lack temporal parts, as the parameters of a CNN do, and have BVLC's names of the classifiers.
+
+    Attributes
+    ----------
+    temporal
+        Whether the net has temporal parts.
+    classifier
+        The last part of the classifiers' names, of CLASSIFIERS.
+    """
     temporal: bool = True
     classifier: str = CLASSIFIERS[0]
 
-    def layers(self):
+    def layers(self) -> list:
         """Return the layers, as `googlenet` does."""
         try:
             layers = super().layers()
@@ -29,19 +43,19 @@ class PortModel(Model):
         return [replace(layer, name=layer.name.replace(CLASSIFIERS[0], self.classifier))
                 if isinstance(layer, Classifier) else layer for layer in layers]
 
-    def shapes(self):
+    def shapes(self) -> Dict[str, Shape]:
         """Return {layer name: (channels, height, width)}, as `googlenet.shapes` does."""
         return googlenet.shapes(self.layers(), self.channels, self.size)
 
-    def states(self):
+    def states(self) -> Dict[str, Shape]:
         """Return {name of a layer with a temporal part: shape of its v^t without the batch}."""
         shapes = self.shapes()
         return {layer.name: shapes[layer.name][:3 if isinstance(layer, Convolution) else 1]
                 for layer in self.layers() if isinstance(layer, googlenet.RECURRENT)}
 
-    def parameters(self):
+    def parameters(self) -> Dict[str, List[Shape]]:
         """Return {layer name: [shape of W, shape of b]}, in the order of the layers; What is of "<layer>/temporal"."""
-        shapes, found = self.shapes(), {}
+        shapes, parameters = self.shapes(), {}
         for layer in self.layers():
             if not isinstance(layer, (*googlenet.RECURRENT, Classifier)):
                 continue
@@ -52,33 +66,49 @@ class PortModel(Model):
             else:
                 rows = self.classes if isinstance(layer, Classifier) else layer.channels
                 weight, across = (rows, prod(below)), (rows, rows)
-            found[layer.name] = [weight, weight[:1]]
+            parameters[layer.name] = [weight, weight[:1]]
             if self.temporal and not isinstance(layer, Classifier):
-                found[layer.name + TEMPORAL] = [across, across[:1]] if self.temporal_bias else [across]
-        return found
+                parameters[layer.name + TEMPORAL] = [across, across[:1]] if self.temporal_bias else [across]
+        return parameters
 
 
-def restored(description, where):
-    """Return the PortModel of its fields as JSON; InputError, which says `where` it is from, if it is none."""
+def restored(description: str, where: Union[str, Path]) -> NetModel:
+    """Return the NetModel of its fields as JSON, as stored in .pt, .safetensors and .onnx files.
+
+    Raises InputError, which says `where` it is from, if it is none.
+    """
     try:
-        known = json.loads(description)
-        return PortModel(**{name: value for name, value in known.items() if name not in OLD_FIELDS})
+        fields = json.loads(description)
+        return NetModel(**{name: value for name, value in fields.items() if name not in LEARNING})
     except (AttributeError, TypeError, ValueError):
         raise InputError(f"{where} describes no model of this project") from None
 
 
-def without_temporal(arrays, model):
+def without_temporal(arrays: Arrays, model: NetModel) -> Tuple[Arrays, NetModel]:
     """Return (arrays, model) of the plain CNN that is in a net of Eq. 3."""
     return ({name: values for name, values in arrays.items() if not name.endswith(TEMPORAL)},
             replace(model, temporal=False))
 
 
-def infer(arrays, combine=None, size=None, where="weights"):
-    """Return the PortModel of parameters {layer name: [W] or [W, b]}, with all of their names and shapes.
+def infer(arrays: Arrays, combine: Optional[str] = None, size: Optional[int] = None,
+          where: str = "weights") -> NetModel:
+    """Return the NetModel of parameters, with all of their names and shapes.
 
-    combine: "average" or "sum", needed where there are temporal parts.  size: side of the input in pixels; None takes
-    224 where that fits, else the one size that does.  where: how messages call the parameters.  Raises InputError where
-    they are of no such network, or not enough is known.
+    Parameters
+    ----------
+    arrays
+        {layer name: [W] or [W, b]}.
+    combine
+        "average" or "sum", needed where there are temporal parts.
+    size
+        Side of the input in pixels; None takes 224 where that fits, else the one size that does.
+    where
+        How messages call the parameters.
+
+    Raises
+    ------
+    InputError
+        Where they are of no such network, or not enough is known.
     """
     names = [name for name in CLASSIFIERS if f"loss3/{name}" in arrays]
     if CONV1 not in arrays or not names:
@@ -92,25 +122,25 @@ def infer(arrays, combine=None, size=None, where="weights"):
                   high_rnn="loss3/fc" in arrays, temporal=bool(across), classifier=names[0],
                   temporal_bias=len(across) == 2, combine=combine or "average",
                   conv1_temporal_kernel=across[0].shape[-1] if across else 3)
-    model = PortModel(width=_width(arrays, where), **fields)
+    model = NetModel(width=_width(arrays, where), **fields)
     return replace(model, size=_size(model, arrays, size, where))
 
 
-def check(arrays, model, where="weights"):
+def check(arrays: Arrays, model: NetModel, where: str = "weights") -> None:
     """Raise InputError unless the parameters are those of the model: the same layers, each with its shapes."""
-    wanted = model.parameters()
-    for these, others, text in ((wanted, arrays, "lacks"), (arrays, wanted, "has beside the net's")):
+    parameters = model.parameters()
+    for these, others, text in ((parameters, arrays, "lacks"), (arrays, parameters, "has beside the net's")):
         extra = [name for name in these if name not in others]
         if extra:
             raise InputError(f"{where} {text} {len(extra)} layers, the first is {extra[0]}; is it another net's, or "
                              "cut short?")
-    for name, shapes in wanted.items():
-        found = [tuple(value.shape) for value in arrays[name]]
-        if found != shapes:
-            raise InputError(f"{where}: layer {name} has shapes {found}, a net of {_told(model)} has {shapes}")
+    for name, shapes in parameters.items():
+        actual = [tuple(value.shape) for value in arrays[name]]
+        if actual != shapes:
+            raise InputError(f"{where}: layer {name} has shapes {actual}, a net of {_settings(model)} has {shapes}")
 
 
-def _told(model):
+def _settings(model):
     return f"width {model.width:g}, {model.classes} classes and {model.size} x {model.size} input"
 
 
@@ -119,9 +149,9 @@ def _width(arrays, where):
     low, high = 0.0, float("inf")
     for layer in googlenet.googlenet():
         if isinstance(layer, googlenet.RECURRENT) and layer.name in arrays:
-            found = len(arrays[layer.name][0])
-            low = max(low, (found - 0.5) / layer.channels if found > 1 else 0)
-            high = min(high, (found + 0.5) / layer.channels)
+            channels = len(arrays[layer.name][0])
+            low = max(low, (channels - 0.5) / layer.channels if channels > 1 else 0)
+            high = min(high, (channels + 0.5) / layer.channels)
     for digits in range(1, 7):
         width = round((low + high) / 2, digits)
         if 0 < width and low <= width <= high:
@@ -135,10 +165,10 @@ def _size(model, arrays, size, where):
         parameters = replace(model, size=side).parameters()
         return [parameters[f"loss{number}/fc"][0] for number in (1, 2)]
 
-    found = [tuple(arrays[f"loss{number}/fc"][0].shape) for number in (1, 2) if f"loss{number}/fc" in arrays]
-    if size is not None or len(found) < 2 or columns(Model.size) == found:
+    shapes = [tuple(arrays[f"loss{number}/fc"][0].shape) for number in (1, 2) if f"loss{number}/fc" in arrays]
+    if size is not None or len(shapes) < 2 or columns(Model.size) == shapes:
         return size or Model.size
-    fitting = [side for side in SIZES if columns(side) == found]
+    fitting = [side for side in SIZES if columns(side) == shapes]
     if len(fitting) == 1:
         return fitting[0]
     raise InputError(f"{where}: the net's input is not {Model.size} x {Model.size}, and the shapes "

@@ -1,7 +1,7 @@
 """The nets as ONNX graphs, written from the architecture itself, and run by ONNX Runtime.
 
-A graph is made node by node with onnx.helper, as `rcnn.nets.prototxt` makes Caffe's: so an export needs no PyTorch, its tensors
-have Caffe's names, and its weights keep their bits.  Only operators of opset 13 are used; pools have explicit
+A graph is made node by node with onnx.helper, as `rcnn.nets.prototxt` makes Caffe's: so an export needs no PyTorch, its
+tensors have Caffe's names, and its weights keep their bits.  Only operators of opset 13 are used; pools have explicit
 paddings in place of Caffe's rounding up, so that no runtime can round otherwise.
 
     kind       inputs                                          outputs
@@ -15,29 +15,40 @@ pass takes as previous/<layer>.
 """
 import json
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from rcnn import googlenet
 from rcnn.files import InputError, existing
 from rcnn.googlenet import PREVIOUS, Classifier, Concatenation, Convolution, Dropout, Normalization, Pooling
-from rcnn.nets import network
 from rcnn.nets.caffemodel import PARTS
-from rcnn.nets.model import TEMPORAL, restored
+from rcnn.nets.model import TEMPORAL, Arrays, NetModel, restored
+from rcnn.nets.network import ModelNetwork, check_kind
 
 OPSET, IR_VERSION = 13, 8
 BATCH = "N"
+Source = Union[str, Path, onnx.ModelProto]
 
 
-def build(kind, arrays, model):
+def build(kind: str, arrays: Arrays, model: NetModel) -> onnx.ModelProto:
     """Return the ModelProto of a net of `network.KINDS`, checked by onnx's checker.
 
-    arrays: {layer name: [W] or [W, b]} that fit `model`, a `port.model.PortModel`.  Raises InputError for a pair or
-    recurrent net of a model without temporal parts.
+    Parameters
+    ----------
+    arrays
+        {layer name: [W] or [W, b]} that fit `model`.
+
+    Raises
+    ------
+    InputError
+        For a pair or recurrent net of a model without temporal parts.
     """
-    network.check_kind(kind, model)
+    check_kind(kind, model)
     graph = _Graph(arrays, model)
     frame = [BATCH, model.channels, model.size, model.size]
     if kind == "pair":
@@ -67,27 +78,27 @@ def build(kind, arrays, model):
     return made
 
 
-def described(notes, where):
-    """Return (kind, PortModel) of a file's metadata (dict); InputError, which says `where` it is from, if none."""
+def described(notes: Mapping[str, str], where: str) -> Tuple[str, NetModel]:
+    """Return (kind, NetModel) of a file's metadata (dict); InputError, which says `where` it is from, if none."""
     if not {"kind", "model"} <= notes.keys():
         raise InputError(f"{where} is not one of this project's nets; make it with tools/export.py")
     return notes["kind"], restored(notes["model"], where)
 
 
-def watched(made):
+def watched(made: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy of a ModelProto in which every tensor that a node makes is an output."""
     copy = onnx.ModelProto()
     copy.CopyFrom(made)
-    known = {output.name for output in copy.graph.output}
+    present = {output.name for output in copy.graph.output}
     copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
                              for node in copy.graph.node if node.op_type not in ("Cast", "Reshape")
-                             for name in node.output if name not in known)
+                             for name in node.output if name not in present)
     return copy
 
 
-def arrays_of(made):
+def arrays_of(made: onnx.ModelProto) -> Arrays:
     """Return {layer name: [W] or [W, b]} of a ModelProto of `build`."""
-    arrays = {}
+    arrays: Arrays = {}
     for tensor in made.graph.initializer:
         name, _, part = tensor.name.rpartition(".")
         if part in PARTS:
@@ -197,39 +208,54 @@ class _Graph:
                   strides=[layer.stride] * 2, pads=[layer.pad] * 2 + ends, **options)
 
 
-class Network(network.Network):
-    """A net of `build` run by ONNX Runtime on the CPU."""
+class OnnxNetwork(ModelNetwork):
+    """A Network run by ONNX Runtime on the CPU.
 
-    def __init__(self, source, threads=None, watch=False):
-        """source: the path of an .onnx file, or a ModelProto.  threads: None, as many as ONNX Runtime finds good.
+    Parameters
+    ----------
+    source
+        Path of an .onnx file of this project, or a ModelProto of `build`.
+    threads
+        None: as many as ONNX Runtime finds good.
+    watch
+        Have `outputs` return those of every layer.
+    """
+    backend = "onnx"
 
-        watch: have `outputs` return every layer's.  Raises InputError where it is no such file, or not one of this
-        project's.
-        """
+    def __init__(self, source: Source, threads: Optional[int] = None, watch: bool = False) -> None:
+        name = _name(source)
         if watch:
-            source = watched(source if isinstance(source, onnx.ModelProto) else onnx.load(source))
+            source = watched(source if isinstance(source, onnx.ModelProto) else read(source))
         self._session = session(source, threads)
-        super().__init__(*described(self._session.get_modelmeta().custom_metadata_map, _named(source)))
-        self._outputs = [output.name for output in self._session.get_outputs()]
+        super().__init__(*described(self._session.get_modelmeta().custom_metadata_map, name))
+        self._names = [output.name for output in self._session.get_outputs()]
 
-    def _run(self, inputs):
-        return dict(zip(self._outputs, self._session.run(self._outputs, inputs)))
+    def _run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        return dict(zip(self._names, self._session.run(self._names, inputs)))
 
 
-def session(source, threads=None):
+def read(path: Union[str, Path]) -> onnx.ModelProto:
+    """Return the ModelProto of an .onnx file; InputError where it is cut short or none."""
+    try:
+        return onnx.load(str(existing(path, "weights")))
+    except DecodeError:
+        raise InputError(f"weights: {path} is cut short or no ONNX file") from None
+
+
+def session(source: Source, threads: Optional[int] = None) -> Any:
     """Return ONNX Runtime's InferenceSession of a path or ModelProto; InputError where it does not load."""
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads:
         options.intra_op_num_threads = threads
-    given = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(existing(source, "net"))
+    content = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(existing(source, "net"))
     try:
-        return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no class of their own in common
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{_named(source)} does not load in ONNX Runtime: {said}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{_name(source)} does not load in ONNX Runtime: {reason}") from None
 
 
-def _named(source):
+def _name(source):
     return "the net" if isinstance(source, onnx.ModelProto) else str(source)

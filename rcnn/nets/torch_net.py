@@ -1,6 +1,6 @@
 """GoogLeNet-RCNN in PyTorch: one module that is the plain CNN, the pair net and the recurrent net.
 
-    net = GoogLeNetRCNN(model)                     # model: port.model.PortModel
+    net = GoogLeNetRCNN(model)                     # model: rcnn.nets.model.NetModel
     scores, v = net(frame)                         # the CNN, which is Eq. 3 at t = 1
     scores, v = net(frame, v)                      # t > 1; twice makes a pair, again and again the recurrent net
     scores, v = net(frame, v, first)               # some rows begin a video
@@ -11,6 +11,7 @@ says all that a caffemodel does, and `state_dict` also holds the model's descrip
 """
 import json
 from dataclasses import asdict
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 import torch
@@ -20,17 +21,18 @@ from torch.nn import functional
 from rcnn import googlenet
 from rcnn.files import InputError
 from rcnn.googlenet import PREVIOUS, Classifier, Concatenation, Convolution, Dropout, Normalization, Pooling
-from rcnn.nets import network
 from rcnn.nets.caffemodel import PARTS
-from rcnn.nets.model import TEMPORAL, restored
+from rcnn.nets.model import TEMPORAL, Arrays, NetModel, restored
+from rcnn.nets.network import ModelNetwork
 
 EXTRA = "_extra_state"
+Tensors = Dict[str, torch.Tensor]
 
 
 class GoogLeNetRCNN(nn.Module):
-    """The network of a `port.model.PortModel`; every size rounds as in Caffe.  Parameters start as PyTorch's do."""
+    """The network of a `rcnn.nets.model.NetModel`; every size rounds as in Caffe.  Parameters start as PyTorch's do."""
 
-    def __init__(self, model):
+    def __init__(self, model: NetModel) -> None:
         super().__init__()
         self.model, self.layers, self._shapes = model, model.layers(), model.shapes()
         weights = {layer.name: layer for layer in self.layers if isinstance(layer, (*googlenet.RECURRENT, Classifier))}
@@ -43,36 +45,50 @@ class GoogLeNetRCNN(nn.Module):
                 made = nn.Linear(weight[1], weight[0], bias=bool(bias))
             self.add_module(name, made)
 
-    def forward(self, frame, state=None, first=None):
+    def forward(self, frame: torch.Tensor, state: Optional[Tensors] = None,
+                first: Optional[torch.Tensor] = None) -> Tuple[Tensors, Tensors]:
         """Return (scores, v) of a batch of frames.
 
-        frame: float32 N x channels x size x size, the mean taken off, BGR.  state: {layer name: v^{t-1}}, as the pass
-        before returned it; None where every row is at t = 1.  first: N, true in rows at t = 1, whose state is not used.
-        scores: {signal: N x classes}, before the softmax.  v: {layer name: v^t} of each layer of Eq. 3; detached by the
-        caller, it lets no gradient go into the past (Eq. 6).
+        Parameters
+        ----------
+        frame
+            float32 N x channels x size x size, the mean taken off, BGR.
+        state
+            {layer name: v^{t-1}}, as the pass before returned it; None where every row is at t = 1.
+        first
+            N, true in rows at t = 1, whose state is not used.
+
+        Returns
+        -------
+        scores
+            {signal: N x classes}, before the softmax.
+        v
+            {layer name: v^t} of each layer of Eq. 3; detached by the caller, it lets no gradient go into the past
+            (Eq. 6).
         """
-        found = self.outputs(frame, state, first)
-        scores = {layer.signal: found[layer.name] for layer in self.layers if isinstance(layer, Classifier)}
-        return scores, {layer.name: found[layer.name] for layer in self.layers
+        outputs = self.outputs(frame, state, first)
+        scores = {layer.signal: outputs[layer.name] for layer in self.layers if isinstance(layer, Classifier)}
+        return scores, {layer.name: outputs[layer.name] for layer in self.layers
                         if isinstance(layer, googlenet.RECURRENT)}
 
-    def outputs(self, frame, state=None, first=None):
+    def outputs(self, frame: torch.Tensor, state: Optional[Tensors] = None,
+                first: Optional[torch.Tensor] = None) -> Tensors:
         """Return {name: output} of every layer, by the names of Caffe's blobs; arguments as of `forward`.
 
         A layer of Eq. 3 has its output under its name, and where there is a state, its parts under "<layer>/spatial"
         and "<layer>/temporal".  A signal's name has its probabilities.
         """
-        found = {"frame": frame}
+        outputs = {"frame": frame}
         for layer in self.layers:
             if isinstance(layer, Concatenation):
-                found[layer.name] = torch.cat([found[bottom] for bottom in layer.bottoms], 1)
+                outputs[layer.name] = torch.cat([outputs[bottom] for bottom in layer.bottoms], 1)
             elif isinstance(layer, googlenet.RECURRENT):
-                self._recurrent(layer, found, state, first)
+                self._recurrent(layer, outputs, state, first)
             else:
-                found[layer.name] = self._plain(layer, found[layer.bottom])
+                outputs[layer.name] = self._plain(layer, outputs[layer.bottom])
             if isinstance(layer, Classifier):
-                found[layer.signal] = functional.softmax(found[layer.name], 1)
-        return found
+                outputs[layer.signal] = functional.softmax(outputs[layer.name], 1)
+        return outputs
 
     def _plain(self, layer, below):
         if isinstance(layer, Pooling):  # both round up, and divide the sum at a border by the places inside
@@ -84,36 +100,36 @@ class GoogLeNetRCNN(nn.Module):
             return functional.dropout(below, layer.ratio, self.training)
         return getattr(self, layer.name)(below.flatten(1))
 
-    def _recurrent(self, layer, found, state, first):
-        below = found[layer.bottom]
+    def _recurrent(self, layer, outputs, state, first):
+        below = outputs[layer.bottom]
         if not isinstance(layer, Convolution):
             below = below.flatten(1)
         value = getattr(self, layer.name)(below)
         if state is not None:
-            found[layer.name + "/spatial"] = value
+            outputs[layer.name + "/spatial"] = value
             temporal = getattr(self, layer.name + TEMPORAL)(state[layer.name])
             marked = None if first is None else first.bool().reshape(-1, *(1,) * (value.ndim - 1))
             if marked is not None:
                 temporal = temporal.masked_fill(marked, 0)
-            found[layer.name + TEMPORAL] = temporal
+            outputs[layer.name + TEMPORAL] = temporal
             combined = value + temporal
             if self.model.combine == "average":  # t = 1 is the CNN, unscaled
                 combined = combined / 2 if marked is None else torch.where(marked, value, combined / 2)
             value = combined
-        found[layer.name] = functional.relu(value)
+        outputs[layer.name] = functional.relu(value)
 
-    def get_extra_state(self):
+    def get_extra_state(self) -> str:
         """Return the model's description, which goes into the state dict."""
         return json.dumps(asdict(self.model))
 
-    def set_extra_state(self, description):
+    def set_extra_state(self, description: str) -> None:
         """Raise InputError where a state dict is another model's."""
         other = restored(description, "the state dict")
         if other != self.model:
             raise InputError(f"the state dict is of {other}, the net of {self.model}")
 
 
-def build(arrays, model):
+def build(arrays: Arrays, model: NetModel) -> GoogLeNetRCNN:
     """Return the GoogLeNetRCNN, in evaluation mode, of parameters {layer name: [W] or [W, b]} that fit `model`."""
     net = GoogLeNetRCNN(model)
     net.load_state_dict({f"{name}.{part}": torch.from_numpy(np.array(value)) for name, values in arrays.items()
@@ -121,16 +137,28 @@ def build(arrays, model):
     return net.eval()
 
 
-class Network(network.Network):
-    """A net of one kind run by PyTorch."""
+class TorchNetwork(ModelNetwork):
+    """A Network run by PyTorch.
 
-    def __init__(self, kind, arrays, model, gpu=None, threads=None, watch=False):
-        """arrays, model: as of `build`.  gpu: its number from 0; None computes on the CPU.  threads: None, PyTorch's.
+    Parameters
+    ----------
+    kind
+        Of `network.KINDS`.
+    arrays, model
+        As of `build`.
+    gpu
+        Its number from 0; None computes on the CPU.
+    threads
+        None: PyTorch's own number.
+    watch
+        Have `outputs` return those of every layer.
+    """
+    backend = "torch"
 
-        watch: have `outputs` return every layer's.
-        """
+    def __init__(self, kind: str, arrays: Arrays, model: NetModel, gpu: Optional[int] = None,
+                 threads: Optional[int] = None, watch: bool = False) -> None:
         super().__init__(kind, model)
-        if gpu is not None and not gpu < torch.cuda.device_count():
+        if gpu is not None and not 0 <= gpu < torch.cuda.device_count():
             raise InputError(f"--gpu {gpu}: PyTorch sees {torch.cuda.device_count()} GPUs")
         if threads:
             torch.set_num_threads(threads)
@@ -138,21 +166,20 @@ class Network(network.Network):
         self._net, self._watch = build(arrays, model).to(self._device), watch
 
     @torch.inference_mode()
-    def _run(self, inputs):
+    def _run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
         with torch.backends.cudnn.flags(allow_tf32=False):  # else GPUs round what they multiply to 10 bits
-            return self._outputs(inputs)
+            return self._pass({name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()})
 
-    def _outputs(self, inputs):
-        given = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
+    def _pass(self, inputs):
         before = {}
         if self.kind == "recurrent":
-            state = {name: given[PREVIOUS + name] for name in self._state}
-            found = self._net.outputs(given["frame"], state, given["first"])
+            state = {name: inputs[PREVIOUS + name] for name in self._state}
+            now = self._net.outputs(inputs["frame"], state, inputs["first"])
         elif self.kind == "pair":
-            before = self._net.outputs(given[PREVIOUS + "frame"])
-            found = self._net.outputs(given["frame"], before)
+            before = self._net.outputs(inputs[PREVIOUS + "frame"])
+            now = self._net.outputs(inputs["frame"], before)
         else:
-            found = self._net.outputs(given["frame"])
-        found.update((PREVIOUS + name, value) for name, value in before.items())
+            now = self._net.outputs(inputs["frame"])
+        now.update((PREVIOUS + name, value) for name, value in before.items())
         wanted = [*self.signals, *(PREVIOUS + signal for signal in self.signals), *self._state]
-        return {name: value.cpu().numpy() for name, value in found.items() if self._watch or name in wanted}
+        return {name: value.cpu().numpy() for name, value in now.items() if self._watch or name in wanted}

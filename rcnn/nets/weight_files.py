@@ -3,54 +3,71 @@ import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Dict, Optional, Tuple, Union
+
+import numpy as np
 
 from rcnn.files import InputError, existing
 from rcnn.nets import caffemodel
-from rcnn.nets.model import check, infer, restored
+from rcnn.nets.model import Arrays, NetModel, check, infer, restored
 
 SUFFIXES = (".caffemodel", ".pt", ".safetensors", ".onnx")
 BRINGS = {"caffe": "tools/install_caffe.sh", "torch": "pip install '.[torch]'", "safetensors": "pip install '.[torch]'",
           "onnx": "pip install '.[onnx]'", "onnxruntime": "pip install '.[onnx]'"}
 
 
-def need(*modules):
+def need(*modules: str) -> None:
     """Raise InputError unless the modules (names of BRINGS) are installed."""
     for module in modules:
         if not installed(module):
             raise InputError(f"{module} is not installed; {BRINGS[module]} brings it")
 
 
-def installed(module):
+def installed(module: str) -> bool:
     """Return whether a module can be imported."""
     return importlib.util.find_spec(module) is not None
 
 
-def suffix_of(path, option):
+def suffix_of(path: Union[str, Path], option: str) -> str:
     """Return the suffix of a path, one of SUFFIXES; InputError, which names the `option` it is of, for another."""
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
-        raise InputError(f"{option}: {path} is none of {', '.join('*' + known for known in SUFFIXES)}")
+        raise InputError(f"{option}: {path} is none of {', '.join('*' + suffix for suffix in SUFFIXES)}")
     return suffix
 
 
-def read(path, combine=None, size=None):
+def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[int] = None) -> Tuple[Arrays, NetModel]:
     """Return (arrays, model) of a file with the parameters of a net, which fit each other.
 
-    arrays: {layer name: [W] or [W, b]}, float32 in Caffe's shapes.  model: PortModel.  combine, size: what a file does
-    not say of its model (`model.infer`).  Raises InputError where the file is missing, damaged, of another kind or
-    another net, or says otherwise than `combine` and `size`.
+    Parameters
+    ----------
+    combine, size
+        What a file does not say of its model (`model.infer`).
+
+    Returns
+    -------
+    arrays
+        {layer name: [W] or [W, b]}, float32 in Caffe's shapes.
+    model
+        A NetModel.
+
+    Raises
+    ------
+    InputError
+        Where the file is missing, damaged, of another kind or another net, or says otherwise than `combine` and `size`.
     """
     suffix, where = suffix_of(existing(path, "weights"), "weights"), f"weights: {path}"
     model = None
     if suffix == ".caffemodel":
-        arrays, said = caffemodel.read(path)
-        if None not in (said, combine) and said != combine:
-            raise InputError(f"--combine {combine}: {path} combines its parts by {said}; leave the option out")
-        combine = combine or said
+        parameters = caffemodel.read(path)
+        arrays, own = parameters.arrays, parameters.combine
+        if None not in (own, combine) and own != combine:
+            raise InputError(f"--combine {combine}: {path} combines its parts by {own}; leave the option out")
+        combine = combine or own
     elif suffix == ".onnx":
-        made, _, model = _load_onnx(path)
+        graph, _, model = _read_onnx(path)
         from rcnn.nets.onnx_net import arrays_of
-        arrays = arrays_of(made)
+        arrays = arrays_of(graph)
     elif suffix == ".safetensors":
         arrays, model = _read_safetensors(path)
     else:
@@ -63,14 +80,14 @@ def read(path, combine=None, size=None):
     return {name: arrays[name] for name in model.parameters()}, model
 
 
-def kind_of(path):
+def kind_of(path: Union[str, Path]) -> Optional[str]:
     """Return the kind of the net in an .onnx file (of `network.KINDS`), None for parameters, which serve all kinds."""
     if suffix_of(path, "weights") != ".onnx":
         return None
-    return _load_onnx(path)[1]
+    return _read_onnx(path)[1]
 
 
-def save(path, arrays, model, kind):
+def save(path: Union[str, Path], arrays: Arrays, model: NetModel, kind: str) -> None:
     """Write parameters that fit their model to a file of one of SUFFIXES; kind: of the net in an .onnx file."""
     suffix = suffix_of(path, "--out")
     if suffix == ".caffemodel":
@@ -97,29 +114,23 @@ def save(path, arrays, model, kind):
     torch.save(build_torch(arrays, model).state_dict(), path)
 
 
-def gathered(named, where):
+def gathered(named: Dict[str, np.ndarray], where: str) -> Arrays:
     """Return {layer name: [W] or [W, b]} of {"<layer>.weight" or "<layer>.bias": array}."""
-    parts = {}
+    parts: Dict[str, Dict[str, np.ndarray]] = {}
     for key, value in named.items():
         name, _, part = key.rpartition(".")
         if part not in caffemodel.PARTS:
             raise InputError(f"{where} has {key}, which is no parameter of this project's nets")
         parts.setdefault(name, {})[part] = value
-    return {name: [found[part] for part in caffemodel.PARTS if part in found] for name, found in parts.items()}
+    return {name: [values[part] for part in caffemodel.PARTS if part in values] for name, values in parts.items()}
 
 
-def _load_onnx(path):
-    """Return (ModelProto, kind, PortModel)."""
+def _read_onnx(path):
+    """Return (ModelProto, kind, NetModel)."""
     need("onnx")
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    from rcnn.nets.onnx_net import described
-    try:
-        made = onnx.load(path)
-    except DecodeError:
-        raise InputError(f"weights: {path} is cut short or no ONNX file") from None
-    return made, *described({entry.key: entry.value for entry in made.metadata_props}, f"weights: {path}")
+    from rcnn.nets import onnx_net
+    graph = onnx_net.read(path)
+    return graph, *onnx_net.described({entry.key: entry.value for entry in graph.metadata_props}, f"weights: {path}")
 
 
 def _read_safetensors(path):

@@ -10,6 +10,8 @@ The two frames stand at the left, then a row for each map: W * v(t, layer below)
 their sum as it is before the ReLU (Eq. 3).  In a net that averages the two parts, each is shown halved, so that what is
 shown adds up.  Red is above zero, blue below, on one scale a row, so that the parts of a map can be compared.
 
+Without --net the weights tell the net, and ONNX Runtime or PyTorch runs it, as in tools/classify_video.py.
+
 The net sees the centre of the frames, as in a test of one crop.  Image files are first made square, 256 pixels for an
 input of 224 and in that proportion for others.
 """
@@ -20,14 +22,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from rcnn.data import crops
-
-from rcnn.experiments import plots
 from rcnn.command import parser, positive
-from rcnn.nets.feature_maps import add_options, check_images, load, parts
-from rcnn.files import InputError, check_writable, existing
+from rcnn.data import crops
 from rcnn.data.records import decode_pair, open_records, parse_pair_key
 from rcnn.data.video import resize
+from rcnn.experiments import plots
+from rcnn.experiments.motion_energy import check_images, open_watched, parts
+from rcnn.files import InputError, check_writable, existing
+from rcnn.nets.backends import add_options
+from rcnn.nets.model import CONV1
 
 LARGER = 256 / 224  # the side of a stored frame over that of the net's input (Sec. 3.1)
 
@@ -36,17 +39,15 @@ def main():
     args = arguments()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    net, share = load(args.net, args.weights)
-    size = net.blobs["frame"].shape[2]
-    *images, (before, now) = read_pair(args, size)
-    views = [crops.oversample(image, size, 1) for image in images]
-    spatial, temporal = parts(net, share, args.layer, *(crops.network_input(view, args.mean, args.scale)
-                                                        for view in views))
+    network, mean = open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
+    *images, (before, now) = read_pair(args, network.size)
+    views = [crops.oversample(image, network.size, 1) for image in images]
+    spatial, temporal = parts(network, args.layer, *(crops.network_input(view, mean, args.scale) for view in views))
     chosen = args.maps or most_moved(temporal, args.number)
     wrong = [number for number in chosen if not 0 <= number < len(spatial)]
     if wrong:
         raise InputError(f"--maps: {args.layer} has the maps 0 to {len(spatial) - 1}, not {wrong[0]}")
-    halved = ", halved" if share == 0.5 else ""
+    halved = ", halved" if network.combine == "average" else ""
     plots.feature_maps(
         args.out, {f"frame t-1\n{before}": views[0][0], f"frame t\n{now}": views[1][0]},
         [f"spatial part{halved}\nW * v(t, below) + b", f"temporal part{halved}\nWhat * v(t-1)",
@@ -61,6 +62,7 @@ def main():
 def arguments():
     options = parser(__doc__)
     add_options(options)
+    options.add_argument("--layer", default=CONV1, help="any convolution with a temporal part")
     pair = options.add_mutually_exclusive_group(required=True)
     pair.add_argument("--frames", help="frames LMDB (tools/build_frames.py), with --video and --frame")
     pair.add_argument("--pairs", help="pairs LMDB (tools/build_pairs.py), with --pair")

@@ -15,19 +15,16 @@ five of highest score.
 """
 import argparse
 import json
-import math
 import textwrap
 from contextlib import ExitStack
 from pathlib import Path
 
-from rcnn.data import crops
-
-from rcnn.experiments import plots
-
-from rcnn.scoring import scores
 from rcnn.command import parser
+from rcnn.data import crops
+from rcnn.experiments import plots
 from rcnn.files import InputError, check_writable, sha256, write_text
 from rcnn.googlenet import SIGNALS
+from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL, Scores, matched
 
 
@@ -38,18 +35,17 @@ def main():
         fusions = [args.fusion] if args.fusion else scores.FUSIONS
         fused = fuse(files, args, fusions)
         labels, classes = files[0].labels, files[0].classes
-        said = describe(files, args)
-        matrices = {how: scores.confusion(scores.predictions(fused[how]), labels, len(classes)) for how in fusions}
-        results = {how: measure(fused[how], labels, classes, matrices[how]) for how in fusions}
-    print_table(said, results)
+        title = describe(files, args)
+        results = {how: scores.metrics(fused[how], labels, classes) for how in fusions}
+    print_table(title, results)
     if args.json:
         report = {"scores": [{"file": path, "sha256": sha256(path)} for path in args.scores],
                   "crops": [args.crops or file.crops for file in files], "signal": args.signal,
                   "weight": weight(args) if len(files) == 2 else None, "videos": len(labels), "fusions": results}
         write_text(args.json, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if args.confusion:
-        title = textwrap.fill(f"{said}, {fusions[0]}", 60)
-        plots.confusion_matrix(args.confusion, matrices[fusions[0]], classes, title)
+        matrix = scores.confusion(scores.predictions(fused[fusions[0]]), labels, len(classes))
+        plots.confusion_matrix(args.confusion, matrix, classes, textwrap.fill(f"{title}, {fusions[0]}", 60))
 
 
 def arguments():
@@ -100,17 +96,6 @@ def fuse(files, args, fusions):
     return {how: scores.fuse_streams(fused[0][how], fused[1][how][order], weight(args), how) for how in fusions}
 
 
-def measure(videos, labels, classes, matrix):
-    """Return the metrics of one fusion as what JSON can hold."""
-    return {"accuracy": scores.accuracy(scores.predictions(videos), labels),
-            "mean_class_accuracy": scores.mean_class_accuracy(matrix),
-            "top5_accuracy": scores.top_accuracy(videos, labels),
-            "classes": [{"class": name, "videos": int(row.sum()), "accuracy": None if math.isnan(right) else right}
-                        for name, row, right in zip(classes, matrix, scores.class_accuracy(matrix).tolist())],
-            "confused": [{"class": classes[label], "predicted": classes[predicted], "videos": count}
-                         for label, predicted, count in scores.most_confused(matrix)]}
-
-
 def describe(files, args):
     """Return what is fused as a line of text."""
     parts = [f"{file.path} ({args.crops or file.crops} crops)" for file in files]
@@ -120,8 +105,8 @@ def describe(files, args):
     return f"{' + '.join(parts)}, {signal} signal, {len(files[0])} videos"
 
 
-def print_table(said, results):
-    print(said)
+def print_table(title, results):
+    print(title)
     print(f"{'fusion':<10}{'accuracy':>10}{'mean class':>12}{'top 5':>10}")
     for how, result in results.items():
         print(f"{how:<10}{100 * result['accuracy']:>8.1f} %{100 * result['mean_class_accuracy']:>10.1f} %"

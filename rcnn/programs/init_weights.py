@@ -33,11 +33,10 @@ def main():
     options.add_argument("--seed", type=int, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    from rcnn.nets import protos
-    from rcnn.nets import weights
-    source = protos.read_weights(args.weights)
+    from rcnn.nets import caffemodel, weights
+    source = caffemodel.read(args.weights)
     net, message = weights.build(args.net, args.seed)
-    combine = weights.combination(message)
+    combine = weights.combine_of(message)
     if args.combine not in (None, combine):
         raise InputError(f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option "
                          f"out, or make the net with --combine {args.combine}")

@@ -5,7 +5,8 @@
 
 For each pair: the share of the energy of the layer's spatial part, temporal part and their sum that lies in the tenth
 of its places where the two frames differ most; and the same with the second frame seen twice, which is without motion.
-A part that knew nothing of motion would have a tenth there.  rcnn/experiments/motion_energy.py says more.
+A part that knew nothing of motion would have a tenth there.  Without --net the weights tell the net, as in
+tools/classify_video.py.  rcnn/experiments/motion_energy.py says more.
 """
 import json
 import os
@@ -13,39 +14,33 @@ from itertools import islice
 
 import numpy as np
 
-from rcnn.data import crops
-
-from rcnn.experiments import motion_energy
 from rcnn.command import parser, positive, progress
-from rcnn.nets.feature_maps import add_options, check_images, load
-from rcnn.files import InputError, check_writable, write_text
+from rcnn.data import crops
 from rcnn.data.records import decode_pair, open_records
+from rcnn.experiments import motion_energy
+from rcnn.files import InputError, check_writable, write_text
+from rcnn.nets.backends import add_options
+from rcnn.nets.model import CONV1
 
 
 def main():
-    options = parser(__doc__)
-    add_options(options)
-    options.add_argument("--pairs", required=True, help="pairs LMDB (tools/build_pairs.py)")
-    options.add_argument("--number", type=positive, default=1000, help="how many pairs, the first ones, at most")
-    options.add_argument("--out", required=True, help="JSON file to write")
-    args = options.parse_args()
+    args = arguments()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    net, combined = load(args.net, args.weights)
-    size = net.blobs["frame"].shape[2]
+    network, means = motion_energy.open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
     moving, still = [], []
     with open_records(args.pairs, "pairs") as pairs:
-        check_images(pairs)
+        motion_energy.check_images(pairs)
         number = min(args.number, len(pairs))
         if not number:
             raise InputError(f"{args.pairs} has no pairs")
         with progress(number, "pair") as bar:
             for _, record in islice(pairs, number):
                 previous, frame, _ = decode_pair(record)
-                views = [crops.oversample(image, size, 1)[0] for image in (previous, frame)]
-                for found, kept in zip(motion_energy.shares(net, combined, args.layer, *views, args.mean, args.scale),
-                                       (moving, still)):
-                    kept.append(found)
+                views = [crops.oversample(image, network.size, 1)[0] for image in (previous, frame)]
+                for shares, kept in zip(motion_energy.shares(network, args.layer, *views, means, args.scale),
+                                        (moving, still)):
+                    kept.append(shares)
                 bar.update()
     result = {"pairs": number, "layer": args.layer, "region": motion_energy.MOVING,
               "net": args.net, "weights": args.weights}
@@ -57,9 +52,19 @@ def main():
     print(f"{number} pairs, {args.layer}, the {100 * motion_energy.MOVING:g} % of places that change most: {args.out}")
 
 
+def arguments():
+    options = parser(__doc__)
+    add_options(options)
+    options.add_argument("--layer", default=CONV1, help="any convolution with a temporal part")
+    options.add_argument("--pairs", required=True, help="pairs LMDB (tools/build_pairs.py)")
+    options.add_argument("--number", type=positive, default=1000, help="how many pairs, the first ones, at most")
+    options.add_argument("--out", required=True, help="JSON file to write")
+    return options.parse_args()
+
+
 def mean(values):
     """Return the mean of the shares that there are, and raise InputError where there is none."""
-    known = [value for value in values if value is not None]
-    if not known:
+    shares = [value for value in values if value is not None]
+    if not shares:
         raise InputError("a part of the layer is 0 on every pair; were the weights trained?")
-    return float(np.mean(known))
+    return float(np.mean(shares))

@@ -1,12 +1,13 @@
 """What a viewer is shown of scores that come in frame by frame: annotated frames, their video, a bounded history."""
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Callable, Iterator, List, Sequence, Tuple, Union
 
 import cv2
 import numpy as np
 
-from rcnn.files import InputError, check_writable, replacing
 from rcnn.data.video import silent
+from rcnn.files import InputError, WriteError, check_writable, replacing
 
 BEST = 5
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "XVID"}  # MPEG-4 Part 2, which every build of FFmpeg can write
@@ -17,7 +18,7 @@ FONT, TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 BACKGROUND, GREY, WHITE, BLUE = (32, 32, 32), (170, 170, 170), (255, 255, 255), (233, 180, 86)  # BGR
 
 
-def best(scores, classes, number=BEST):
+def best(scores: Sequence[float], classes: Sequence[str], number: int = BEST) -> List[Tuple[str, float]]:
     """Return [(class name, score), ...] of the `number` highest of a score a class, highest first, fewer if there are.
 
     Of equal scores the class of the lower number comes first.
@@ -29,21 +30,37 @@ def best(scores, classes, number=BEST):
 class Canvas:
     """Draws frames beside a panel of scores, all of one size, fit for a video (both sides are even).
 
-    shape: height and width of what `draw` returns.
+    Parameters
+    ----------
+    height, width
+        Of the first frame in pixels; it is shown 240 to 720 pixels high, at most 1280 wide.
+
+    Attributes
+    ----------
+    shape
+        Height and width of what `draw` returns.
     """
 
-    def __init__(self, height, width):
-        """height, width: of the first frame in pixels; it is shown 240 to 720 pixels high, at most 1280 wide."""
+    def __init__(self, height: int, width: int) -> None:
         factor = min(max(1.0, HEIGHTS[0] / height), HEIGHTS[1] / height, WIDEST / width)
         self._view = _even(height * factor), _even(width * factor)
         self._unit = max(self._view[0], HEIGHTS[0]) / 240
         self.shape = max(self._view[0], HEIGHTS[0]), self._view[1] + _even(PANEL * self._unit)
 
-    def draw(self, image, time, top, so_far):
+    def draw(self, image: np.ndarray, time: float, top: Tuple[str, float],
+             so_far: Sequence[Tuple[str, float]]) -> np.ndarray:
         """Return the frame with its panel, uint8 height x width x 3.
 
-        image: uint8 H x W x 3 BGR of any size; it is shown whole.  time: seconds.  top: (name, score) of the frame's
-        own best class.  so_far: [(name, score), ...] of the best of all frames so far, at most five; scores are 0 to 1.
+        Parameters
+        ----------
+        image
+            uint8 H x W x 3 BGR of any size; it is shown whole.
+        time
+            Seconds.
+        top
+            (name, score) of the frame's own best class.
+        so_far
+            (name, score) of the best of all frames so far, at most five; scores are 0 to 1.
         """
         canvas = np.full((*self.shape, 3), BACKGROUND, np.uint8)
         self._place(image, canvas)
@@ -98,7 +115,7 @@ class Canvas:
         return round(length * self._unit)
 
 
-def check_video(path):
+def check_video(path: Union[str, Path]) -> None:
     """Raise InputError unless `path` names a video that `writing_video` can write; leaves nothing behind."""
     if Path(path).suffix.lower() not in CODECS:
         raise InputError(f"cannot write {path} as a video; its name must end in {', '.join(CODECS)}")
@@ -106,20 +123,20 @@ def check_video(path):
 
 
 @contextmanager
-def writing_video(path, fps):
+def writing_video(path: Union[str, Path], fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that writes one frame (uint8 H x W x 3 BGR, all of one size, H and W even) to a video file.
 
     The file (MPEG-4, `fps` frames a second) takes its place at `path` when the block ends, and goes if it fails.
-    Raises InputError where it cannot be written, or is not whole, as on a full disk.
+    Raises InputError where it cannot be written, and WriteError where it is not whole, as on a full disk.
     """
     check_video(path)
     with replacing(path) as part:
-        made = _Video(part, path, fps)
+        video = _Video(part, path, fps)
         try:
-            yield made.write
+            yield video.write
         finally:
-            made.close()
-        made.check()
+            video.close()
+        video.check()
 
 
 class _Video:
@@ -143,13 +160,13 @@ class _Video:
             self._writer.release()
 
     def check(self):
-        """Raise InputError unless the last frame can be read; the writer does not say what became of a frame."""
+        """Raise WriteError unless the last frame can be read; the writer does not say what became of a frame."""
         capture = cv2.VideoCapture(self._part, cv2.CAP_FFMPEG)
         capture.set(cv2.CAP_PROP_POS_FRAMES, self._count - 1)
         whole = self._count and capture.grab() and round(capture.get(cv2.CAP_PROP_POS_FRAMES)) == self._count
         capture.release()
         if not whole:
-            raise InputError(f"cannot write {self._path}: the video is not whole; is the disk full?")
+            raise WriteError(f"cannot write {self._path}: the video is not whole; is the disk full?")
 
 
 class History:
@@ -157,13 +174,17 @@ class History:
 
     A point is the mean of `stride` neighbours.  At `limit` points, neighbours are averaged in twos and the stride is
     doubled.
+
+    Parameters
+    ----------
+    limit
+        An even number of points.
     """
 
-    def __init__(self, limit=2000):
-        """limit: an even number of points."""
+    def __init__(self, limit: int = 2000) -> None:
         self.stride, self._limit, self._length, self._values = 1, limit, 0, None
 
-    def add(self, time, values):
+    def add(self, time: float, values: np.ndarray) -> None:
         """Add the values (an array, of one shape each time) of a time (seconds)."""
         row = np.concatenate([[time], np.ravel(values)])
         if self._values is None:
@@ -181,7 +202,7 @@ class History:
             self._values[:self._length] = (self._values[0::2] + self._values[1::2]) / 2
             self.stride *= 2
 
-    def points(self):
+    def points(self) -> Tuple[np.ndarray, np.ndarray]:
         """Return (times, values) of the points, float64 N and N x shape; the last may be of fewer than `stride`."""
         if self._values is None:
             raise InputError("there are no scores to draw")

@@ -15,6 +15,7 @@ Attributes of the file say what made it.
 `rcnn.scoring.score_writing` writes them.
 """
 from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Union
 
 import h5py
 import numpy as np
@@ -32,12 +33,26 @@ PARTS = {"scores": (4, "f"), "first": (1, "i"), "times": (1, "f"), "labels": (1,
 class Scores:
     """A file of scores, open for reading; a context manager.  Only what is asked for is read into memory.
 
-    names, labels (0-based, int64): of the videos.  signals, classes: names.  crops: crops a frame.  first: rows of the
-    videos, as described above.  attributes: dict of what made the scores.
-    Raises InputError where the file is not whole, or not a file of scores.
+    Attributes
+    ----------
+    names, labels
+        Of the videos; labels are 0-based, int64.
+    signals, classes
+        Names.
+    crops
+        How many a frame.
+    first
+        Rows of the videos, as described above.
+    attributes
+        Dict of what made the scores.
+
+    Raises
+    ------
+    InputError
+        Where the file is not whole, or not a file of scores.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Union[str, Path]) -> None:
         if not Path(path).is_file():
             raise InputError(f"scores: no such file: {path}")
         try:
@@ -87,19 +102,28 @@ class Scores:
     def __len__(self):
         return len(self.names)
 
-    def frames(self, index, signal):
+    def frames(self, index: int, signal: str) -> np.ndarray:
         """Return the scores of video `index` by one signal, float32, frames x crops x classes."""
         return self._file["scores"][self.first[index]:self.first[index + 1], :, self._places(signal)[0], :]
 
-    def times(self, index):
+    def times(self, index: int) -> np.ndarray:
         """Return the frame times of video `index`, float64, in seconds."""
         return self._file["times"][self.first[index]:self.first[index + 1]]
 
-    def averaged(self, index, signal="high", crops=None):
+    def averaged(self, index: int, signal: str = "high", crops: Optional[int] = None) -> np.ndarray:
         """Return the scores of video `index` averaged over crops and signals, float64, frames x classes.
 
-        signal: one signal, or "all", the three.  crops: how many, the first of the file's (None: all of them).
-        Raises InputError where the file lacks a signal or has fewer crops.
+        Parameters
+        ----------
+        signal
+            One signal, or "all", the three.
+        crops
+            How many, the first of the file's (None: all of them).
+
+        Raises
+        ------
+        InputError
+            Where the file lacks a signal or has fewer crops.
         """
         places = self._places(signal)
         if crops is not None and crops > self.crops:
@@ -110,28 +134,29 @@ class Scores:
             parts.append(average_signals(average_crops(rows[:, :, places], crops)))
         return np.concatenate(parts)
 
-    def fused(self, signal="high", fusions=FUSIONS, crops=None):
+    def fused(self, signal: str = "high", fusions: Sequence[str] = FUSIONS,
+              crops: Optional[int] = None) -> Dict[str, np.ndarray]:
         """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`."""
-        rows = {fusion: [] for fusion in fusions}
+        rows: Dict[str, List[np.ndarray]] = {fusion: [] for fusion in fusions}
         for index in range(len(self)):
             frames = self.averaged(index, signal, crops)
             for fusion in fusions:
                 rows[fusion].append(fuse(frames, fusion))
         return {fusion: np.stack(videos) for fusion, videos in rows.items()}
 
-    def videos(self, signal="high", fusion="log-mean", crops=None):
+    def videos(self, signal: str = "high", fusion: str = "log-mean", crops: Optional[int] = None) -> np.ndarray:
         """Return the scores of every video by one fusion, float64, videos x classes; the rest as for `averaged`."""
         return self.fused(signal, (fusion,), crops)[fusion]
 
     def _places(self, signal):
-        wanted = SIGNALS if signal == ALL else [signal]
-        for name in wanted:
+        names = SIGNALS if signal == ALL else [signal]
+        for name in names:
             if name not in self.signals:
                 raise InputError(f"scores: {self.path} has no signal {name}; it has {', '.join(self.signals)}")
-        return [self.signals.index(name) for name in wanted]
+        return [self.signals.index(name) for name in names]
 
 
-def matched(one, two):
+def matched(one: Scores, two: Scores) -> np.ndarray:
     """Return for each video of the Scores `one` its index in the Scores `two`, int64; the order may differ.
 
     Raises InputError, naming the first that differs, unless both have the same classes, and the same videos with the
@@ -144,9 +169,9 @@ def matched(one, two):
         raise InputError(f"{one.path} has {len(one.classes)} classes, but {two.path} {len(two.classes)}")
     places = {name: index for index, name in enumerate(two.names)}
     for file, other in ((one, two), (two, one)):
-        known = set(other.names)
+        others = set(other.names)
         for name in file.names:
-            if name not in known:
+            if name not in others:
                 raise InputError(f"video {name} is in {file.path}, but not in {other.path}; only scores of the same "
                                  "videos can be fused")
     for name, label in zip(one.names, one.labels):
@@ -156,10 +181,15 @@ def matched(one, two):
     return np.array([places[name] for name in one.names], np.int64)
 
 
-def check_finite(scores, name, before=0, total=None):
+def check_finite(scores: np.ndarray, name: str, before: int = 0, total: Optional[int] = None) -> None:
     """Raise InputError naming video and frame (counted from 1) if a score of frames x ... is NaN or infinite.
 
-    before: frames of the video that came before these.  total: how many it has (None: these are all).
+    Parameters
+    ----------
+    before
+        Frames of the video that came before these.
+    total
+        How many it has (None: these are all).
     """
     bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
     if bad.any():

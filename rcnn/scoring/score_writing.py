@@ -12,6 +12,7 @@ import re
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
 
 import h5py
 import numpy as np
@@ -21,26 +22,42 @@ from rcnn.scoring.score_files import BLOCK, Scores, check_finite
 
 RUN, WHOLE = "run.json", "whole.h5"
 RUN_DIGEST = "run_sha256"  # attribute: of what makes the scores
+Listed = List[Tuple[str, int, Sequence[float]]]
 
 
 @contextmanager
-def writing(path, videos, crops, signals, classes, attributes):
+def writing(path: Union[str, Path], videos: Listed, crops: int, signals: Sequence[str], classes: Sequence[str],
+            attributes: Dict[str, Any]) -> Iterator["Writer"]:
     """Yield a Writer; the file takes its place at `path` when the block ends, and not at all if the block fails.
-
-    videos: [(name, label, times)], all that the file is to have, in its order: 0-based label, seconds of each frame.
-    crops: crops a frame.  signals, classes: names.  attributes: {name: text, number or array}, what makes the scores.
 
     If the block fails, or the program is killed, the videos that were finished stay in the folder `<path>.partial`, and
     the same call goes on with them.  Until the end they take as much room again as the file.
-    Raises InputError where the folder is of other videos or attributes or another program is at work in it, where the
-    videos or their scores are not right, and where something cannot be written.
+
+    Parameters
+    ----------
+    videos
+        (name, label, times) of all that the file is to have, in its order: 0-based label, seconds of each frame.
+    crops
+        How many a frame.
+    signals, classes
+        Names.
+    attributes
+        {name: text, number or array}, what makes the scores.
+
+    Raises
+    ------
+    InputError
+        Where the folder is of other videos or attributes or another program is at work in it, and where the videos or
+        their scores are not right.
+    WriteError
+        Where something cannot be written.
     """
     path = Path(path)
     folder = path.with_name(path.name + ".partial")
     run = _run(videos, crops, signals, classes, attributes)
     _check_videos(run)
     attributes = {**attributes, RUN_DIGEST: _digest(run)}
-    with _spoken(folder):
+    with _write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, beside=True):
         _claim(folder, run)
@@ -49,7 +66,7 @@ def writing(path, videos, crops, signals, classes, attributes):
             yield writer
             writer.check()
             _assemble(folder, run, attributes)
-            with _spoken(path):
+            with _write_errors(path):
                 os.replace(folder / WHOLE, path)
         except BaseException:
             if not writer.done:
@@ -58,7 +75,8 @@ def writing(path, videos, crops, signals, classes, attributes):
         _discard(folder)
 
 
-def finished(path, videos, crops, signals, classes, attributes):
+def finished(path: Union[str, Path], videos: Listed, crops: int, signals: Sequence[str], classes: Sequence[str],
+             attributes: Dict[str, Any]) -> bool:
     """Return whether the file of scores that `writing` would make with the same arguments is there already.
 
     Raises InputError where a file is there that is of other videos or attributes, or damaged.
@@ -94,7 +112,10 @@ def _digest(run):
 class Writer:
     """Takes the scores of videos, several of which may be under way; made by `writing`.
 
-    done: the set of the indices of the videos that are finished, some of them perhaps by an earlier run.
+    Attributes
+    ----------
+    done
+        Set of the indices of the videos that are finished, some of them perhaps by an earlier run.
     """
 
     def __init__(self, folder, run):
@@ -107,7 +128,7 @@ class Writer:
         self.done = {index for index, (_, _, times) in enumerate(self._videos)
                      if _size(_rows(folder, index)) == 4 * len(times) * int(np.prod(self._shape))}
 
-    def add(self, index, scores):
+    def add(self, index: int, scores: np.ndarray) -> None:
         """Take the scores of the next frames of video `index`: float32 frames x crops x signals x classes.
 
         Raises InputError where the shape is not that, there are more frames than times, or a score is not finite.
@@ -121,7 +142,7 @@ class Writer:
         check_finite(scores, name, before, len(times))
         rows = _rows(self._folder, index)
         part = rows.with_suffix(".part")
-        with _spoken(self._folder):
+        with _write_errors(self._folder):
             with open(part, "ab") as file:
                 file.write(scores)
             self._counts[index] = before + len(scores)
@@ -130,7 +151,7 @@ class Writer:
                 del self._counts[index]
                 self.done.add(index)
 
-    def check(self):
+    def check(self) -> None:
         """Raise InputError unless every video is finished."""
         for index, (name, _, times) in enumerate(self._videos):
             if index not in self.done:
@@ -263,7 +284,7 @@ class _Disk(io.FileIO):
 
 
 @contextmanager
-def _spoken(path):
+def _write_errors(path):
     """Turn an OSError, as of a full disk, into a WriteError that names `path`."""
     try:
         yield

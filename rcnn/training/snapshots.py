@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict, Optional, Set, Tuple, Union
 
 from rcnn.files import InputError
-from rcnn.nets.protos import read_state, read_weights, weight_layers
+from rcnn.nets import caffemodel
 
 SUFFIXES = ("solverstate", "caffemodel")
 
@@ -21,7 +21,7 @@ def of(prefix: Union[str, Path], suffix: str = "solverstate") -> Dict[int, Path]
     return dict(sorted(numbered.items(), reverse=True))
 
 
-def trained_layers(caffemodel: Union[str, Path]) -> Set[str]:
+def trained_layers(path: Union[str, Path]) -> Set[str]:
     """Return the names of the layers that have parameters in a caffemodel.
 
     Raises
@@ -29,7 +29,7 @@ def trained_layers(caffemodel: Union[str, Path]) -> Set[str]:
     InputError
         If the file is missing, not whole, or a parameter of it is not finite.
     """
-    return {layer.name for layer in weight_layers(read_weights(caffemodel)) if layer.blobs}
+    return set(caffemodel.read(path).arrays)
 
 
 def check(solverstate: Union[str, Path]) -> int:
@@ -40,7 +40,7 @@ def check(solverstate: Union[str, Path]) -> int:
     InputError
         If it or the caffemodel that it names is not whole, or a weight is not finite.
     """
-    state = read_state(solverstate)
+    state = caffemodel.read_state(solverstate)
     trained_layers(state.learned_net)
     return state.iter
 

@@ -18,14 +18,14 @@ from rcnn import googlenet
 from rcnn.data import crops, records
 from rcnn.files import InputError
 from rcnn.googlenet import Classifier
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 from rcnn.nets.torch_net import GoogLeNetRCNN
 from rcnn.recipe import Recipe
 
 Batch = Tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]
 
 
-def rates(model: PortModel, stage: int = 2, spatial_rate: float = 1.0) -> Dict[str, Tuple[float, float]]:
+def rates(model: NetModel, stage: int = 2, spatial_rate: float = 1.0) -> Dict[str, Tuple[float, float]]:
     """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W."""
     pretrained = {layer.name for layer in model.layers()
                   if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal}

@@ -1,4 +1,4 @@
-"""Networks and score_videos: modes, batches, order and memory; tests/test_evaluate.py has the values by NumPy."""
+"""Scores of videos by Caffe's nets: modes, batches, order, memory; tests/test_evaluate.py has the values by NumPy."""
 import subprocess
 import sys
 
@@ -8,26 +8,26 @@ import numpy as np
 import pytest
 import runs
 
-from rcnn.nets import prototxt as net
 from rcnn.files import InputError
-from rcnn.nets.inference import Network, score_videos
+from rcnn.nets import prototxt as net
+from rcnn.nets.caffe_net import DEPLOY_NETS, CaffeNetwork
+from rcnn.scoring.score_videos import score_videos
 
 MODEL = nets.Tiny(classes=4, size=24)
 COUNTS = [5, 1, 2, 7, 1, 3]
-MAKE = {"frame": net.deploy_cnn, "pair": net.deploy_rcnn_r, "recurrent": net.deploy_rcnn_s}
 
 
 @pytest.fixture(scope="module")
 def networks(tmp_path_factory):
-    """{kind: Network}, all with the same weights."""
+    """{kind: CaffeNetwork}, all with the same weights."""
     folder = tmp_path_factory.mktemp("networks")
     made = nets.build(net.deploy_rcnn_s(MODEL), folder, caffe.TEST)
     nets.randomize(made, np.random.default_rng(1))
     made.save(str(folder / "weights.caffemodel"))
-    for kind, make in MAKE.items():
+    for kind, make in DEPLOY_NETS.items():
         nets.build(make(MODEL), folder)
         (folder / "net.prototxt").rename(folder / f"{kind}.prototxt")
-    return {kind: Network(folder / f"{kind}.prototxt", folder / "weights.caffemodel") for kind in MAKE}
+    return {kind: CaffeNetwork(folder / f"{kind}.prototxt", folder / "weights.caffemodel") for kind in DEPLOY_NETS}
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,12 @@ def test_scores_do_not_depend_on_the_batch(score, kind, mode):
         assert largest(score(kind, batch=batch, mode=mode), alone) < 1e-5
 
 
-@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("kind", DEPLOY_NETS)
 def test_scores_do_not_depend_on_the_order_of_the_videos(score, kind):
     assert largest(score(kind), score(kind, order=[3, 0, 5, 1, 4, 2])) < 1e-5
 
 
-@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("kind", DEPLOY_NETS)
 def test_ten_crops_hold_the_smaller_protocols(score, kind):
     ten, five, one = (score(kind, crops=crops) for crops in (10, 5, 1))
     assert largest({video: values[:, :5] for video, values in ten.items()}, five) < 1e-6
@@ -126,8 +126,9 @@ MEMORY = r"""
 import re, sys
 from pathlib import Path
 import numpy as np
-from rcnn.nets.inference import Network, score_videos
-network = Network(sys.argv[1], sys.argv[2])
+from rcnn.nets.caffe_net import CaffeNetwork
+from rcnn.scoring.score_videos import score_videos
+network = CaffeNetwork(sys.argv[1], sys.argv[2])
 image, seen = np.zeros((30, 30, 3), np.uint8), []
 for number, (_, block) in enumerate(score_videos(network, [5000], lambda video, frame: image, 1, 20)):
     if number % 25 == 0:
@@ -136,10 +137,10 @@ print(len(seen), seen[len(seen) // 10], max(seen))
 """
 
 
-@pytest.mark.parametrize("kind", MAKE)
+@pytest.mark.parametrize("kind", DEPLOY_NETS)
 def test_memory_does_not_grow_with_a_video(networks, kind, tmp_path):
     """5,000 frames: the resident size (kB) after a tenth of them, and the largest of all."""
-    nets.build(MAKE[kind](MODEL), tmp_path).save(str(tmp_path / "weights.caffemodel"))
+    nets.build(DEPLOY_NETS[kind](MODEL), tmp_path).save(str(tmp_path / "weights.caffemodel"))
     done = subprocess.run([sys.executable, "-c", MEMORY, tmp_path / "net.prototxt", tmp_path / "weights.caffemodel"],
                           env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1"},
                           capture_output=True, text=True)

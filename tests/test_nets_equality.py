@@ -1,31 +1,31 @@
-"""Every layer of the port's nets against Caffe's, on the same weights and input: PyTorch and ONNX Runtime."""
+"""Every layer of the nets in PyTorch and ONNX Runtime against Caffe's, on the same weights and input."""
 import functools
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-from port_nets import KINDS, MODELS, assert_equal, in_caffe, parameters
+from random_nets import KINDS, MODELS, assert_equal, in_caffe, parameters
 
 from rcnn.googlenet import PREVIOUS, SIGNALS
 from rcnn.nets import compare
-from rcnn.nets.model import PortModel
+from rcnn.nets.model import NetModel
 
 BACKENDS = pytest.mark.parametrize("backend", ["torch", "onnx"])
 
 
 def made(backend, kind, arrays, model, watch=True):
-    """Return the port's Network of a backend; skips where that is not installed."""
+    """Return the Network of a backend; skips where that is not installed."""
     if backend == "torch":
         pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
-        from rcnn.nets import torch_net as torch
-        return torch.Network(kind, arrays, model, threads=1, watch=watch)
-    from rcnn.nets import onnx_net as onnx
-    return onnx.Network(onnx.build(kind, arrays, model), threads=1, watch=watch)
+        from rcnn.nets.torch_net import TorchNetwork
+        return TorchNetwork(kind, arrays, model, threads=1, watch=watch)
+    from rcnn.nets.onnx_net import OnnxNetwork, build
+    return OnnxNetwork(build(kind, arrays, model), threads=1, watch=watch)
 
 
 def names(model, kind):
-    """Return the names of all that Caffe's net computes, which the port must have under the same names."""
+    """Return the names of all that Caffe's net computes, which the others must have under the same names."""
     layers = [layer.name for layer in model.layers()]
     outputs = [*layers, *SIGNALS]
     if kind == "pair":
@@ -58,8 +58,8 @@ def test_every_layer_is_caffes(model, backend, kind):
 @BACKENDS
 @KINDS
 def test_every_layer_of_the_full_size_net_is_caffes(tmp_path, kind, backend):
-    arrays, model = parameters(PortModel(), kind)
-    caffe_net, net = in_caffe(kind, model, arrays, tmp_path, 1), made(backend, kind, arrays, model)
+    arrays, model = parameters(NetModel(), kind)
+    caffe_net, net = in_caffe(kind, model, arrays, tmp_path), made(backend, kind, arrays, model)
     frames, first = compare.random_frames(model, 2, 1), compare.marks(kind, 2, 1)
     assert_equal(compare.outputs(caffe_net, frames, first), compare.outputs(net, frames, first), names(model, kind))
 
@@ -119,6 +119,6 @@ def test_what_a_row_at_t_1_had_before_plays_no_part(backend):
 @BACKENDS
 def test_caffes_stored_outputs(kind, backend):
     """Needs no Caffe."""
-    arrays, model = compare.stored_net(kind)
+    arrays, model = compare.small_net(kind)
     found = compare.outputs(made(backend, kind, arrays, model), compare.random_frames(model), compare.marks(kind))
-    assert_equal(compare.stored()[kind], found, [layer.name for layer in model.layers()])
+    assert_equal(compare.caffe_outputs()[kind], found, [layer.name for layer in model.layers()])

@@ -1,19 +1,20 @@
-"""Nets of the port's tests: small models that differ in every switch, and the same parameters in Caffe."""
+"""Nets with random parameters: small models that differ in every switch, and the same parameters in Caffe."""
 import numpy as np
 import pytest
 
-from rcnn.nets.caffe_network import CaffeNetwork
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
-from rcnn.nets.model import PortModel, without_temporal
+from rcnn.nets import caffemodel, compare
+from rcnn.nets import weight_files as files
+from rcnn.nets.caffe_net import of_model
+from rcnn.nets.model import NetModel, without_temporal
 
+TORCH = pytest.mark.skipif(not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'")
 SMALL = dict(classes=4, width=0.1)
 MODELS = {
-    "33 average": PortModel(**SMALL, size=33),
-    "47 sum 7x7": PortModel(**SMALL, size=47, combine="sum", conv1_temporal_kernel=7, high_rnn=False),
-    "64 average bias": PortModel(**SMALL, size=64, temporal_bias=True),
-    "71 sum bias": PortModel(**SMALL, size=71, combine="sum", temporal_bias=True),
-    "98 flow 1x1": PortModel(**SMALL, size=98, channels=2, conv1_temporal_kernel=1),
+    "33 average": NetModel(**SMALL, size=33),
+    "47 sum 7x7": NetModel(**SMALL, size=47, combine="sum", conv1_temporal_kernel=7, high_rnn=False),
+    "64 average bias": NetModel(**SMALL, size=64, temporal_bias=True),
+    "71 sum bias": NetModel(**SMALL, size=71, combine="sum", temporal_bias=True),
+    "98 flow 1x1": NetModel(**SMALL, size=98, channels=2, conv1_temporal_kernel=1),
 }
 KINDS = pytest.mark.parametrize("kind", ["frame", "pair", "recurrent"])
 
@@ -24,10 +25,10 @@ def parameters(model, kind):
     return without_temporal(arrays, model) if kind == "frame" else (arrays, model)
 
 
-def in_caffe(kind, model, arrays, folder, rows=compare.ROWS):
+def in_caffe(kind, model, arrays, folder):
     """Return the CaffeNetwork with these parameters."""
     caffemodel.write(folder / "net.caffemodel", arrays, model)
-    return CaffeNetwork(kind, model, folder / "net.caffemodel", rows)
+    return of_model(kind, model, folder / "net.caffemodel")
 
 
 def assert_equal(expected, found, names, tolerance=compare.TOLERANCE):

@@ -1,26 +1,26 @@
 """What Caffe gives for the small net of rcnn/nets/compare.py; run as a program, it writes rcnn/nets/outputs.npz anew.
 
-    python tests/port_outputs.py
+    python tests/stored_outputs.py
 """
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from rcnn.nets.caffe_network import NETS, CaffeNetwork
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
+from rcnn.nets import caffemodel, compare
+from rcnn.nets.caffe_net import of_model
+from rcnn.nets.network import KINDS
 
 
 def outputs():
     """Return {"<kind>:<blob>": float32 array, a row for each pass}."""
     found = {}
-    for kind in NETS:
-        arrays, model = compare.stored_net(kind)
+    for kind in KINDS:
+        arrays, model = compare.small_net(kind)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.caffemodel"
             caffemodel.write(path, arrays, model)
-            network = CaffeNetwork(kind, model, path, compare.ROWS)
+            network = of_model(kind, model, path)
         for name, steps in compare.outputs(network, compare.random_frames(model), compare.marks(kind)).items():
             if not name.endswith(("/average", "/spatial", "/temporal")):
                 found[f"{kind}:{name}"] = np.stack(steps)
@@ -28,4 +28,4 @@ def outputs():
 
 
 if __name__ == "__main__":
-    np.savez_compressed(compare.STORED, **outputs())
+    np.savez_compressed(compare.CAFFE_OUTPUTS, **outputs())

@@ -4,11 +4,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from port_nets import MODELS
+from random_nets import MODELS
 
 from rcnn import googlenet
 from rcnn.files import InputError
-from rcnn.nets.model import PortModel, check, infer, restored, without_temporal
+from rcnn.nets.model import NetModel, check, infer, restored, without_temporal
 
 
 def empty(model):
@@ -27,7 +27,7 @@ def test_all_but_size_and_combination_is_in_the_shapes(model):
 
 @pytest.mark.parametrize("width", [0.01, 0.05, 0.08, 0.125, 0.25, 1 / 3, 0.3, 0.5, 0.66, 0.75, 0.9, 1.0, 1.1, 1.5, 2.0])
 def test_the_width(width):
-    model = PortModel(width=width)
+    model = NetModel(width=width)
     found = infer(empty(model), "average")
     assert [layer.channels for layer in googlenet.googlenet(found.width) if hasattr(layer, "channels")] == [
         layer.channels for layer in googlenet.googlenet(width) if hasattr(layer, "channels")]
@@ -35,13 +35,13 @@ def test_the_width(width):
 
 
 def test_the_size():
-    assert infer(empty(PortModel()), "average").size == 224
-    assert infer(empty(PortModel(size=224)), "average", 200).size == 200
+    assert infer(empty(NetModel()), "average").size == 224
+    assert infer(empty(NetModel(size=224)), "average", 200).size == 200
     with pytest.raises(InputError, match=r"open between 33 and \d+.* takes --size"):
-        infer(empty(PortModel(size=64)), "average")
+        infer(empty(NetModel(size=64)), "average")
     with pytest.raises(InputError, match="layer loss1/fc has shapes"):
-        check(empty(PortModel(size=64)), infer(empty(PortModel(size=64)), "average", 224))
-    arrays = empty(PortModel())
+        check(empty(NetModel(size=64)), infer(empty(NetModel(size=64)), "average", 224))
+    arrays = empty(NetModel())
     for number in (1, 2):
         arrays[f"loss{number}/fc"][0] = np.zeros((1024, 128 * 5 + number), np.float32)
     with pytest.raises(InputError, match="fit no size"):
@@ -49,7 +49,7 @@ def test_the_size():
 
 
 def test_what_is_no_such_net():
-    arrays = empty(PortModel())
+    arrays = empty(NetModel())
     with pytest.raises(InputError, match="takes --combine"):
         infer(arrays)
     with pytest.raises(InputError, match="no GoogLeNet: the layers are conv1, fc8"):
@@ -59,16 +59,18 @@ def test_what_is_no_such_net():
         infer(uneven, "average")
     lacking = {name: values for name, values in arrays.items() if name != "inception_4c/5x5/temporal"}
     with pytest.raises(InputError, match="lacks 1 layers, the first is inception_4c/5x5/temporal"):
-        check(lacking, PortModel())
+        check(lacking, NetModel())
     with pytest.raises(InputError, match="has beside the net's 1 layers, the first is fc9"):
-        check({**arrays, "fc9": arrays["loss1/fc"]}, PortModel())
+        check({**arrays, "fc9": arrays["loss1/fc"]}, NetModel())
     with pytest.raises(InputError, match=r"layer loss1/conv has shapes \[\(128, 512, 1, 1\)\], a net of"):
-        check({**arrays, "loss1/conv": arrays["loss1/conv"][:1]}, PortModel())
+        check({**arrays, "loss1/conv": arrays["loss1/conv"][:1]}, NetModel())
 
 
 def test_a_model_as_text():
     model = MODELS["47 sum 7x7"]
     assert restored(json.dumps(asdict(model)), "here") == model
+    older = {"filler": "msra", "temporal_filler": "gaussian", "bias": 0.1}  # how a training started
+    assert restored(json.dumps({**asdict(model), **older}), "here") == model
     for text in ("{", "[]", '{"colour": 3}', '{"combine": "product"}'):
         with pytest.raises(InputError):
             restored(text, "here")

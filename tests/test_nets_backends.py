@@ -1,25 +1,23 @@
-"""rcnn/nets/backends.py and Classifier on each backend: the same scores, and clear words where they do not go together."""
+"""rcnn/nets/backends.py and Classifier on each backend: the same scores, and what does not go together."""
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from nets import images
+from random_nets import TORCH
 from runs import ROOT
 
-from rcnn.nets import prototxt as net
-from rcnn.nets.backends import open_network
 from rcnn.files import InputError
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
+from rcnn.nets import caffemodel, compare
+from rcnn.nets import prototxt as net
 from rcnn.nets import weight_files as files
-from rcnn.nets.model import PortModel, without_temporal
+from rcnn.nets.backends import open_network
+from rcnn.nets.model import NetModel, without_temporal
 from rcnn.stream import Classifier
 
-MODEL = PortModel(classes=6, width=0.1, size=64)
-TORCH = pytest.mark.skipif(not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'")
+MODEL = NetModel(classes=6, width=0.1, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +77,7 @@ def test_every_backend_gives_caffes_scores(folder, backend, weights, mode):
 ])
 def test_what_does_not_go_together(folder, backend, net_name, weights, words):
     with pytest.raises(InputError, match=words) as error:
-        open_network(backend, net_name and folder / net_name, folder / weights)
+        open_network(backend, net_name and folder / net_name, folder / weights, pairs=True)
     assert "\n" not in str(error.value)
 
 
@@ -97,19 +95,21 @@ def test_the_cpu_and_what_is_not_there(folder, monkeypatch):
 
 
 def test_a_cnn_keeps_no_state(folder):
-    model = PortModel(classes=6, width=0.1)
+    model = NetModel(classes=6, width=0.1)
     caffemodel.write(folder / "cnn.caffemodel", *without_temporal(compare.random_arrays(model), model))
     for backend in ("onnx", "torch") if files.installed("torch") else ("onnx",):
-        with pytest.raises(InputError, match="a CNN's, which have none"):
-            open_network(backend, None, folder / "cnn.caffemodel")
+        for options in ({"pairs": True}, {"mode": "pair"}):
+            with pytest.raises(InputError, match="a CNN's, which have none"):
+                open_network(backend, None, folder / "cnn.caffemodel", **options)
+        network, mode = open_network(backend, None, folder / "cnn.caffemodel")
+        assert network.kind == mode == "frame" and network.combine is None
 
 
-def test_the_port_imports_no_caffe():
-    """Nor does what runs an exported net, though Caffe is there."""
-    code = ("import sys; import rcnn.stream, rcnn.nets.backends, rcnn.nets.weight_files, rcnn.nets.compare, rcnn.nets.onnx_net; "
+def test_what_runs_an_exported_net_imports_no_caffe():
+    """Though Caffe is there."""
+    code = ("import sys; import rcnn.stream, rcnn.nets.equality, rcnn.nets.onnx_net, rcnn.nets.device; "
+            "from rcnn.programs import classify_video, evaluate, export, figures, fuse, init_weights, motion_energy; "
             "print([name for name in sys.modules if name.split('.')[0] == 'caffe'])")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
-    for path in Path(ROOT / "rcnn/port").glob("*.py"):
-        assert "import caffe" not in path.read_text().replace("import caffemodel", "")

@@ -1,0 +1,155 @@
+"""Scores of the frames of videos by a network, whatever runs it (Sec. 2.4, 3.2); written to a file of scores."""
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from rcnn.command import progress
+from rcnn.data.crops import MEANS, network_input, oversample
+from rcnn.data.lists import Video
+from rcnn.data.records import Records
+from rcnn.nets.network import Network, checked_mode
+from rcnn.scoring import score_writing
+
+
+def score_videos(network: Network, videos: Sequence[int], read: Callable[[int, int], np.ndarray], crops: int,
+                 batch: int, mean: Optional[Sequence[float]] = None, scale: float = 1.0,
+                 mode: Optional[str] = None) -> Iterator[Tuple[int, np.ndarray]]:
+    """Yield (video, scores) until all frames are scored; scores: float32, frames x crops x signals x classes.
+
+    The blocks of a video come in the order of its frames; those of several videos may alternate.  The pair of a video
+    of one frame is that frame twice, of which only the score at t = 1 is used.
+
+    Parameters
+    ----------
+    videos
+        The number of frames of each, at least 1.
+    read
+        read(video, frame) returns a frame, uint8 H x W x 3 BGR or H x W x 2 flow, both counted from 0; frames are asked
+        for once each, in order within a video.
+    crops
+        How many a frame, of `crops.PROTOCOLS`.
+    batch
+        Crops a forward pass, at least those of one frame; it bounds the memory, whatever the videos' lengths.
+    mean
+        Of the input, as in training; None for that of `crops.MEANS`.
+    mode
+        "frame", each by itself; "pair", frame t is scored from frames t - 1 and t, and a video's first frame as Eq. 3
+        does at t = 1; "recurrent", with v^{t-1} of all frames before; None: what the net is.  A net of kind "recurrent"
+        knows "pair" too.
+    """
+    mode = checked_mode(mode, network.kind)
+    frames = max(1, batch // crops)
+    mean = MEANS[network.channels] if mean is None else mean
+
+    def views(video, index):
+        return network_input(oversample(read(video, index), network.size, crops), mean, scale)
+    if mode == "recurrent":
+        return _in_order(network, videos, views, crops, frames)
+    return _apart(network, videos, views, crops, frames, mode)
+
+
+def write_scores(path: Union[str, Path], network: Network, frames: Records, videos: List[Tuple[Video, Sequence[float]]],
+                 classes: Sequence[str], attributes: Dict[str, Any], crops: int, batch: int, mean: Sequence[float],
+                 scale: float, mode: str, force: bool = False) -> bool:
+    """Score videos of a frames LMDB into a file of scores; what an interrupted run finished is kept.
+
+    Parameters
+    ----------
+    videos
+        (video, seconds of its frames), as `sequences.videos_with_frames` returns them.
+    attributes
+        What makes the scores, for the file.
+    crops, batch, mean, scale, mode
+        As of `score_videos`.
+    force
+        Replace a finished file, whatever it holds.
+
+    Returns
+    -------
+    bool
+        False where a file made with the same settings was there already.
+
+    Raises
+    ------
+    InputError
+        Where a file, finished or not, of other videos or attributes is there.
+    """
+    listed = [(video.name, video.label, times) for video, times in videos]
+    counts = [len(times) for _, times in videos]
+    run = path, listed, crops, network.signals, classes, attributes
+    if not force and score_writing.finished(*run):
+        return False
+    with score_writing.writing(*run) as writer, \
+            progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar:
+        left = [index for index in range(len(videos)) if index not in writer.done]
+
+        def read(video, index):
+            bar.update()
+            return frames.frame(listed[left[video]][0], index)[0]
+        results = score_videos(network, [counts[index] for index in left], read, crops, batch, mean, scale, mode)
+        for video, block in results:
+            writer.add(left[video], block)
+    return True
+
+
+def _apart(network, videos, views, crops, frames, mode):
+    """Yield the scores of frames by themselves or in pairs, `frames` of them a pass."""
+    jobs = (_pairs if mode == "pair" else _frames)(videos, views)
+    while chunk := list(islice(jobs, frames)):
+        inputs = np.concatenate([job[2] for job in chunk])
+        if mode == "pair":
+            scored = network.forward_pair(inputs, np.concatenate([job[3] for job in chunk]))
+        else:
+            scored = network.forward(inputs), None
+        now, before = (part if part is None else part.reshape(len(chunk), crops, *part.shape[1:]) for part in scored)
+        for video, places in groupby(range(len(chunk)), key=lambda place: chunk[place][0]):
+            rows = []
+            for place in places:
+                rows += [before[place]] if chunk[place][1] in ("before", "both") else []
+                rows += [now[place]] if chunk[place][1] in ("now", "both") else []
+            yield video, np.stack(rows)
+
+
+def _frames(videos, views):
+    """Yield (video, which scores count, the frame's crops, None)."""
+    for video, count in enumerate(videos):
+        for index in range(count):
+            yield video, "now", views(video, index), None
+
+
+def _pairs(videos, views):
+    """Yield (video, which of the pair's scores count, crops of frame t, crops of frame t - 1)."""
+    for video, count in enumerate(videos):
+        before = views(video, 0)
+        if count == 1:
+            yield video, "before", before, before
+        for index in range(1, count):
+            now = views(video, index)
+            yield video, "both" if index == 1 else "now", now, before
+            before = now
+
+
+def _in_order(network, videos, views, crops, streams):
+    """Yield the scores of videos fed in order, `streams` of them side by side; each takes the next when one is over."""
+    streams = min(streams, len(videos))
+    waiting = iter(range(len(videos)))
+    playing = [(next(waiting), 0) for _ in range(streams)]
+    inputs = np.zeros((streams, crops, network.channels, network.size, network.size), np.float32)
+    while any(place is not None for place in playing):
+        for row, place in enumerate(playing):
+            if place is not None:
+                inputs[row] = views(*place)
+        first = np.repeat([place is None or place[1] == 0 for place in playing], crops)
+        scored = network.forward(inputs.reshape(-1, *inputs.shape[2:]), first=first)
+        for row, place in enumerate(playing):
+            if place is None:
+                continue
+            video, index = place
+            yield video, scored[row * crops:(row + 1) * crops][np.newaxis]
+            if index + 1 < videos[video]:
+                playing[row] = video, index + 1
+            else:
+                video = next(waiting, None)
+                playing[row] = None if video is None else (video, 0)
