@@ -25,6 +25,7 @@
     recurrent-test  whether RCNN-r's weights are tested in the recurrent net too, frame after frame
     motion-energy   whether tools/motion_energy.py measures RCNN-r's first layer on the test pairs
     seed         of the made videos, the order of pairs, the fillers and the crops
+    test-pairs-per-video  pairs of each test video that a training is watched by; null: all
     test-batch   crops a forward pass of the test (evaluate.py --batch)
     mean-seconds mean length of a video, for estimates of disk and time
 
@@ -34,6 +35,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from rcnn.data import crops as protocols
 from rcnn.data import flow
@@ -98,6 +100,7 @@ class Description:
     motion_energy: bool = False
     seed: int = 1
     test_batch: int = 10
+    test_pairs_per_video: Optional[int] = 1
     mean_seconds: float = 7.2
 
     @property
@@ -213,6 +216,7 @@ def _kinds():
         "samplings": some_of(SAMPLINGS), "crops": some_of(protocols.PROTOCOLS), "signals": some_of(SIGNALS),
         "flow": (table, "an object of method, between, bound and nets"), "streams": some_of(STREAMS),
         "seed": (seed, "a whole number of 0 to 4294967295"),
+        "test-pairs-per-video": (lambda value: value is None or _whole(value), "a whole number of at least 1, or null"),
         "test-batch": (_whole, "a whole number of at least 1"), "mean-seconds": (_number, "a number above 0"),
     }
 
