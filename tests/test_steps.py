@@ -9,7 +9,7 @@ import pytest
 from rcnn.experiments import steps
 from rcnn.files import InputError
 from rcnn.experiments.plan import Step
-from rcnn.experiments.steps import Records, stamp, unchanged
+from rcnn.experiments.steps import Records, StepError, stamp, unchanged
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_what_is_in_the_way_stays(records, first):
 
 def test_a_step_that_does_not_make_what_it_should(records, first):
     records.begin(first, "missing")
-    with pytest.raises(InputError, match="it did not make made"):
+    with pytest.raises(StepError, match="it did not make made"):
         records.finish(first, 1.0)
     assert records.state(first) == "begun"
 

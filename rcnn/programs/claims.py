@@ -29,8 +29,8 @@ from rcnn.experiments import description as descriptions
 from rcnn.files import check_writable, write_text
 from rcnn.data.lists import read_classes, read_list
 from rcnn.data.records import open_records
-from rcnn.experiments.running import Runner, clock, held, nearest
-from rcnn.experiments.steps import Records, commit, refuse_stale
+from rcnn.experiments.runner import Runner, alone_in, clock, commit, nearest
+from rcnn.experiments.steps import Records, refuse_stale
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 FRAMES_SHOWN = 6
@@ -54,8 +54,8 @@ def main():
     if not args.force:
         refuse_stale(states, out, "--force makes them again, another --out leaves them alone")
     check_writable(page)
-    with held(out):
-        runner = Runner(out, TOOLS, args.jobs, args.force)
+    with alone_in(out):
+        runner = Runner(out, args.jobs, args.force)
         runner.run(steps)
         if runner.failed:
             for name, why in runner.failed.items():
@@ -96,7 +96,7 @@ def measured(out, base, runs, steps):
               for claim in claims.claims()]
     compared = [row[key] for claim in judged for row in claim["comparisons"] for key in ("better", "worse") if row[key]]
     first = f"seed{min(runs)}."
-    return {"description": asdict(base), "seeds": list(runs), "commit": commit(TOOLS),
+    return {"description": asdict(base), "seeds": list(runs), "commit": commit(),
             "videos": descriptions.check(base, out).videos,
             "classes": read_classes(plan.lists(*runs[min(runs)]).classes), "split": base.splits[0],
             "command": shlex.join(["python", "tools/claims.py", *sys.argv[1:]]),
