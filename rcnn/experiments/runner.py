@@ -80,6 +80,7 @@ class Runner:
                     running[pool.submit(self._do, by_name[name])] = name
                 if not running:
                     break
+                bar.set_postfix_str(", ".join(running.values()))
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
                     if future.result():
