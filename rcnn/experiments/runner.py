@@ -91,6 +91,12 @@ class Runner:
             raise KeyboardInterrupt
         self.skipped += [name for name in by_name if name not in done and name not in self.failed]
 
+    def demand(self, steps: Sequence[Step]) -> None:
+        """Raise StepError for the first of `steps` that failed."""
+        for step in steps:
+            if step.name in self.failed:
+                raise StepError(f"{step.name}: {self.failed[step.name]}")
+
     def _do(self, step):
         """Do a step, in a thread of its own; return whether it is done."""
         try:

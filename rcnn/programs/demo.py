@@ -18,7 +18,7 @@ from rcnn.command import parser
 from rcnn.experiments import demo, plan
 from rcnn.experiments import description as descriptions
 from rcnn.experiments.runner import Runner, alone_in, nearest
-from rcnn.experiments.steps import StepError, refuse_stale
+from rcnn.experiments.steps import refuse_stale
 
 DESCRIPTIONS = Path(__file__).resolve().parents[2] / "data"
 
@@ -38,8 +38,7 @@ def main():
     refuse_stale(runner.records.states(steps), out, "remove it or give another --out")
     with alone_in(out):
         runner.run(steps)
-        for name, why in runner.failed.items():
-            raise StepError(f"{name}: {why}")
+        runner.demand(steps)
         seconds = {step.name: runner.records.seconds(step) for step in steps}
         demo.show(description, out, [replace(step, seconds=seconds[step.name]) for step in steps], seconds)
     if args.quick:

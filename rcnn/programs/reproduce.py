@@ -23,7 +23,6 @@ from rcnn.experiments import description as descriptions
 from rcnn.experiments import plan, preview, results
 from rcnn.experiments.runner import Runner, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
-from rcnn.files import InputError
 
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
 
@@ -48,8 +47,7 @@ def main():
         nets = [step for step in steps if step.command[0] == "make_prototxt.py" and states[step.name] != "done"]
         if nets:
             runner.run(nets)  # first, as they say at once that an option is wrong
-        for name, why in runner.failed.items():
-            raise InputError(f"{name}: {why}")
+            runner.demand(nets)
         runner.run(steps)
         summary = results.summarize(description, out, steps, runner)
         results.page(description, out, steps, runner)
