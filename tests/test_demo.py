@@ -208,7 +208,7 @@ def test_a_demo_of_an_older_version_stays_as_it_is(tmp_path):
 
 @pytest.mark.parametrize("name, classes, width, updates, snapshot, tests", [
     ("demo", 12, 1 / 4, (600, 400, 3200), 200, (42, 800)), ("demo_quick", 2, 1 / 16, (40, 40, 80), 20, (4, 40))])
-def test_the_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, classes, width, updates, snapshot, tests):
+def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, classes, width, updates, snapshot, tests):
     """What decides the demo's numbers is written here once more."""
     monkeypatch.chdir(tmp_path)
     given = description.read(ROOT / "data" / f"{name}.json")

@@ -1,4 +1,4 @@
-"""rcnn/experiments/plan.py and rcnn/experiments/estimates.py: the steps of a description, what they hang on, and what they cost."""
+"""The steps of a description, what they hang on, and what they cost: rcnn/experiments/plan.py and estimates.py."""
 from fnmatch import fnmatch
 from pathlib import Path
 

@@ -129,7 +129,8 @@ def all_of_it(tmp_path_factory):
     one, two = scored(folder / "one.h5", 4), scored(folder / "two.h5", 2, order=list(reversed(VIDEOS)))
     losses = logged(folder / "log.jsonl")
     frames.write(folder / "f.lmdb", VIDEOS, CLASSES)
-    page = report.page("A & <B>", [Table("T<1>", ["k", "n"], [["<i>x</i>", "1.5"]])], {"stage <2>": folder / "log.jsonl"},
+    page = report.page("A & <B>", [Table("T<1>", ["k", "n"], [["<i>x</i>", "1.5"]])],
+                       {"stage <2>": folder / "log.jsonl"},
                        {"RCNN-r": folder / "one.h5", "<CNN>": folder / "two.h5"}, folder / "f.lmdb")
     return folder, page, one, two, losses
 

@@ -112,7 +112,8 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(capfd):
     assert runner.failed["bad"] == "small_program.py ended with status 1: the bad fails (log: out/logs/bad.log)"
     assert "bad failed: small_program.py ended with status 1" in capfd.readouterr().err
     assert Path("fine").exists() and not Path("after").exists()
-    assert "$ python tools/small_program.py bad 0.0 1\nno good:\nthe bad fails\n" in Path("out/logs/bad.log").read_text()
+    log = Path("out/logs/bad.log").read_text()
+    assert "$ python tools/small_program.py bad 0.0 1\nno good:\nthe bad fails\n" in log
 
 
 def test_a_program_that_does_not_make_its_output():

@@ -83,7 +83,7 @@ def check(description: Description) -> None:
     if not (description.recurrent_test and description.motion_energy):
         raise InputError("description: recurrent-test and motion-energy: the claims need both to be true")
     if description.fps != (25, 5) or (description.make or {}).get("set") != "scenes":
-        raise InputError("description: fps and make: the claims need fps 25 and 5, and synthetic videos of the set scenes")
+        raise InputError("description: fps and make: the claims need fps 25 and 5, and videos of the set scenes")
     if (description.nets.get("display"), description.nets.get("iter-size", 1)) != (1, 1):
         raise InputError("description: nets: the claims need the loss of every batch: display 1 and iter-size 1")
 

@@ -123,7 +123,7 @@ def solver_nets(run: str) -> Tuple[str, ...]:
 
 
 def prototxt_names(stage1: bool) -> List[str]:
-    """Return the names of what make_prototxt.py writes, without the suffix of a stream; stage1: whether there is one."""
+    """Return the names of what make_prototxt.py writes, without a stream's suffix; stage1: whether there is one."""
     stages = ("_stage1", "") if stage1 else ("",)
     runs = ("cnn", *(net + stage for net in NET_OF.values() for stage in stages))
     return list(dict.fromkeys([*(f"solver_{run}" for run in runs), *(net for run in runs for net in solver_nets(run)),

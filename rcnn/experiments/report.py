@@ -45,7 +45,7 @@ def page(title: str, tables: Sequence[Table] = (), logs: Optional[Dict[str, str]
     logs
         {name of the curve: path of a training's log in JSON lines}.
     scores
-        {name of the net: path of its score file}, one, or two of the same videos: the second is compared with the first.
+        {name of the net: path of its score file}, one or two; the second is of the same videos, to compare.
     frames
         Path of the frames LMDB that the scores are of, to show videos.
     signal, fusion, crops
@@ -91,7 +91,8 @@ def page(title: str, tables: Sequence[Table] = (), logs: Optional[Dict[str, str]
     empty = {"notes": [], "chart": None, "matrix": None, "tables": [], "wrap": False, "after": [], "classes": None,
              "videos": [], "list": []}
     return environment.get_template("report.html").render(
-        title=title, summary=summary, light=LIGHT, dark=DARK, sections=[{**empty, **section} for section in sections if section])
+        title=title, summary=summary, light=LIGHT, dark=DARK,
+        sections=[{**empty, **section} for section in sections if section])
 
 
 def _training(logs):

@@ -4,9 +4,9 @@
     python tools/claims.py data/claims_large.json --out claims/large --gpu 0 --page claims.md
     python tools/claims.py data/claims_small.json --out claims/small --dry-run
 
-For each seed it makes the videos and trains and tests all that the claims compare (rcnn/experiments/claims.py), by the programs of
-tools/; then it writes OUT/claims.json with every figure, and PAGE with a verdict on each claim and pictures beside it.
-The first is what `make claims` runs: under two hours on two cores.
+For each seed it makes the videos and trains and tests all that the claims compare (rcnn/experiments/claims.py), by the
+programs of tools/; then it writes OUT/claims.json with every figure, and PAGE with a verdict on each claim and pictures
+beside it.  The first is what `make claims` runs: under two hours on two cores.
 
 Interrupted or killed, the same command goes on where it stopped; done, it only writes the page again.  A step that was
 made with other settings is named, and --force makes it again.  A step that fails stops what needs it, and there is no

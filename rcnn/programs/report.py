@@ -6,8 +6,8 @@
     python tools/report.py --tables out/tables.json --logs snapshots/*.jsonl --out report.html   # before any test
 
 The page is one file that needs no network, and can be sent as it is.  Score files are made by tools/evaluate.py, logs
-by tools/train.py, tables.json by tools/reproduce.py.  A net or a curve is called as its file is, or NAME where NAME=FILE
-is given.
+by tools/train.py, tables.json by tools/reproduce.py.  A net or a curve is called as its file is, or NAME where
+NAME=FILE is given.
 """
 from pathlib import Path
 

@@ -1,12 +1,13 @@
 """Make the paper's Tables 2 and 3 from one description: run whatever is missing, skip what is done and unchanged.
 
-    python tools/reproduce.py data/motion.json --out data/motion --jobs 2     # synthetic videos; under an hour on two cores
+    python tools/reproduce.py data/motion.json --out data/motion --jobs 2     # synthetic; under an hour on two cores
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --gpu 0
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
 
-rcnn/experiments/description.py says what a description holds.  The steps are the programs of tools/: videos, frames, pairs, nets,
-trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes from what.  --dry-run
-shows each with its state, expected time and disk, and changes nothing; rcnn/experiments/estimates.py says how these are reckoned.
+What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
+pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
+from what.  --dry-run shows each with its state, expected time and disk, and changes nothing;
+rcnn/experiments/estimates.py says how these are reckoned.
 
 Interrupted or killed, the same command goes on where it stopped.  Done, it does nothing.  A step whose command or files
 have changed since is stale: --force makes it again, and removes what it made before.  A step that fails stops only
