@@ -157,6 +157,18 @@ def test_stamps_of_files(tmp_path, monkeypatch):
     assert not unchanged(path, known)
 
 
+def test_records_of_folders_that_are_there_already_go_on(records, first):
+    """Their form, written out: whoever changes it has to bring people's folders along."""
+    Path("made").write_text("output")
+    size, changed = Path("made").stat().st_size, Path("made").stat().st_mtime_ns
+    known = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
+    Path("out/steps").mkdir(parents=True)
+    Path("out/steps/first.json").write_text(json.dumps({
+        "command": ["one.py", "--out", "made"], "inputs": {"given": known}, "finished": True, "seconds": 2.5,
+        "outputs": {"made": {"bytes": size, "changed": changed, "sha256": None}}}))
+    assert (records.state(first), records.seconds(first)) == ("done", 2.5)
+
+
 def test_stamps_of_folders(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "one.avi").write_text("1")

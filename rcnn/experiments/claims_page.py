@@ -8,16 +8,13 @@ from typing import Dict, List, Sequence, Tuple
 import jinja2
 import numpy as np
 
-from rcnn.data.lists import read_classes, read_list
-from rcnn.data.records import open_records
-from rcnn.experiments import claims, plan, plots
-from rcnn.experiments.description import Description, lists
+from rcnn.experiments import claims, plots
+from rcnn.experiments.description import Description
 from rcnn.files import write_text
 
 SHARES = ("crop", "conv1")  # what stands in the names of figures from 0 to 1
 VIDEOS_README = Path(__file__).parents[2] / "data" / "README.md"
 WIDTH = 56  # characters of a line of a label in a picture
-FRAMES_SHOWN = 6
 Curves = Dict[str, Tuple[np.ndarray, np.ndarray, np.ndarray]]  # as plots.loss_curves takes them
 Films = Dict[str, List[np.ndarray]]  # {class: uint8 BGR frames of a video}, as plots.film_strips takes them
 
@@ -54,19 +51,10 @@ def write(path: Path, results: dict, curves: Curves, films: Films) -> List[Path]
     return [path, *pictures.values()]
 
 
-def shown(description: Description, out: Path) -> Tuple[Curves, Films]:
-    """Return the loss curves of stage 2, and frames of the longest held-out video of each class, of a seed's run."""
-    curves = {title: claims.loss_log(description, out, net) for title, net in (
+def loss_curves(description: Description, out: Path) -> Curves:
+    """Return the loss curves of stage 2 of a seed's run, by both samplings."""
+    return {title: claims.loss_log(description, out, net) for title, net in (
         ("RCNN-r (random sampling)", "rcnn_r"), ("RCNN-s (sequential sampling)", "rcnn_s"))}
-    where = lists(description, out)
-    classes = read_classes(where.classes)
-    with open_records(plan.frames(description, out), "frames") as frames:
-        count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}
-        held_out = [video for video in read_list(where.test(description.splits[0]), classes) if video.name in count]
-        longest = {video.label: video.name for video in sorted(held_out, key=lambda video: count[video.name])}
-        number = min([FRAMES_SHOWN, *(count[name] for name in longest.values())])
-        return curves, {classes[label]: [frames.frame(name, index)[0] for index in range(number)]
-                        for label, name in sorted(longest.items())}
 
 
 def is_share(name: str) -> bool:

@@ -5,10 +5,10 @@ from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
-from rcnn.data.lists import read_classes, read_list
-from rcnn.data.records import open_records
+from rcnn.data.lists import read_classes
 from rcnn.experiments import plan, plots
 from rcnn.experiments.description import Description, lists
+from rcnn.experiments.films import films
 from rcnn.experiments.plan import Step
 from rcnn.experiments.runner import clock, wall
 from rcnn.files import InputError, write_text
@@ -20,7 +20,6 @@ NETS = {"cnn": "single-frame CNN", "rcnn_s": "RCNN-s", "rcnn_r": "RCNN-r"}
 STAGES = {"cnn": ("cnn",), "rcnn_s": ("rcnn_s_stage1", "rcnn_s"), "rcnn_r": ("rcnn_r_stage1", "rcnn_r")}
 SAMPLING = {"cnn": "", "rcnn_s": " (sequential sampling)", "rcnn_r": " (random sampling)"}
 RCNN_AIM, LEAD_AIM, APPEARANCE_AIM = 0.75, 0.3, 0.1
-SHOWN_FRAMES = 6
 JOBS = 2  # side by side: one of these nets keeps one core busy
 
 
@@ -37,7 +36,8 @@ def show(description: Description, out: Path, steps: Sequence[Step], seconds: Di
     curves = {NETS[net] + SAMPLING[net]: loss(description, out, net) for net in NETS}
     plots.loss_curves(out / "loss.png", curves,
                       title=f"Training loss; stage 1 until {description.nets['stage1-iterations']}")
-    draw_films(description, out)
+    plots.film_strips(out / "films.png", films(description, out),
+                      f"one video a class, {description.fps[-1]:g} frames a second")
     draw_confusions(description, out)
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     pictures = ", ".join(f"{out}/{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in NETS)))
@@ -70,18 +70,6 @@ def loss(description: Description, out: Path, net: str) -> Tuple[np.ndarray, ...
     later = [(iterations[1:] + description.nets["stage1-iterations"], raw[1:], averaged[1:])
              for iterations, raw, averaged in later]
     return tuple(map(np.concatenate, zip(first, *later)))
-
-
-def draw_films(description: Description, out: Path) -> None:
-    """Draw a few frames of one held-out video of each class."""
-    where = lists(description, out)
-    classes = read_classes(where.classes)
-    held_out = {video.label: video for video in read_list(where.test(description.splits[0]), classes)}
-    with open_records(plan.frames(description, out), "frames") as frames:
-        plots.film_strips(out / "films.png", {
-            classes[label]: [frames.frame(video.name, index)[0] for index in range(SHOWN_FRAMES)]
-            for label, video in sorted(held_out.items())},
-            f"one video a class, {description.fps[-1]:g} frames a second")
 
 
 def draw_confusions(description: Description, out: Path) -> None:

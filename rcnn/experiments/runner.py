@@ -80,7 +80,7 @@ class Runner:
                     running[pool.submit(self._do, by_name[name])] = name
                 if not running:
                     break
-                bar.set_postfix_str(", ".join(running.values()))
+                bar.set_postfix_str(", ".join(running.values()), refresh=sys.stderr.isatty())
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
                     if future.result():

@@ -21,6 +21,7 @@ from pathlib import Path
 from rcnn import command
 from rcnn.experiments import claims, claims_page, plan, preview
 from rcnn.experiments import description as descriptions
+from rcnn.experiments.films import films
 from rcnn.experiments.runner import Runner, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 from rcnn.files import check_writable, write_text
@@ -52,7 +53,8 @@ def main():
         results = claims.results(base, runs, steps, runner.records,
                                  shlex.join(["python", "tools/claims.py", *sys.argv[1:]]))
         write_text(out / "claims.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
-        pages = claims_page.write(page, results, *claims_page.shown(*runs[min(runs)]))
+        first = runs[min(runs)]
+        pages = claims_page.write(page, results, claims_page.loss_curves(*first), films(*first))
     print(claims.verdicts(results))
     print(", ".join(map(str, pages)))
     return 0
