@@ -217,6 +217,7 @@ def test_the_nets_are_trained_and_start_from_one_another(runs):
     for split in ("split01_5fps", "split02_5fps"):
         began = values(f"{split}/snapshots/start.caffemodel", name)
         assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel", name) == began).all()
+        assert not values(f"{split}/snapshots/start.caffemodel", name + "/temporal").any()
         for net in ("rcnn_r", "rcnn_s"):
             first, last = (f"{split}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
             assert (values(first, name) == began).all() and (values(last, name) != began).any()

@@ -159,11 +159,11 @@ class Runner:
                 if self._running:
                     tell(f"stopping; {len(self._running)} running steps save their work")
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        # Ignored ones too: programs would inherit that, and SIGINT is to reach them.
-        handlers = {number: signal.getsignal(number) for number in numbers}
-        for number in numbers:
-            signal.signal(number, stop)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        for number, handler in handlers.items():
+            # An ignored Ctrl-C too: programs would inherit that, and it is to reach them.
+            if handler != signal.SIG_IGN or number == signal.SIGINT:
+                signal.signal(number, stop)
         try:
             yield
         finally:
