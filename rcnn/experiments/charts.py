@@ -56,7 +56,8 @@ def line_chart(lines: Sequence[Line], label: str, x: str, y: str, top: Optional[
 
 def key_style(series: int) -> str:
     """Return the CSS of the line that stands for a series in a legend; the page sets --series-0, --series-1, ..."""
-    dashes, colour = {"-": "none", "--": "7 3", "-.": "11 3 2 3", ":": "2 3"}[DASHES[series % 4]], series % 5
+    dashes = {"-": "none", "--": "7 3", "-.": "11 3 2 3", ":": "2 3"}[DASHES[series % 4]]
+    colour = series % len(LIGHT.series)
     return f"fill: none; stroke: var(--series-{colour}); stroke-width: 3; stroke-dasharray: {dashes}"
 
 

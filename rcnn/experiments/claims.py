@@ -291,10 +291,12 @@ def judge(comparison: Comparison, measured: Sequence[Dict[str, float]]) -> dict:
     differences = np.array([figures[comparison.better] - (figures[comparison.worse] if comparison.worse else 0.0)
                             for figures in measured]) * (-1 if comparison.lower else 1)
     mean, number = float(differences.mean()), len(differences)
-    deviation = float(differences.std(ddof=1)) if number > 1 else None
-    half = float(student.ppf(CONFIDENCE, number - 1)) * deviation / number ** 0.5 if number > 1 else None
-    low, high = (None, None) if half is None else (mean - half, mean + half)
-    verdict = OPEN if half is None else HOLDS if low > 0 else OPPOSITE if high < 0 else OPEN
+    deviation, low, high, verdict = None, None, None, OPEN
+    if number > 1:
+        deviation = float(differences.std(ddof=1))
+        half = float(student.ppf(CONFIDENCE, number - 1)) * deviation / number ** 0.5
+        low, high = mean - half, mean + half
+        verdict = HOLDS if low > 0 else OPPOSITE if high < 0 else OPEN
     return {**asdict(comparison), "differences": differences.tolist(), "mean": mean, "deviation": deviation,
             "low": low, "high": high, "verdict": verdict}
 
@@ -329,7 +331,7 @@ def results(base: Description, runs: Dict[int, Tuple[Description, Path]], steps:
     return {"description": asdict(base), "seeds": list(runs), "commit": commit(),
             "videos": descriptions.check(first, folder).videos,
             "classes": read_classes(descriptions.lists(first, folder).classes), "split": base.splits[0],
-            "command": command, "time": clock(sum(records.seconds(step) for step in steps)),
+            "command": command, "time": clock(sum(records.seconds(step) or 0 for step in steps)),
             "claims": judged, "figures": figures, "shown": list(dict.fromkeys(compared)),
             "steps": [shlex.join(step.command) for step in steps if step.name.startswith(f"seed{min(runs)}.")]}
 

@@ -46,13 +46,14 @@ def show(description: Description, out: Path, steps: Sequence[Step], seconds: Di
 
 def measure(description: Description, out: Path, seconds: Dict[str, float]) -> dict:
     """Return what results.json holds; accuracies are shares of 1."""
-    results = {"seed": description.seed, "chance": 1 / len(read_classes(lists(description, out).classes)),
-               "appearance alone": 1 / len(description.make["movements"]), "seconds": seconds, "accuracy": {}}
+    accuracy, videos = {}, 0
     for net, path in score_files(description, out).items():
         with Scores(path) as file:
             predicted = scores.predictions(file.videos("high"))
-            results["accuracy"][net] = float(scores.accuracy(predicted, file.labels))
-            results["videos"] = len(file)
+            accuracy[net], videos = float(scores.accuracy(predicted, file.labels)), len(file)
+    results = {"seed": description.seed, "chance": 1 / len(read_classes(lists(description, out).classes)),
+               "appearance alone": 1 / len(description.make["movements"]), "seconds": seconds, "accuracy": accuracy,
+               "videos": videos}
     return {**results, "verdicts": verdicts(results)}
 
 
@@ -62,14 +63,15 @@ def score_files(description: Description, out: Path) -> Dict[str, Path]:
     return {net: files[net] for net in NETS}
 
 
-def loss(description: Description, out: Path, net: str) -> Tuple[np.ndarray, ...]:
+def loss(description: Description, out: Path, net: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the loss curve (Fig. 2) of a net's training, of stage 2 after stage 1 if it has both."""
     snapshots = plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
     first, *later = [training.loss_curve(training.read_log(snapshots / f"{run}.jsonl")) for run in STAGES[net]]
     # Stage 2's first point is left out: it averages one iteration alone.
     later = [(iterations[1:] + description.nets["stage1-iterations"], raw[1:], averaged[1:])
              for iterations, raw, averaged in later]
-    return tuple(map(np.concatenate, zip(first, *later)))
+    iterations, raw, averaged = map(np.concatenate, zip(first, *later))
+    return iterations, raw, averaged
 
 
 def draw_confusions(description: Description, out: Path) -> None:

@@ -1,6 +1,6 @@
 """Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple, Union
+from typing import Mapping, Optional, Sequence, Tuple, Union
 
 import matplotlib
 import numpy as np
@@ -13,13 +13,13 @@ from rcnn.files import InputError, replacing
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
 PathLike = Union[str, Path]
-Values = Sequence[float]
+Values = Union[Sequence[float], np.ndarray]
 PLAIN = {"text.parse_math": False}  # a name or path may hold a $, and is no formula
 MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are too small for numbers
 
 
 @matplotlib.rc_context(PLAIN)
-def loss_curves(path: PathLike, curves: Dict[str, Tuple[Values, Values, Values]], window: int = 40,
+def loss_curves(path: PathLike, curves: Mapping[str, Tuple[Values, Values, Values]], window: int = 40,
                 title: str = "Training loss") -> None:
     """Draw training curves as in Fig. 2.
 
@@ -86,7 +86,7 @@ def confusion_matrix(path: PathLike, matrix: np.ndarray, classes: Sequence[str],
 
 
 @matplotlib.rc_context(PLAIN)
-def film_strips(path: PathLike, strips: Dict[str, Sequence[np.ndarray]], title: str) -> None:
+def film_strips(path: PathLike, strips: Mapping[str, Sequence[np.ndarray]], title: str) -> None:
     """Draw one row of frames for each name: uint8 H x W x 3 BGR, as many in each row."""
     number = len(next(iter(strips.values())))
     figure, grid = _figure(number + 1.3, 0.8 * len(strips) + 0.4, len(strips), number, squeeze=False)
@@ -101,7 +101,7 @@ def film_strips(path: PathLike, strips: Dict[str, Sequence[np.ndarray]], title: 
 
 
 @matplotlib.rc_context(PLAIN)
-def scores_over_time(path: PathLike, times: Values, curves: Dict[str, Tuple[Values, Values]],
+def scores_over_time(path: PathLike, times: Values, curves: Mapping[str, Tuple[Values, Values]],
                      title: str = "Scores over time", stride: int = 1) -> None:
     """Draw the scores of some classes over a video's time.
 
@@ -158,7 +158,7 @@ def intervals(path: PathLike, rows: Sequence[Tuple[str, float, Optional[float], 
 
 
 @matplotlib.rc_context(PLAIN)
-def grouped_bars(path: PathLike, series: Dict[str, Dict[str, Values]], title: str) -> None:
+def grouped_bars(path: PathLike, series: Mapping[str, Mapping[str, Values]], title: str) -> None:
     """Draw {name: {group: values from 0 to 100}} as bars of their means, and dots; the groups of each are the same."""
     figure, axes = _figure(8, 4)
     groups, width = list(next(iter(series.values()))), 0.8 / len(series)
@@ -188,8 +188,8 @@ def _save(figure, path):
 
 
 @matplotlib.rc_context(PLAIN)
-def feature_maps(path: PathLike, frames: Dict[str, np.ndarray], columns: Sequence[str],
-                 rows: Dict[str, Sequence[np.ndarray]], title: str) -> None:
+def feature_maps(path: PathLike, frames: Mapping[str, np.ndarray], columns: Sequence[str],
+                 rows: Mapping[str, Sequence[np.ndarray]], title: str) -> None:
     """Draw feature maps beside the two frames that they come from, as Fig. 3.
 
     Zero is white, and each row has a scale of its own, from minus to plus its largest magnitude.

@@ -200,7 +200,7 @@ def chains(steps: Sequence[Step]) -> Dict[str, float]:
 
 def wall(steps: Sequence[Step], jobs: int) -> float:
     """Return the seconds that steps take, `jobs` side by side: their share of the sum, or their longest chain."""
-    return max(sum(step.seconds for step in steps) / jobs, *chains(steps).values())
+    return max([sum(step.seconds for step in steps) / jobs, *chains(steps).values()])
 
 
 def commit() -> Optional[str]:
