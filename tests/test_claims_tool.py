@@ -13,11 +13,9 @@ import pytest
 from runs import ROOT
 from test_claims import TINY
 
-from rcnn.experiments import claims
-
-from rcnn.nets import caffemodel
-
 from rcnn.data.synthetic import scenes
+from rcnn.experiments import claims
+from rcnn.nets import caffemodel
 from rcnn.scoring.score_files import Scores
 
 TOOL = ROOT / "tools" / "claims.py"
@@ -44,7 +42,7 @@ def changed(before, after):
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
-    """Return {what was seen}: of nothing, to the end, again, and again without one score file."""
+    """Return {what was seen}: of nothing, to the end, and again."""
     folder = tmp_path_factory.mktemp("claims")
     (folder / "given.json").write_text(json.dumps(TINY))
     found = {"folder": folder, "plan": run(folder, *WORDS, "--dry-run")}
@@ -53,10 +51,6 @@ def seen(tmp_path_factory):
     found["files"], found["results"] = files(folder), (folder / "out" / "claims.json").read_text()
     found["again"] = run(folder, *WORDS, "--page", "docs/other.md")
     found["files again"], found["results again"] = files(folder), (folder / "out" / "claims.json").read_text()
-    (folder / "out/seed3/split01_5fps/variant_average/scores_rcnn_r.h5").unlink()
-    found["plan of one"] = run(folder, *WORDS, "--dry-run")
-    found["one"] = run(folder, *WORDS)
-    found["files of one"], found["results of one"] = files(folder), (folder / "out" / "claims.json").read_text()
     return found
 
 
@@ -151,18 +145,6 @@ def test_run_again_it_makes_no_step_again(seen):
     assert changed(seen["files"], seen["files again"]) == {"out/claims.json", "docs/other.md", *(
         f"docs/other_{name}.png" for name in ("films", "intervals", "loss", "kinds"))}
     assert figures(seen["results again"]) == figures(seen["results"])
-
-
-def test_a_score_file_that_is_gone_is_made_again_alone(seen):
-    assert seen["plan of one"][1].startswith("1 of 66 steps to do: ")
-    status, _, error = seen["one"]
-    assert status == 0, error
-    one = "seed3.split01_5fps.average.scores_rcnn_r"
-    assert changed(seen["files again"], seen["files of one"]) == {
-        "out/seed3/split01_5fps/variant_average/scores_rcnn_r.h5", f"out/logs/{one}.log", f"out/steps/{one}.json",
-        "out/claims.json", "out/claims.md", *(f"out/claims_{name}.png" for name in (
-            "films", "intervals", "loss", "kinds"))}
-    assert figures(seen["results of one"]) == figures(seen["results"])
 
 
 def test_other_settings_are_named_and_nothing_is_done(seen):

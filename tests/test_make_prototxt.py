@@ -18,7 +18,7 @@ from nets import write_pairs
 from rcnn import recipe
 from rcnn.files import InputError, ProgramError
 from rcnn.nets import prototxt as net
-from rcnn.nets import protos, prototxt_set
+from rcnn.nets import caffemodel, protos, prototxt_set
 from rcnn.recipe import Recipe
 
 TOOL = runs.ROOT / "tools" / "make_prototxt.py"
@@ -411,4 +411,4 @@ def test_a_set_of_the_older_form_trains(tmp_path):
                                                               "--solver", path]):
             done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120)
             assert done.returncode == 0, done.stderr
-            protos.read_weights(tmp_path / f"set/snapshots/{kind}_iter_2.caffemodel")
+            caffemodel.read(tmp_path / f"set/snapshots/{kind}_iter_2.caffemodel")

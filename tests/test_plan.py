@@ -1,11 +1,11 @@
-"""rcnn/experiments/plan.py and rcnn/experiments/estimates.py: the steps of a description, what they hang on, and what they cost."""
+"""The steps of a description, what they hang on, and what they cost: rcnn/experiments/plan.py and estimates.py."""
 from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nets import build
-from runs import ROOT
+from runs import ROOT, run
 from test_description import GIVEN, made, scenes
 
 from rcnn.experiments import description
@@ -74,6 +74,26 @@ def test_a_command_names_all_its_files():
             named = str(path) if path.suffix != ".json" else str(path.parent)
             assert named in step.command or step.command[0] == "train.py", (step.name, path)
         assert step.command[0].endswith(".py") and (ROOT / "tools" / step.command[0]).is_file()
+
+
+def test_the_nets_are_what_make_prototxt_writes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    steps = planned(description.parse({**GIVEN, **FLOW}))
+    for name in ("nets", "nets_flow"):
+        step = steps[f"split01_5fps.{name}"]
+        status, _, error = run("make_prototxt", *step.command[1:])
+        assert status == 0, error
+        assert set(step.outputs) == {path for path in (OUT / "split01_5fps/prototxt").glob("*.prototxt")
+                                     if path.stem.endswith("_flow") == name.endswith("_flow")}
+
+
+@pytest.mark.parametrize("values, pairs", [({}, ("1",)), ({"test-pairs-per-video": 3}, ("3",)),
+                                           ({"test-pairs-per-video": None}, None)])
+def test_pairs_that_trainings_are_watched_by(values, pairs):
+    steps = planned(description.parse({**GIVEN, **values}))
+    assert "--pairs-per-video" not in steps["split01_5fps.pairs_train"].command
+    test = steps["split01_5fps.pairs_test"]
+    assert words(test, "--pairs-per-video") == pairs if pairs else "--pairs-per-video" not in test.command
 
 
 def test_what_hangs_on_what():
@@ -251,12 +271,6 @@ def test_how_is_not_what():
         assert step.command == planned(MOTION)[name].command
 
 
-def test_options():
-    given = {"scale": 0.5, "mean": [1, 2], "cut-gradient": False, "high-rnn": "yes", "batch": 4}
-    assert plan.options(given) == ["--scale", "0.5", "--mean", "1", "2", "--cut-gradient", "no", "--high-rnn", "yes",
-                                   "--batch", "4"]
-
-
 def test_the_page_is_about_the_best_net_that_is_there():
     files = plan.score_files(MOTION, OUT)
     step = plan.report(MOTION, OUT, files)
@@ -265,7 +279,9 @@ def test_the_page_is_about_the_best_net_that_is_there():
     assert words(step, "--crops") == ("5",) and step.outputs == (OUT / "report.html",)
     alone = plan.report(MOTION, OUT, {("cnn", 1, 5): files["cnn", 1, 5]})
     assert "--scores2" not in alone.command and words(alone, "--logs") == ("out/split01_5fps/snapshots/cnn.jsonl",)
-    assert plan.report(MOTION, OUT, {("cnn", 2, 5): files["cnn", 2, 5], ("rcnn_r", 1, 25): OUT}) is None
+    none = plan.report(MOTION, OUT, {("cnn", 2, 5): files["cnn", 2, 5], ("rcnn_r", 1, 25): OUT})
+    assert words(none, "--tables") == ("out/tables.json",) and none.inputs == (OUT / "tables.json",)
+    assert not {"--scores", "--logs", "--frames"} & set(none.command) and none.outputs == step.outputs
 
 
 @pytest.mark.parametrize("options, model", [

@@ -13,18 +13,19 @@ import pytest
 import runs
 
 from rcnn import command
-
-from rcnn.experiments import report
-
-from rcnn.training import log as training
-from rcnn.files import InputError
+from rcnn.experiments import charts, report
+from rcnn.experiments import tables as results
+from rcnn.experiments.tables import Table
+from rcnn.files import InputError, write_text
 from rcnn.scoring.score_writing import writing
+from rcnn.training import log as training
 
 CLASSES = ["<b>&\"'", "_$a$", "Café \x07"]
 SHOWN = ["<b>&\"'", "_$a$", "Café \N{REPLACEMENT CHARACTER}"]
 VIDEOS = {"v_A_g01_c01": (0, 3), "v_A_g01_c02": (0, 2), "v_B_g01_c01": (1, 4), "v_B_g01_c02": (1, 1),
           "v_C_g01_c01": (2, 12), "v_C_g01_c02": (2, 2)}
-VOID = {"meta", "link", "img", "br", "hr", "input"}
+SVG = "{http://www.w3.org/2000/svg}"
+VOID = {"source", "meta", "link", "img", "br", "hr", "input"}
 
 
 class Page(HTMLParser):
@@ -128,7 +129,8 @@ def all_of_it(tmp_path_factory):
     one, two = scored(folder / "one.h5", 4), scored(folder / "two.h5", 2, order=list(reversed(VIDEOS)))
     losses = logged(folder / "log.jsonl")
     frames.write(folder / "f.lmdb", VIDEOS, CLASSES)
-    page = report.page("A & <B>", [("T<1>", [["k", "n"], ["<i>x</i>", "1.5"]])], {"stage <2>": folder / "log.jsonl"},
+    page = report.page("A & <B>", [Table("T<1>", ["k", "n"], [["<i>x</i>", "1.5"]])],
+                       {"stage <2>": folder / "log.jsonl"},
                        {"RCNN-r": folder / "one.h5", "<CNN>": folder / "two.h5"}, folder / "f.lmdb")
     return folder, page, one, two, losses
 
@@ -146,13 +148,15 @@ def test_it_is_whole_in_itself(made):
     ids = [element.get("id") for element in page.root.iter() if element.get("id")]
     assert len(ids) == len(set(ids))
     for element in page.root.iter():
-        assert not {"srcset", "onload", "onclick", "action", "poster", "data"} & set(element.attrib)
+        assert not {"onload", "onclick", "action", "poster", "data"} & set(element.attrib)
         for place in re.findall(r"url\(([^)]*)\)", " ".join(element.attrib.values())):
             assert place[0] == "#" and place[1:] in ids
         if "href" in element.attrib:
             assert element.get("href")[0] == "#" and element.get("href")[1:] in ids
         if "src" in element.attrib:
-            assert element.get("src").startswith("data:image/jpeg;base64,") and element.get("alt")
+            assert re.match("data:image/(jpeg|svg[+]xml);base64,", element.get("src")) and element.get("alt")
+        if "srcset" in element.attrib:
+            assert re.fullmatch("data:image/svg[+]xml;base64,[A-Za-z0-9+/=]+", element.get("srcset"))
     policy = [meta.get("content") for meta in page.root.iter("meta") if "http-equiv" in meta.attrib]
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
@@ -164,8 +168,10 @@ def test_it_can_be_read_by_all(made):
     assert [sum(1 for _ in page.root.iter(tag)) for tag in ("header", "nav", "main", "h1")] == [1, 1, 1, 1]
     assert all(head.get("scope") in ("col", "row") for head in page.root.iter("th"))
     assert all(next(row.iter("th")) is not None for table in page.root.iter("table") for row in table.iter("tr"))
-    pictures = [svg for svg in page.root.iter("svg") if svg.get("aria-hidden") != "true"]
-    assert len(pictures) == 8 and all(svg.get("role") == "img" and len(svg.get("aria-label")) > 20 for svg in pictures)
+    matrix, = [svg for svg in page.root.iter("svg") if svg.get("aria-hidden") != "true"]
+    assert matrix.get("role") == "img" and len(matrix.get("aria-label")) > 20
+    drawn = list(page.root.iter("picture"))
+    assert len(drawn) == 7 and all(len(chart.find("img").get("alt")) > 20 for chart in drawn)
     assert "prefers-color-scheme: dark" in made[0] and "width=device-width" in made[0]
     links = [text_of(link) for link in page.root.find("body/nav").iter("a")]
     assert links == [text_of(part.find("h2")) for part in page.root.iter("section")]
@@ -226,13 +232,34 @@ def test_training_is_the_logs(made):
     assert tables(part)[0] == [["training", "updates", "first loss", "last loss", "time", "high/accuracy"],
                                ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01", "75.0 %"]]
     assert text_of(next(part.iter("li"))) == "stage <2>"
-    for width, wanted in (("1.8", averaged), ("0.6", losses)):
-        path = next(path for path in part.iter("path") if f"stroke-width: {width}" in path.get("style", "")
-                    and "var(--series-0)" in path.get("style"))
-        across, down = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d")), float).T
-        values = np.interp(across, np.linspace(across[0], across[-1], 30), wanted)
-        slope, start = np.polyfit(values, down, 1)
-        assert slope < 0 and np.abs(slope * values + start - down).max() < 0.6
+    for theme, svg in drawings(part.find("figure/picture")).items():
+        for width, wanted in (("1.8", averaged), ("0.6", losses)):
+            path = next(path for path in svg.iter(f"{SVG}path") if f"stroke-width: {width}" in path.get("style", "")
+                        and f"stroke: {theme.series[0]}" in path.get("style"))
+            across, down = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d")), float).T
+            values = np.interp(across, np.linspace(across[0], across[-1], 30), wanted)
+            slope, start = np.polyfit(values, down, 1)
+            assert slope < 0 and np.abs(slope * values + start - down).max() < 0.6
+
+
+def drawings(picture):
+    """Return {charts.LIGHT or DARK: root of its SVG} of a chart of the page."""
+    dark, light = picture.find("source"), picture.find("img")
+    assert dark.get("media") == "(prefers-color-scheme: dark)"
+    return {theme: ElementTree.fromstring(base64.b64decode(uri.split(",")[1])) for theme, uri in (
+        (charts.LIGHT, light.get("src")), (charts.DARK, dark.get("srcset")))}
+
+
+def test_charts_have_the_colours_of_their_page(made):
+    """All that is drawn is in the colours of one theme, which differ from the other's, but for what is see-through."""
+    css = made[0][:made[0].index("</style>")]
+    for picture in Page(made[0]).root.iter("picture"):
+        for theme, svg in drawings(picture).items():
+            styles = " ".join(element.get("style", "") for element in svg.iter() if element.tag != f"{SVG}g")
+            colours = set(re.findall(r"#[0-9a-f]{6}", styles)) - {"#000000"}
+            assert colours <= {theme.ink, *theme.series} and theme.ink in colours
+            assert "#000000" not in " ".join(text.get("style") for text in svg.iter(f"{SVG}text"))
+            assert all(colour in css for colour in theme.series) and theme.ink in css
 
 
 def test_videos_are_shown_with_their_frames_and_scores(made):
@@ -256,7 +283,7 @@ def test_videos_are_shown_with_their_frames_and_scores(made):
         assert classes[0] == label and head[1].endswith(" (true class)") and (is_right or classes[1] == guesses[name])
         assert [text_of(item) for item in list(video.iter("ul"))[-1]] == head[1:]
         assert rows == [[f"{t / 5:.2f}", *(f"{values[t, number]:.3f}" for number in classes)] for t in at]
-        pictures = list(video.iter("img"))
+        pictures = list(video.find("ul").iter("img"))
         assert [text_of(item) for item in video.find("ul")] == [f"{t / 5:.1f} s: {values[t, label]:.2f}" for t in at]
         for picture, t in zip(pictures, at):
             image = cv2.imdecode(np.frombuffer(base64.b64decode(picture.get("src").split(",")[1]), np.uint8), 1)
@@ -272,7 +299,7 @@ def test_more_examples_stand_apart_in_the_list(folder):
             writer.add(index, np.tile(np.float32([0.9, 0.1]), (2, 1, 1, 1)))
     page = Page(report.page("t", scores={"a": "s.h5"}))
     shown = [text_of(video.find("h3")) for video in page.root.iter("article")]
-    assert shown == ["v_A_g00_c01", "v_A_g04_c01", "v_A_g09_c01"] and not list(page.root.iter("img"))
+    assert shown == ["v_A_g00_c01", "v_A_g04_c01", "v_A_g09_c01"] and not list(page.root.iter("li/img"))
     assert "No video is classified wrongly." in text_of(page.section("Most confused classes"))
     assert tables(page.section("Accuracy of each class"))[0][2][1:] == ["0", "no videos"]
     assert not list(Page(report.page("t", scores={"a": "s.h5"}, examples=0)).root.iter("article"))
@@ -285,7 +312,7 @@ def test_many_classes_and_videos_stay_readable(folder):
     logged("log.jsonl", count=10000, step=1, test=False)
     text = report.page("t", logs={"a": "log.jsonl"}, scores={"a": "s.h5"})
     page = Page(text)
-    assert len(text) < 2e6 and len(page.section("Training").find("figure/svg")) > 0
+    assert len(text) < 2e6 and len(page.section("Training").find("figure/picture")) == 2
     guesses = {name: int(scores[0, 0, 0].argmax()) for name, scores in values.items()}
     assert len(list(page.section("Confusion matrix").iter("rect"))) == len(
         {(videos[name][0], guess) for name, guess in guesses.items()})
@@ -300,32 +327,16 @@ def test_logs_or_tables_alone(folder):
     logged("log.jsonl", count=1, test=False)
     page = Page(report.page("t", logs={"a": "log.jsonl", "b": "log.jsonl"}))
     assert [text_of(part.find("h2")) for part in page.root.iter("section")] == ["Training"]
-    assert len(list(page.section("Training").iter("use"))) >= 2  # a curve of one point is seen
-    page = Page(report.page("t", tables=[("T", [["a", "b"], ["1", "2"]])]))
-    assert tables(page.section("T")) == [[["a", "b"], ["1", "2"]]]
-
-
-def test_markdown_tables(folder):
-    Path("t.md").write_text("# Title\n\nBefore\nit, `x`.\n\n"
-                            "| net | a \\| b |\n|:---|---:|\n| **<u>** | 1.0 |\n| - | |\n\n[a] One.  \n[b] Two.\n\n"
-                            "## Second\n\n|k||\n|-|-|\n")
-    (first, rows, before, after), second = report.read_tables("t.md")
-    assert (first, before, after) == ("Title", ["Before it, <code>x</code>."], ["[a] One.", "[b] Two."])
-    assert rows == [["net", "a | b"], ["<strong>&lt;u&gt;</strong>", "1.0"], ["-", ""]]
-    assert second == ("Second", [["k", ""]], [], [])
-    part = Page(report.page("t", report.read_tables("t.md"))).section("Title")
-    assert tables(part) == [[["net", "a | b"], ["<u>", "1.0"], ["-", ""]]]
-    assert [text_of(paragraph) for paragraph in part.iter("p")] == ["Before it, x.", "[a] One.", "[b] Two."]
-    assert [cell.get("class") for cell in part.iter("td")] == ["number", "number"]
-
-
-@pytest.mark.parametrize("text, said", [
-    ("nothing", "t.md has 0 tables"), ("| a | b |\n|---|---|\n| 1 |\n", "t.md, line 3 has 1 cells, its table's head 2"),
-    ("| a | b |\n| 1 | 2 |\n", "t.md, line 2 is not of dashes"), ("| a |\n", "t.md has 1 tables, 0 of them with")])
-def test_markdown_that_is_no_table(folder, text, said):
-    Path("t.md").write_text(text)
-    with pytest.raises(InputError, match=said):
-        report.read_tables("t.md")
+    for svg in drawings(page.section("Training").find("figure/picture")).values():
+        lines = [line for line in svg.iter(f"{SVG}g") if line.get("id", "").startswith("line2d")]
+        assert sum(len(list(line.iter(f"{SVG}use"))) for line in lines) >= 2  # a curve of one point is seen
+    page = Page(report.page("t", [Table("T", ["a", "b"], [["1", "x"], ["–", ""]], "Before.", ["[a] <u>"])],
+                            problems=["split01.cnn: it fails <here>"]))
+    first, part = page.section("Not everything could be made"), page.section("T")
+    assert [text_of(line) for line in first.iter("li")] == ["split01.cnn: it fails <here>"]
+    assert tables(part) == [[["a", "b"], ["1", "x"], ["–", ""]]]
+    assert [text_of(paragraph) for paragraph in part.iter("p")] == ["Before.", "[a] <u>"]
+    assert [cell.get("class") for cell in part.iter("th")] == ["number", None, "number", "number"]
 
 
 def empty_log():
@@ -354,8 +365,7 @@ def fewer_frames():
      "no.lmdb has no video v_"),
     (fewer_frames, {"scores": {"a": "one.h5"}, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
     (None, {"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
-    (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
-    (None, {"tables": [("T", [["a", "b"], ["1"]])]}, "rows of table T have not all as many cells")])
+    (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record")])
 def test_bad_input_is_one_line(made, prepare, options, said):
     if prepare:
         prepare()
@@ -365,12 +375,13 @@ def test_bad_input_is_one_line(made, prepare, options, said):
 
 
 def test_the_program(made):
-    Path("t.md").write_text("# T\n| a |\n|---|\n| 7 |\n")
+    write_text("t.json", results.text([Table("T", ["a"], [["7"]])], ["no pairs"]))
     status, out, error = runs.run("report", "--scores", "RCNN-r=one.h5", "--scores2", "two.h5", "--logs", "log.jsonl",
-                                  "stage=2=log.jsonl", "--frames", "f.lmdb", "--tables", "t.md", "--title", "<T>",
+                                  "stage=2=log.jsonl", "--frames", "f.lmdb", "--tables", "t.json", "--title", "<T>",
                                   "--crops", 1, "--examples", 1, "--out", "new/page.html")
     assert status == 0 and error == "" and out.startswith("report: new/page.html, ")
     page = Page(Path("new/page.html").read_text(encoding="utf-8"))
+    assert text_of(page.section("Not everything could be made").find("ul")) == "no pairs"
     assert text_of(page.root.find("body/header/h1")) == "<T>" and tables(page.section("T")) == [[["a"], ["7"]]]
     assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2"]
     assert [row[:2] for row in tables(page.section("Accuracy"))[0][1:]] == [

@@ -2,6 +2,7 @@
 
 Then the flow stream is added to what is done.
 """
+import html
 import json
 import os
 import signal
@@ -13,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from runs import ROOT, run
-from test_running import alive
+from test_runner import alive
 
+from rcnn.experiments import tables
 from rcnn.nets import caffemodel
-
 from rcnn.scoring import scores
-
-from rcnn.training import snapshots
 from rcnn.scoring.score_files import Scores
+from rcnn.training import snapshots
 
 TOOL = ROOT / "tools" / "reproduce.py"
 GIVEN = {
@@ -97,6 +97,7 @@ def runs(tmp_path_factory):
     (out / "split02_5fps" / "scores_cnn.h5").mkdir(parents=True)  # in the way of a step
     seen["failed"] = end(start(folder))
     seen["failed table"] = (out / "table3.md").read_text()
+    seen["failed page"] = (out / "report.html").read_text()
     seen["failed results"] = json.loads((out / "results.json").read_text())
     (out / "split02_5fps" / "scores_cnn.h5").rmdir()
     seen["before the last"] = files(out)
@@ -175,7 +176,7 @@ def test_then_only_that_step_is_run(runs):
     changed = {str(path) for path, stamp in files(folder / "out").items()
                if seen["before the last"].get(path) != stamp}
     assert changed == {"split02_5fps/scores_cnn.h5", "logs/split02_5fps.scores_cnn.log", "table2.md", "table3.md",
-                       "steps/split02_5fps.scores_cnn.json", "tables.html", "results.json", "report.html",
+                       "steps/split02_5fps.scores_cnn.json", "tables.json", "results.json", "report.html",
                        "logs/report.log", "steps/report.json"}
 
 
@@ -215,6 +216,7 @@ def test_the_nets_are_trained_and_start_from_one_another(runs):
     for split in ("split01_5fps", "split02_5fps"):
         began = values(f"{split}/snapshots/start.caffemodel", name)
         assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel", name) == began).all()
+        assert not values(f"{split}/snapshots/start.caffemodel", name + "/temporal").any()
         for net in ("rcnn_r", "rcnn_s"):
             first, last = (f"{split}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
             assert (values(first, name) == began).all() and (values(last, name) != began).any()
@@ -223,11 +225,28 @@ def test_the_nets_are_trained_and_start_from_one_another(runs):
     assert (fast == values("split01_5fps/snapshots/start.caffemodel", name)).all()
 
 
-def test_the_pages_stand_alone(runs):
-    folder, _ = runs
-    for name in ("tables.html", "report.html"):
-        text = (folder / "out" / name).read_text()
+def test_the_page_has_the_tables_and_what_failed(runs):
+    folder, seen = runs
+    both, problems = tables.read(folder / "out" / "tables.json")
+    pages = [seen["failed page"], (folder / "out" / "report.html").read_text()]
+    assert problems == [] and "Not everything could be made" not in pages[1]
+    assert "split02_5fps.scores_cnn: out/split02_5fps/scores_cnn.h5 is there" in pages[0]
+    for text in map(html.unescape, pages):
         assert "two classes" in text and 'src="http' not in text and 'href="http' not in text
+        assert all(table.title in text and table.lead in text for table in both) and "RCNN-s" in text
+    for table, name in zip(both, ("table2.md", "table3.md")):
+        assert tables.markdown(table) == (folder / "out" / name).read_text()
+
+
+def test_where_nothing_could_be_scored_there_is_a_page_that_says_why(tmp_path):
+    write(tmp_path, {**GIVEN, "splits": [1], "fps": [5], "samplings": ["random"]})
+    (tmp_path / "out" / "frames_5fps.lmdb").mkdir(parents=True)
+    (tmp_path / "out" / "frames_5fps.lmdb" / "data.mdb").touch()  # in the way
+    status, out, error, _ = end(start(tmp_path))
+    assert status == 1 and "| RCNN-r | – | 81.0 |" in out
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert "frames_5fps: out/frames_5fps.lmdb/data.mdb is there, and " in text and "Table 3: all splits" in text
+    assert "Confusion matrix" not in text
 
 
 def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
@@ -264,7 +283,7 @@ def test_adding_flow_runs_the_flow_stream_alone(flow):
     assert status == 0 and f"{len(STEPS | FLOW_STEPS)} of {len(STEPS | FLOW_STEPS)} steps done" in out, error
     changed = {str(path) for path, stamp in files(folder / "out").items() if seen["before"].get(path) != stamp}
     assert {path for path in changed if "_flow" not in path} == {
-        "table2.md", "table3.md", "tables.html", "results.json", "report.html", "logs/report.log", "steps/report.json"}
+        "table2.md", "table3.md", "tables.json", "results.json", "report.html", "logs/report.log", "steps/report.json"}
     assert not set(seen["before"]) - set(files(folder / "out"))
     assert (seen["again"][0], seen["again"][1], seen["files again"]) == (0, out, seen["files"])
     assert seen["again"][3] < 10

@@ -9,7 +9,7 @@ import pytest
 from rcnn.experiments import steps
 from rcnn.files import InputError
 from rcnn.experiments.plan import Step
-from rcnn.experiments.steps import Records, stamp, unchanged
+from rcnn.experiments.steps import Records, StepError, stamp, unchanged
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_what_is_in_the_way_stays(records, first):
 
 def test_a_step_that_does_not_make_what_it_should(records, first):
     records.begin(first, "missing")
-    with pytest.raises(InputError, match="it did not make made"):
+    with pytest.raises(StepError, match="it did not make made"):
         records.finish(first, 1.0)
     assert records.state(first) == "begun"
 
@@ -155,6 +155,18 @@ def test_stamps_of_files(tmp_path, monkeypatch):
     assert known["sha256"] is None and unchanged(path, known)
     later(path)
     assert not unchanged(path, known)
+
+
+def test_records_of_folders_that_are_there_already_go_on(records, first):
+    """Their form, written out: whoever changes it has to bring people's folders along."""
+    Path("made").write_text("output")
+    size, changed = Path("made").stat().st_size, Path("made").stat().st_mtime_ns
+    known = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
+    Path("out/steps").mkdir(parents=True)
+    Path("out/steps/first.json").write_text(json.dumps({
+        "command": ["one.py", "--out", "made"], "inputs": {"given": known}, "finished": True, "seconds": 2.5,
+        "outputs": {"made": {"bytes": size, "changed": changed, "sha256": None}}}))
+    assert (records.state(first), records.seconds(first)) == ("done", 2.5)
 
 
 def test_stamps_of_folders(tmp_path):

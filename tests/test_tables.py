@@ -1,14 +1,13 @@
 """rcnn/experiments/tables.py: the figures against NumPy, and how the tables show them."""
+import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from test_description import GIVEN
 
-from rcnn.experiments import description
-
-from rcnn.experiments import tables
+from rcnn.experiments import description, tables
+from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.score_files import ALL
 from rcnn.scoring.score_writing import writing
@@ -158,12 +157,12 @@ def test_all_streams_of_table_3():
         missing = [stream for stream, mean in row["ours"].items() if mean is None]
         assert missing == {"cnn": [], "rcnn_r": ["two-stream"], "rcnn_s": ["optical flow", "two-stream"]}[row["net"]]
     asked = given(**FLOW, flow={"method": "dis"})
-    second = tables.grids(asked, tables.table_2(asked, known), tables.table_3(asked, known))[1]
-    row = dict(zip(second["head"][1::2], second["rows"][0][1::2]))
+    second = tables.both(asked, tables.table_2(asked, known), tables.table_3(asked, known))[1]
+    row = dict(zip(second.head[1::2], second.rows[0][1::2]))
     shares = [known["cnn_flow", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
     assert row["optical flow"] == f"{50 * sum(shares):.1f}"
-    assert "Optical flow by the method dis; two-stream: the mean of the logarithms" in second["notes"][1]
-    assert "by the method" not in str(tables.grids(given(), tables.table_2(asked, known), tables.table_3(asked, known)))
+    assert "Optical flow by the method dis; two-stream: the mean of the logarithms" in second.notes[1]
+    assert "by the method" not in str(tables.both(given(), tables.table_2(asked, known), tables.table_3(asked, known)))
 
 
 def test_what_is_missing_is_none_and_nothing_else():
@@ -198,7 +197,7 @@ def test_markdown():
     known = figures(KEYS)
     del known["rcnn_r", 1, 25]
     asked = given()
-    first, second = tables.grids(asked, tables.table_2(asked, known), tables.table_3(asked, known))
+    first, second = tables.both(asked, tables.table_2(asked, known), tables.table_3(asked, known))
     lines = tables.markdown(first).splitlines()
     assert lines[0] == "## Table 2: settings" and "ours on toys | <b>, the paper's on UCF-101" in lines[2]
     grid = [cells(line) for line in lines if line.startswith("|")]
@@ -217,38 +216,30 @@ def test_markdown():
     assert any("CNN + SVM of its reference [12], another network" in line for line in lines)
 
 
-class Page(HTMLParser):
-    """Collects the cells of each table row, and what the page asks the network for."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.rows, self.asked, self.open = [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.asked += [value for name, value in attributes if name in ("src", "href")]
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag not in ("meta",):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[-1][-1] += data
-
-
-def test_html_has_the_same_cells_and_stands_alone():
+def test_a_file_of_tables(tmp_path):
     asked, known = given(), figures(KEYS)
-    both = tables.grids(asked, tables.table_2(asked, known), tables.table_3(asked, known))
-    text = tables.html(asked.name, both, ["split01.cnn: it fails <here>"])
-    page = Page(text)
-    assert not page.open and not page.asked and "http" not in text
-    assert page.rows == [row for grid in both for row in (grid["head"], *grid["rows"])]
-    assert "toys | &lt;b&gt;" in text and "<b>" not in text
-    assert "it fails &lt;here&gt;" in text and "Not everything" not in tables.html(asked.name, both)
-    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+    both = tables.both(asked, tables.table_2(asked, known), tables.table_3(asked, known))
+    (tmp_path / "tables.json").write_text(tables.text(both, ["a: it fails"]), encoding="utf-8")
+    read, problems = tables.read(tmp_path / "tables.json")
+    assert problems == ["a: it fails"] and read == both and len(both) == 2
+    least = {"tables": [{"title": "T", "head": ["a"], "rows": [["1"]]}]}
+    (tmp_path / "tables.json").write_text(json.dumps(least))
+    assert tables.read(tmp_path / "tables.json") == ([tables.Table("T", ["a"], [["1"]])], [])
+
+
+@pytest.mark.parametrize("name, text, message", [
+    ("t.md", "| a |", "t.md is Markdown; give the tables.json that tools/reproduce.py writes beside it"),
+    ("t.json", "{", "t.json is not JSON of the form"), ("t.json", "[]", "t.json is not JSON of the form"),
+    ("t.json", '{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
+    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [3]}]}', "t.json is not JSON of the form"),
+    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [["1", "2"]]}]}',
+     "t.json: table T: row 1 has 2 cells, the head 1"),
+    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [[1]]}]}', "t.json: table T: not all its cells are"),
+    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": ["b"]}]}', "t.json: table T: b is no list of cells"),
+    ("none.json", None, "tables: no such file: .*none.json")])
+def test_what_is_no_file_of_tables_is_one_line(tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message) as error:
+        tables.read(tmp_path / name)
+    assert "\n" not in str(error.value)

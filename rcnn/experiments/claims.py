@@ -7,27 +7,30 @@ Student's distribution with n - 1 degrees of freedom.  The verdict: it holds whe
 opposite holds where all of it is below, else it is not decided.
 """
 import json
+import shlex
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.stats import t as student
 
-from rcnn.experiments import plan
-
-from rcnn.data import sampling
-
+from rcnn.data import sampling, sequences
+from rcnn.data.lists import read_classes
 from rcnn.data.synthetic import scenes
-
-from rcnn.scoring import scores
-
-from rcnn.data import sequences
-
-from rcnn.training import log as training
+from rcnn.experiments import description as descriptions
+from rcnn.experiments import plan
+from rcnn.experiments.description import Description
+from rcnn.experiments.motion_energy import PARTS
+from rcnn.experiments.plan import Step
+from rcnn.experiments.runner import clock, commit
+from rcnn.experiments.steps import Records
+from rcnn.experiments.tables import FUSIONS, two_streams
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
-from rcnn.experiments.motion_energy import PARTS
+from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL, Scores
-from rcnn.experiments.tables import FUSIONS, two_streams
+from rcnn.training import log as training
 
 HOLDS, OPPOSITE, OPEN = "holds", "the opposite holds", "not decided"
 CONFIDENCE = 0.95
@@ -43,10 +46,10 @@ NEEDED = {"samplings": ("random", "sequential"), "crops": (1, 5, 10), "signals":
 
 @dataclass(frozen=True)
 class Comparison:
-    """better, worse: names of figures.  text: what is claimed.  lower: whether less is better.  worse None: 0."""
+    """What is claimed of two figures, by their names; worse None: 0.  lower: whether less is better."""
     text: str
     better: str
-    worse: str = None
+    worse: Optional[str] = None
     lower: bool = False
 
 
@@ -55,11 +58,11 @@ class Claim:
     """What the paper says and where, and the comparisons that it comes down to.  note: how they are measured."""
     title: str
     source: str
-    comparisons: tuple
+    comparisons: Tuple[Comparison, ...]
     note: str = ""
 
 
-def name(net, crops, signal="high", fusion="log-mean", kind="all"):
+def name(net: str, crops: int, signal: str = "high", fusion: str = "log-mean", kind: str = "all") -> str:
     """Return the name of a video accuracy; kind: of the classes, "all" or one of scenes.KINDS."""
     parts = [net, "1 crop" if crops == 1 else f"{crops} crops"]
     if signal != "high":
@@ -71,8 +74,8 @@ def name(net, crops, signal="high", fusion="log-mean", kind="all"):
     return ", ".join(parts)
 
 
-def check(description):
-    """Raise InputError where a description.Description lacks what the claims compare."""
+def check(description: Description) -> None:
+    """Raise InputError where a description lacks what the claims compare."""
     for key, needed in NEEDED.items():
         lacking = [str(value) for value in needed if value not in getattr(description, key)]
         if lacking:
@@ -80,13 +83,13 @@ def check(description):
     if not (description.recurrent_test and description.motion_energy):
         raise InputError("description: recurrent-test and motion-energy: the claims need both to be true")
     if description.fps != (25, 5) or (description.make or {}).get("set") != "scenes":
-        raise InputError("description: fps and make: the claims need fps 25 and 5, and made videos of the set scenes")
+        raise InputError("description: fps and make: the claims need fps 25 and 5, and videos of the set scenes")
     if (description.nets.get("display"), description.nets.get("iter-size", 1)) != (1, 1):
         raise InputError("description: nets: the claims need the loss of every batch: display 1 and iter-size 1")
 
 
-def claims():
-    """Return the Claims, as a tuple."""
+def claims() -> Tuple[Claim, ...]:
+    """Return what the paper claims."""
     rcnn_r, cnn, rcnn_s = "RCNN-r", "CNN", "RCNN-s"
 
     def over_cnn(net, kind):
@@ -163,16 +166,20 @@ def claims():
             "(tools/motion_energy.py), and in the same places where frame t is shown twice."))
 
 
-def energy(motion, part):
+def energy(motion: str, part: str) -> str:
     """Return the name of a share of conv1's energy; motion: "motion" or "without motion"; part: of PARTS."""
     return f"conv1, {part}, {motion}"
 
 
-def measure(description, out):
-    """Return {name: figure} of one seed's run, accuracies and shares from 0 to 1.
+def measure(description: Description, out: Path) -> Dict[str, float]:
+    """Return {name: figure} of one seed's run of the first split, accuracies and shares from 0 to 1.
 
-    description: description.Description with its seed; out: its folder, whose steps are done.
-    Of several splits it is the first.  Raises InputError where a file of scores is damaged.
+    Parameters
+    ----------
+    description
+        With the run's seed.
+    out
+        Folder of the run, whose steps are done.
     """
     fps, split = description.fps[-1], description.splits[0]
     folder, figures = plan.folder_of(out, split, fps), {}
@@ -195,57 +202,63 @@ def measure(description, out):
     return figures
 
 
-def accuracies(net, path, protocols):
+def accuracies(net: str, path: Path, protocols: Sequence[int]) -> Dict[str, float]:
     """Return {name: accuracy} of a score file: each protocol of crops that it has, each signal, fusion and kind."""
-    found = {}
+    figures = {}
     with Scores(path) as file:
         kinds = np.array([scenes.CLASSES[file.classes[label]].kind for label in file.labels])
         for crops in [number for number in protocols if number <= file.crops]:
             for signal in (*file.signals, ALL):
                 for fusion, videos in file.fused(signal, FUSIONS, crops).items():
                     right = scores.predictions(videos) == file.labels
-                    found[name(net, crops, signal, fusion)] = float(right.mean())
-                    found.update({name(net, crops, signal, fusion, kind): float(right[kinds == kind].mean())
+                    figures[name(net, crops, signal, fusion)] = float(right.mean())
+                    figures.update({name(net, crops, signal, fusion, kind): float(right[kinds == kind].mean())
                                   for kind in scenes.KINDS})
-    return found
+    return figures
 
 
-def loss_log(description, out, net):
-    """Return (updates, raw, averaged) of stage 2's training of a net, as training.loss_curve does."""
+def loss_log(description: Description, out: Path, net: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (updates, raw, averaged) of stage 2's training of a net, as training.log.loss_curve does."""
     return training.loss_curve(training.read_log(snapshots(description, out) / f"{net}.jsonl"))
 
 
-def snapshots(description, out):
+def snapshots(description: Description, out: Path) -> Path:
     """Return the folder of the trainings that are compared."""
     return plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
 
 
-def losses(description, out):
+def losses(description: Description, out: Path) -> Dict[str, float]:
     """Return {name: figure} of the losses of stage 2: mean, end, unsteadiness, and RCNN-s's jump."""
-    found = {}
+    figures = {}
     for title, net in (("RCNN-r", "rcnn_r"), ("RCNN-s", "rcnn_s")):
         updates, raw, averaged = loss_log(description, out, net)
         later = updates >= len(updates) // 2
-        found[f"loss, {title}, mean of stage 2"] = float(raw.mean())
-        found[f"loss, {title}, end of stage 2"] = float(raw[-max(1, len(raw) // 10):].mean())
-        found[f"unsteadiness, {title}"] = float((averaged - trend(averaged))[later].std())
-    found["jump, RCNN-s"] = jump(raw, beginnings(description, out, len(raw)), description.nets["batch"])
-    return found
+        figures[f"loss, {title}, mean of stage 2"] = float(raw.mean())
+        figures[f"loss, {title}, end of stage 2"] = float(raw[-max(1, len(raw) // 10):].mean())
+        figures[f"unsteadiness, {title}"] = float((averaged - trend(averaged))[later].std())
+    figures["jump, RCNN-s"] = jump(raw, beginnings(description, out, len(raw)), description.nets["batch"])
+    return figures
 
 
-def trend(values):
-    """Return the mean of values over TREND neighbours, centred, fewer at the ends: float64."""
+def trend(values: np.ndarray) -> np.ndarray:
+    """Return the mean of values over TREND neighbours, centred, fewer at the ends (float64)."""
     places = np.arange(len(values))
     sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     first, last = np.maximum(0, places - TREND // 2), np.minimum(len(values), places + TREND // 2 + 1)
     return (sums[last] - sums[first]) / (last - first)
 
 
-def jump(raw, begun, batch):
+def jump(raw: np.ndarray, begun: np.ndarray, batch: int) -> float:
     """Return by how much a row's loss is larger where its video begins, by least squares over the second half.
 
-    raw: loss of each update, a mean over `batch` rows.  begun: in how many rows a video began at each update.  The
-    trend is taken off both, so that what the trend has of the jumps does not make them look smaller.
+    The trend is taken off both, so that what the trend has of the jumps does not make them look smaller.
+
+    Parameters
+    ----------
+    raw
+        Loss of each update, a mean over `batch` rows.
+    begun
+        In how many rows a video began at each update.
     """
     half = len(raw) // 2
     loss, rows = ((values - trend(values))[half:] for values in (raw, begun))
@@ -253,8 +266,8 @@ def jump(raw, begun, batch):
     return float(batch * (loss @ rows) / max(rows @ rows, 1e-12))
 
 
-def beginnings(description, out, updates):
-    """Return in how many streams of RCNN-s's training a video began at each update: int64.
+def beginnings(description: Description, out: Path, updates: int) -> np.ndarray:
+    """Return in how many streams of RCNN-s's training a video began at each update (int64).
 
     The order is that of layers/sequential_frames.py, from the training's seed; it begins anew where a training that
     was interrupted went on.
@@ -270,24 +283,65 @@ def beginnings(description, out, updates):
     return begun
 
 
-def judge(comparison, measured):
-    """Return a comparison's dict: differences (one a seed), mean, deviation, low, high, verdict.
+def judge(comparison: Comparison, measured: Sequence[Dict[str, float]]) -> dict:
+    """Return a comparison as a dict with its differences, positive where the claim holds, and verdict.
 
-    measured: [{name: figure}], one a seed.  A difference is positive where the claim holds.
+    measured: figures by name, one dict a seed.
     """
     differences = np.array([figures[comparison.better] - (figures[comparison.worse] if comparison.worse else 0.0)
                             for figures in measured]) * (-1 if comparison.lower else 1)
     mean, number = float(differences.mean()), len(differences)
-    deviation = float(differences.std(ddof=1)) if number > 1 else None
-    half = float(student.ppf(CONFIDENCE, number - 1)) * deviation / number ** 0.5 if number > 1 else None
-    low, high = (None, None) if half is None else (mean - half, mean + half)
-    verdict = OPEN if half is None else HOLDS if low > 0 else OPPOSITE if high < 0 else OPEN
+    deviation, low, high, verdict = None, None, None, OPEN
+    if number > 1:
+        deviation = float(differences.std(ddof=1))
+        half = float(student.ppf(CONFIDENCE, number - 1)) * deviation / number ** 0.5
+        low, high = mean - half, mean + half
+        verdict = HOLDS if low > 0 else OPPOSITE if high < 0 else OPEN
     return {**asdict(comparison), "differences": differences.tolist(), "mean": mean, "deviation": deviation,
             "low": low, "high": high, "verdict": verdict}
 
 
-def lead(measured):
-    """Return (by how many points RCNN-r beats the CNN on motion classes in each seed, whether all reach LEAD)."""
+def lead(measured: Sequence[Dict[str, float]]) -> Tuple[List[float], bool]:
+    """Return by how many points RCNN-r beats the CNN on motion classes in each seed, and whether all reach LEAD."""
     ahead = [100 * (figures[name("RCNN-r", 5, kind="motion")] - figures[name("CNN", 5, kind="motion")])
              for figures in measured]
     return ahead, all(value >= LEAD for value in ahead)
+
+
+def results(base: Description, runs: Dict[int, Tuple[Description, Path]], steps: Sequence[Step], records: Records,
+            command: str) -> dict:
+    """Return what claims.json holds.
+
+    Parameters
+    ----------
+    base
+        The description of all runs.
+    runs
+        {seed: (its description, its folder)}.
+    steps
+        The steps of all runs, done, named seed1..., seed2...; records: their records.
+    command
+        What made them.
+    """
+    figures = [measure(*run) for run in runs.values()]
+    judged = [{**asdict(claim), "comparisons": [judge(comparison, figures) for comparison in claim.comparisons]}
+              for claim in claims()]
+    compared = [row[key] for claim in judged for row in claim["comparisons"] for key in ("better", "worse") if row[key]]
+    first, folder = runs[min(runs)]
+    return {"description": asdict(base), "seeds": list(runs), "commit": commit(),
+            "videos": descriptions.check(first, folder).videos,
+            "classes": read_classes(descriptions.lists(first, folder).classes), "split": base.splits[0],
+            "command": command, "time": clock(sum(records.seconds(step) or 0 for step in steps)),
+            "claims": judged, "figures": figures, "shown": list(dict.fromkeys(compared)),
+            "steps": [shlex.join(step.command) for step in steps if step.name.startswith(f"seed{min(runs)}.")]}
+
+
+def verdicts(results: dict) -> str:
+    """Return the verdicts of what `results` returned, a line each."""
+    lines = []
+    for claim in results["claims"]:
+        lines += [claim["title"], *(f"  {row['verdict']:>18}: {row['text']}" for row in claim["comparisons"])]
+    ahead, met = lead(results["figures"])
+    return "\n".join([*lines, f"RCNN-r over the CNN on motion classes, in points: "
+                              f"{', '.join(f'{value:.1f}' for value in ahead)} (aim: {LEAD} in every seed, "
+                              f"{'met' if met else 'NOT met'})"])

@@ -2,7 +2,7 @@
 
 A step is one program of tools/.  It depends on another one where that makes what it needs.  Under the folder OUT:
 
-    videos/                        made videos, if the description has them made
+    videos/                        synthetic videos, if the description has them made
     frames_5fps.lmdb               frames of all videos, one LMDB a frame rate
     frames_5fps_flow.lmdb          their flow, if the description has that stream
     split01_5fps/                  one folder a split and frame rate:
@@ -15,58 +15,81 @@ stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4)
 """
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Dict, List, Optional, Tuple, Union
 
+from rcnn import recipe
 from rcnn.data import flow
-from rcnn.experiments.description import lists
-from rcnn.experiments.estimates import STARTING, Costs
 from rcnn.data.records import MANIFEST
 from rcnn.data.workers import cores
+from rcnn.experiments.description import Counts, Description, lists
+from rcnn.experiments.estimates import STARTING, Costs
+from rcnn.nets import prototxt_set
 
 NET_OF = {"random": "rcnn_r", "sequential": "rcnn_s"}  # a sampling's net
 FLOW = "_flow"  # ends the names of what is the flow stream's, as in prototxt/
 RECURRENT, ENERGY = "scores_rcnn_r_recurrent", "motion_energy.json"  # beside the split's other results
-TEST_PAIRS = 1  # pairs of each test video, to watch a training by
+TABLES = "tables.json"  # the tables as data, for the page
 
 
 @dataclass(frozen=True)
 class Step:
     """One program to run.
 
-    command: the program's name in tools/ and its arguments, all that decides the result.  settings: arguments that
-    decide how it is done only (--gpu, --workers).  inputs, outputs: paths.  leftovers: (folder, glob pattern) of what
-    else it leaves, which must go before it begins anew.  seconds, bytes: estimates.
+    Parameters
+    ----------
+    name
+        Unlike any other step's.
+    command
+        The program's name in tools/ and its arguments, all that decides the result.
+    inputs, outputs
+        What it reads and makes.
+    leftovers
+        (folder, glob pattern) of what else it leaves, which must go before it begins anew.
+    settings
+        Arguments that decide only how it is done (--gpu, --workers).
+    seconds, bytes
+        Estimates of time and disk.
     """
     name: str
-    command: tuple
-    inputs: tuple
-    outputs: tuple
-    leftovers: tuple = ()
-    settings: tuple = ()
+    command: Tuple[str, ...]
+    inputs: Tuple[Path, ...]
+    outputs: Tuple[Path, ...]
+    leftovers: Tuple[Tuple[Path, str], ...] = ()
+    settings: Tuple[str, ...] = ()
     seconds: float = STARTING
     bytes: float = 0.0
 
 
-def lmdb(path):
+def lmdb(path: Path) -> Tuple[Path, Path]:
     """Return the files of an LMDB: the manifest, which says what is in it, and the records."""
     return path / MANIFEST, path / "data.mdb"
 
 
-def steps(description, counts, out, gpu=None, workers=None):
-    """Return the steps of a description.Description as a list, each after those whose outputs it needs.
+def steps(description: Description, counts: Counts, out: Union[str, Path], gpu: Optional[int] = None,
+          workers: Optional[int] = None) -> List[Step]:
+    """Return the steps of a description, each after those whose outputs it needs.
 
-    counts: description.Counts.  out: folder of all that is made.  gpu: number of the GPU, None for the CPU.  workers:
-    processes of those programs that have some, None for what they choose.
+    Parameters
+    ----------
+    description, counts
+        What is to be made, and how much of it there is.
+    out
+        Folder of all that is made.
+    gpu
+        Number of the GPU, None for the CPU.
+    workers
+        Processes of those programs that have some, None for what they choose.
     """
     return _Plan(description, counts, Path(out), gpu, workers).steps
 
 
-def folder_of(out, split, fps):
+def folder_of(out: Union[str, Path], split: int, fps: float) -> Path:
     """Return the folder of a split at a frame rate."""
     return Path(out) / f"split{split:02d}_{fps:g}fps"
 
 
-def score_files(description, out):
-    """Return {(net, split, fps): Path} of the score files of Table 2 and 3.
+def score_files(description: Description, out: Union[str, Path]) -> Dict[Tuple[str, int, float], Path]:
+    """Return {(net, split, fps): path} of the score files of Tables 2 and 3.
 
     net: "cnn", "rcnn_r" or "rcnn_s" of the image stream, "cnn_flow" or "rcnn_r_flow" of the flow stream.
     """
@@ -80,40 +103,40 @@ def score_files(description, out):
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
 
 
-def frames(description, out):
+def frames(description: Description, out: Union[str, Path]) -> Path:
     """Return the frames LMDB of images at the rate of Table 3."""
     return Path(out) / f"frames_{description.fps[-1]:g}fps.lmdb"
 
 
-def variant_scores(description, out):
-    """Return {variant: Path} of the score files of a description's variants."""
+def variant_scores(description: Description, out: Union[str, Path]) -> Dict[str, Path]:
+    """Return {variant: path} of the score files of a description's variants."""
     folder = folder_of(out, description.splits[0], description.fps[-1])
     return {name: variant_folder(folder, name) / "scores_rcnn_r.h5" for name in description.variants}
 
 
-def variant_folder(folder, name):
+def variant_folder(folder: Path, name: str) -> Path:
     """Return the folder of a variant in that of its split and frame rate."""
     return folder / f"variant_{name.replace(' ', '_')}"
 
 
-def report(description, out, scores):
-    """Return the step that makes OUT/report.html about the first split, or None where there are no scores for it.
+def report(description: Description, out: Union[str, Path], scores: Dict[Tuple[str, int, float], Path]) -> Step:
+    """Return the step that makes OUT/report.html of the tables, and of the first split as far as there are scores.
 
-    scores: {(net, split, fps): Path} of the score files that are there, of those of `score_files`.
+    scores: those of `score_files` that are there.
     """
     out, split, fps = Path(out), description.splits[0], description.fps[-1]
     nets = [net for net in ("rcnn_r", "rcnn_s", "cnn") if (net, split, fps) in scores]
-    if not nets:
-        return None
-    shown, folder = [scores[net, split, fps] for net in dict.fromkeys((nets[0], nets[-1]))], folder_of(out, split, fps)
+    shown, folder = [scores[net, split, fps] for net in dict.fromkeys(nets[:1] + nets[-1:])], folder_of(out, split, fps)
     logs = [folder / "snapshots" / f"{net}{stage}.jsonl" for net in nets
             for stage in (("_stage1", "") if net != "cnn" else ("",))]
-    frames, tables = out / f"frames_{fps:g}fps.lmdb", [out / "table2.md", out / "table3.md"]
-    words = [word for option, path in zip(("--scores", "--scores2"), shown) for word in (option, path)]
-    command = ("report.py", *words, "--crops", min(5, max(description.crops)), "--logs", *logs, "--frames", frames,
-               "--tables", *tables, "--title", f"GoogLeNet-RCNN: {description.name}, split {split}",
-               "--out", out / "report.html")
-    return Step("report", tuple(map(str, command)), (*shown, *logs, *tables, lmdb(frames)[0]), (out / "report.html",))
+    words, inputs = ["--tables", out / TABLES], [out / TABLES, *shown, *logs]
+    if nets:
+        frames_ = frames(description, out)
+        words += [word for option, path in zip(("--scores", "--scores2"), shown) for word in (option, path)]
+        words += ["--crops", min(5, max(description.crops)), "--logs", *logs, "--frames", frames_]
+        inputs.append(lmdb(frames_)[0])
+    words += ["--title", f"GoogLeNet-RCNN: {description.name}, split {split}", "--out", out / "report.html"]
+    return Step("report", ("report.py", *map(str, words)), tuple(inputs), (out / "report.html",))
 
 
 class _Plan:
@@ -155,7 +178,7 @@ class _Plan:
         make, where = self.given.make, self.where
         written = [path for split in self.given.splits for path in (where.train(split), where.test(split))]
         self.add("videos", "make_motion_videos.py",
-                 ["--out", where.videos, *options(make), "--splits", max(self.given.splits), "--seed", self.given.seed],
+                 ["--out", where.videos, *recipe.words(make), "--splits", max(self.given.splits), "--seed", self.given.seed],
                  [], [where.videos, where.classes, *written], self.costs.videos(), settings=self.workers)
 
     def flow_frames(self, fps, workers):
@@ -194,7 +217,7 @@ class _Run:
     def steps(self, nets):
         main = (self.split, self.fps, self.suffix) == (self.given.splits[0], self.given.fps[-1], "")  # Table 2's
         self.pairs("pairs_train", self.train, self.plan.where.train(self.split), None)
-        self.pairs("pairs_test", self.test, self.plan.where.test(self.split), TEST_PAIRS)
+        self.pairs("pairs_test", self.test, self.plan.where.test(self.split), self.given.test_pairs_per_video)
         self.nets()
         for net in nets:
             if self.suffix:
@@ -219,17 +242,13 @@ class _Run:
 
     def nets(self):
         plan, where = self.plan, self.plan.where
-        stages = ("",) if self.suffix else ("_stage1", "")
-        runs = ("cnn", *(net + stage for net in NET_OF.values() for stage in stages))
-        made = [f"solver_{run}" for run in runs] + [f"{run}_train" for run in runs]
-        made += [f"{net}_test" for net in ("cnn", *NET_OF.values())]
-        made += [f"deploy_{net}" for net in ("cnn", *NET_OF.values())]
+        channels = {"channels": flow.CHANNELS} if self.suffix else {}
         self.add("nets", "make_prototxt.py",
                  ["--out", self.folder / "prototxt", "--snapshots", self.snapshots, "--train-pairs", self.train,
                   "--test-pairs", self.test, "--frames", self.frames, "--train-list", where.train(self.split),
                   "--test-list", where.test(self.split), "--classes", plan.counts.classes, "--seed", self.given.seed,
-                  *(["--channels", flow.CHANNELS] if self.suffix else []), *options(self.options)],
-                 [], [self.net(name) for name in made])
+                  *recipe.words({**channels, **self.options})],
+                 [], [self.net(name) for name in prototxt_set.names(recipe.parse(channels))])
 
     def net(self, name):
         return self.folder / "prototxt" / f"{name}{self.suffix}.prototxt"
@@ -262,7 +281,7 @@ class _Run:
             data = [lmdb(self.train)[0], lmdb(self.test)[0]]
         result = self.weights(run)
         self.add(run, "train.py", ["--solver", solver, *(["--weights", weights] if weights else [])],
-                 [solver, self.net(f"{run}_train"), self.net(f"{kind}_test"), *data, *([weights] if weights else [])],
+                 [solver, self.net(f"{run}_train_val"), *data, *([weights] if weights else [])],
                  [result], self.costs.training(run, int(result.stem.rsplit("_", 1)[1])),
                  leftovers=tuple((self.snapshots, f"{run}{self.suffix}{end}") for end in (
                      "_iter_*", ".jsonl", ".caffe.log")), settings=self.plan.gpu)
@@ -270,7 +289,7 @@ class _Run:
     def as_trained(self):
         """Return the words of the options in which a program's input must be the nets'."""
         return [word for option in ("scale", "mean") if option in self.options
-                for word in options({option: self.options[option]})]
+                for word in recipe.words({option: self.options[option]})]
 
     def energy(self):
         deploy, weights, path = self.net("deploy_rcnn_r"), self.weights("rcnn_r"), self.folder / ENERGY
@@ -317,16 +336,6 @@ class _Variant(_Run):
             self.scores(net, min(self.given.crops))
 
 
-def built(path):
+def built(path: Path) -> Tuple[Tuple[Path, str], ...]:
     """Return the leftovers of a program that works in `path`.partial until `path` is whole."""
     return (path.parent, path.name), (path.parent, f"{path.name}.partial")
-
-
-def options(given):
-    """Return {"test-interval": 8, "scale": 0.5, "mean": [1, 2, 3]} as a command's words."""
-    words = []
-    for name, value in given.items():
-        if isinstance(value, bool):
-            value = "yes" if value else "no"
-        words += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
-    return words

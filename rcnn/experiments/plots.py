@@ -1,4 +1,7 @@
 """Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
+from pathlib import Path
+from typing import Mapping, Optional, Sequence, Tuple, Union
+
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -9,17 +12,31 @@ from rcnn.files import InputError, replacing
 # Okabe and Ito's palette (Color Universal Design, 2008), dark colours first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":")
+PathLike = Union[str, Path]
+Values = Union[Sequence[float], np.ndarray]
 PLAIN = {"text.parse_math": False}  # a name or path may hold a $, and is no formula
 MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are too small for numbers
 
 
 @matplotlib.rc_context(PLAIN)
-def loss_curves(path, curves, window=40, title="Training loss"):
-    """Draw training curves as in Fig. 2 and write them to `path` (PNG), whole or not at all.
+def loss_curves(path: PathLike, curves: Mapping[str, Tuple[Values, Values, Values]], window: int = 40,
+                title: str = "Training loss") -> None:
+    """Draw training curves as in Fig. 2.
 
-    curves: {name: (iterations, raw, averaged)}, three equally long sequences a curve, as `rcnn.training.log.loss_curve`
-    returns them; raw is drawn thin, averaged thick and named.  window: iterations of the average, for the axis.
-    Raises InputError where there is nothing to draw.
+    Parameters
+    ----------
+    path
+        PNG to write, whole or not at all, as everywhere here.
+    curves
+        {name: (iterations, raw, averaged)} as `rcnn.training.log.loss_curve` returns them, equally long; raw is drawn
+        thin, averaged thick and named.
+    window
+        Iterations of the average, for the axis.
+
+    Raises
+    ------
+    InputError
+        Where there is nothing to draw.
     """
     if not any(len(iterations) for iterations, _, _ in curves.values()):
         raise InputError(f"loss plot: no training record to draw in {path}; has an iteration been displayed yet?")
@@ -39,10 +56,10 @@ def loss_curves(path, curves, window=40, title="Training loss"):
 
 
 @matplotlib.rc_context(PLAIN)
-def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
-    """Draw a confusion matrix and write it to `path` (PNG), whole or not at all.
+def confusion_matrix(path: PathLike, matrix: np.ndarray, classes: Sequence[str],
+                     title: str = "Confusion matrix") -> None:
+    """Draw a confusion matrix: classes x classes whole numbers; rows are true classes, columns predicted ones.
 
-    matrix: classes x classes whole numbers; rows are true classes, columns predicted ones.  classes: their names.
     A cell's shade is its share of the row, so that classes of different sizes compare; its number is its count.
     """
     matrix = np.asarray(matrix)
@@ -69,11 +86,8 @@ def confusion_matrix(path, matrix, classes, title="Confusion matrix"):
 
 
 @matplotlib.rc_context(PLAIN)
-def film_strips(path, strips, title):
-    """Draw one row of frames for each name and write them to `path` (PNG), whole or not at all.
-
-    strips: {name: frames}, uint8 H x W x 3 BGR, as many frames in each row.
-    """
+def film_strips(path: PathLike, strips: Mapping[str, Sequence[np.ndarray]], title: str) -> None:
+    """Draw one row of frames for each name: uint8 H x W x 3 BGR, as many in each row."""
     number = len(next(iter(strips.values())))
     figure, grid = _figure(number + 1.3, 0.8 * len(strips) + 0.4, len(strips), number, squeeze=False)
     for row, (name, frames) in zip(grid, strips.items()):
@@ -87,12 +101,24 @@ def film_strips(path, strips, title):
 
 
 @matplotlib.rc_context(PLAIN)
-def scores_over_time(path, times, curves, title="Scores over time", stride=1):
-    """Draw the scores of some classes over a video's time and write them to `path` (PNG), whole or not at all.
+def scores_over_time(path: PathLike, times: Values, curves: Mapping[str, Tuple[Values, Values]],
+                     title: str = "Scores over time", stride: int = 1) -> None:
+    """Draw the scores of some classes over a video's time.
 
-    times: seconds, rising.  curves: {class name: (frame, so_far)}, as long as times each, scores from 0 to 1: the
-    frame's own is drawn thin, that of all frames so far thick and named.  stride: frames a point is the mean of.
-    Raises InputError where there is nothing to draw.
+    Parameters
+    ----------
+    times
+        Seconds, rising.
+    curves
+        {class name: (frame, so_far)}, as long as times, from 0 to 1: the frame's own score is drawn thin, that of all
+        frames so far thick and named.
+    stride
+        Frames a point is the mean of.
+
+    Raises
+    ------
+    InputError
+        Where there is nothing to draw.
     """
     if not len(times) or not curves:
         raise InputError(f"plot: no scores to draw in {path}")
@@ -114,11 +140,9 @@ def scores_over_time(path, times, curves, title="Scores over time", stride=1):
 
 
 @matplotlib.rc_context(PLAIN)
-def intervals(path, rows, title):
-    """Draw a mean, its interval and single values for each row, and a line at 0; write them to `path` (PNG).
-
-    rows: [(name, mean, low, high, values)], the first one on top; low and high may be None.
-    """
+def intervals(path: PathLike, rows: Sequence[Tuple[str, float, Optional[float], Optional[float], Values]],
+              title: str) -> None:
+    """Draw (name, mean, low, high, values) as a mean, its interval, if it has one, and dots; the first row on top."""
     figure, axes = _figure(10, 0.34 * len(rows) + 1)
     for place, (_, mean, low, high, values) in enumerate(rows):
         if low is not None:
@@ -134,19 +158,16 @@ def intervals(path, rows, title):
 
 
 @matplotlib.rc_context(PLAIN)
-def grouped_bars(path, series, title):
-    """Draw a bar of the mean of some values, and the values as dots, for each name and group; write them to `path`.
-
-    series: {name: {group: values}}, with the same groups in each; values from 0 to 100.
-    """
+def grouped_bars(path: PathLike, series: Mapping[str, Mapping[str, Values]], title: str) -> None:
+    """Draw {name: {group: values from 0 to 100}} as bars of their means, and dots; the groups of each are the same."""
     figure, axes = _figure(8, 4)
     groups, width = list(next(iter(series.values()))), 0.8 / len(series)
-    for index, (name, known) in enumerate(series.items()):
+    for index, (name, values) in enumerate(series.items()):
         places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(groups))]
-        axes.bar(places, [sum(known[group]) / len(known[group]) for group in groups], 0.9 * width, label=name,
+        axes.bar(places, [sum(values[group]) / len(values[group]) for group in groups], 0.9 * width, label=name,
                  color=COLOURS[index % len(COLOURS)], alpha=0.6)
         for place, group in zip(places, groups):
-            axes.plot([place] * len(known[group]), known[group], ".", color="black", markersize=4)
+            axes.plot([place] * len(values[group]), values[group], ".", color="black", markersize=4)
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylim(0, 100)
     axes.set_title(title, fontsize=11)
@@ -167,12 +188,20 @@ def _save(figure, path):
 
 
 @matplotlib.rc_context(PLAIN)
-def feature_maps(path, frames, columns, rows, title):
-    """Draw feature maps beside the two frames that they come from, as Fig. 3; write them to `path` (PNG), whole or not.
+def feature_maps(path: PathLike, frames: Mapping[str, np.ndarray], columns: Sequence[str],
+                 rows: Mapping[str, Sequence[np.ndarray]], title: str) -> None:
+    """Draw feature maps beside the two frames that they come from, as Fig. 3.
 
-    frames: {what it is: uint8 H x W x 3 BGR}, two, drawn above each other.  columns: the heads of the maps' columns.
-    rows: {name of the map: real h x w arrays, one a column}.  Zero is white, and each row has a scale of its own, from
-    minus to plus its largest magnitude.
+    Zero is white, and each row has a scale of its own, from minus to plus its largest magnitude.
+
+    Parameters
+    ----------
+    frames
+        {what it is: uint8 H x W x 3 BGR}, drawn above each other.
+    columns
+        Heads of the maps' columns.
+    rows
+        {name of the map: real h x w arrays, one a column}.
     """
     height = max(1.9 * len(rows) + 0.7, 5.4)
     figure = Figure(figsize=(2.9 + 2.2 * len(columns), height), dpi=120, layout="constrained")

@@ -1,6 +1,6 @@
 """One HTML page of a run, whole in itself: no network, no script, light and dark, phone and desktop.
 
-    page("RCNN-r on split 1", tables=[("Table 2", rows)], logs={"stage 2": "rcnn_r.jsonl"},
+    page("RCNN-r on split 1", tables=[Table("Table 2", head, rows)], logs={"stage 2": "rcnn_r.jsonl"},
          scores={"RCNN-r": "scores.h5"}, frames="frames_5fps.lmdb")
 
 Its form is templates/report.html; here is what stands in it.
@@ -8,19 +8,20 @@ Its form is templates/report.html; here is what stands in it.
 import base64
 import re
 from contextlib import ExitStack
-from pathlib import Path
+from typing import Dict, Optional, Sequence
 
 import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from rcnn.scoring import scores as fusion_rules
-from rcnn.training import log as training
-from rcnn.experiments.charts import MARKED, THICK, THIN, key_style, line_chart
-from rcnn.files import InputError, existing
 from rcnn.data.records import open_records
+from rcnn.experiments.charts import DARK, LIGHT, MARKED, THICK, THIN, Line, key_style, line_chart
+from rcnn.experiments.tables import Table, numeric
+from rcnn.files import InputError, existing
+from rcnn.scoring import scores as fusion_rules
 from rcnn.scoring.score_files import ALL, Scores, matched
+from rcnn.training import log as training
 
 WINDOW = 40  # iterations that a loss is averaged over (Fig. 2)
 FEW = 20  # classes that all stand on the page, with numbers in the confusion matrix
@@ -28,29 +29,48 @@ MOST_POINTS = 1000  # of a curve; of longer ones every second, third, ... is dra
 SHOWN_FRAMES, FRAME_WIDTH, JPEG_QUALITY = 8, 112, 80
 SHOWN_CLASSES = 3  # whose scores are drawn over a video's time
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-NUMBER = re.compile(r"[-+−]?[\d.,:\s]*\d\s*%?|[-–—]?")
 
 
-def page(title, tables=(), logs=None, scores=None, frames=None, signal="high", fusion="log-mean", crops=None,
-         examples=3):
-    """Return the page as text (HTML).
+def page(title: str, tables: Sequence[Table] = (), logs: Optional[Dict[str, str]] = None,
+         scores: Optional[Dict[str, str]] = None, frames: Optional[str] = None, signal: str = "high",
+         fusion: str = "log-mean", crops: Optional[int] = None, examples: int = 3, problems: Sequence[str] = ()) -> str:
+    """Return the page (HTML).
 
-    tables: [(heading, rows)] or [(heading, rows, paragraphs before, paragraphs after)]; rows: lists of text, as many in
-    each, the first of them the heads; text is escaped, markupsafe.Markup is not.  logs: {name of the curve: path of a
-    training's log in JSON lines}.  scores: {name of the net: path of its score file}, one or two with the same videos;
-    the second is compared with the first.  frames: path of the frames LMDB that the scores are of.  signal ("low",
-    "medium", "high" or "all"), fusion, crops (None: the file's): what the confusion matrix, the classes and the videos
-    are by.  examples: how many videos are shown of those that the first net gets right, and as many wrong ones.
-    Raises InputError where an input is missing, damaged or does not fit the others.
+    Parameters
+    ----------
+    title
+        As all text, it is escaped.
+    tables
+        Tables of results.
+    logs
+        {name of the curve: path of a training's log in JSON lines}.
+    scores
+        {name of the net: path of its score file}, one or two; the second is of the same videos, to compare.
+    frames
+        Path of the frames LMDB that the scores are of, to show videos.
+    signal, fusion, crops
+        What the confusion matrix, the classes and the videos are by; signal: "low", "medium", "high" or "all"; crops:
+        None for the file's.
+    examples
+        How many videos are shown of those that the first net gets right, and as many wrong ones.
+    problems
+        Lines on what could not be made, and why.
+
+    Raises
+    ------
+    InputError
+        Where an input is missing, damaged or does not fit the others.
     """
     logs, scores = logs or {}, scores or {}
-    if not (tables or logs or scores):
+    if not (tables or logs or scores or problems):
         raise InputError("report: nothing to show; give scores, logs or tables")
     if frames and not scores:
         raise InputError("report: frames are shown with their scores; give scores too")
     if len(scores) > 2:
         raise InputError(f"report: {len(scores)} score files; one or two can be shown")
-    sections = [_table_section(*table) for table in tables]
+    sections = [{"heading": "Not everything could be made", "list": problems}] if problems else []
+    sections += [{"heading": table.title, "notes": [table.lead] if table.lead else [], "after": table.notes,
+                  "tables": [("", [table.head, *table.rows])]} for table in tables]
     summary = ""
     with ExitStack() as stack:
         files = {name: stack.enter_context(Scores(path)) for name, path in scores.items()}
@@ -63,72 +83,16 @@ def page(title, tables=(), logs=None, scores=None, frames=None, signal="high", f
         if files:
             sections += [nets.confusion(), nets.confused(), nets.classes()]
             records = stack.enter_context(open_records(frames, "frames")) if frames else None
-            sections += [nets.videos(records, examples), nets.made()]
+            sections += [nets.videos(records, examples), nets.attributes()]
     environment = Environment(loader=PackageLoader("rcnn.experiments"), autoescape=True, undefined=StrictUndefined,
                               trim_blocks=True, lstrip_blocks=True, finalize=_printable)
-    environment.globals["numeric"] = _numeric
+    environment.globals["numeric"] = lambda rows: numeric(rows[1:]) or [False] * len(rows[0])
     environment.filters["percent"] = _percent
     empty = {"notes": [], "chart": None, "matrix": None, "tables": [], "wrap": False, "after": [], "classes": None,
-             "videos": []}
+             "videos": [], "list": []}
     return environment.get_template("report.html").render(
-        title=title, summary=summary, sections=[{**empty, **section} for section in sections if section])
-
-
-def read_tables(path):
-    """Return the tables of a Markdown file as `page` takes them, with the paragraphs around them.
-
-    A table's heading is the last # line before it, or the file's name; before and after it stands the text up to other
-    headings and tables.  `**` and backquotes are understood.
-    Raises InputError where there is no table, or a row has not as many cells as the heads.
-    """
-    found, heading, before, rows = [], Path(path).stem, [], None
-    texts, joined = before, False  # where a line of text goes, and whether it goes on with the last paragraph
-    for number, line in enumerate(existing(path, "tables").read_text("utf-8", "replace").split("\n"), 1):
-        text, goes_on = line.strip(), joined
-        joined = bool(text) and not line.endswith("  ") and text[0] not in "#|"
-        if text.startswith("|"):
-            if rows is None:
-                rows, texts = [], []
-                found.append((heading, rows, before, texts))
-                before = []
-            _add_row(rows, text, f"tables: {path}, line {number}")
-            continue
-        rows = None
-        if text.startswith("#"):
-            heading, before = text.strip("# "), []
-            texts = before
-        elif text and goes_on:
-            texts[-1] += " " + _inline(text)
-        elif text:
-            texts.append(_inline(text))
-    tables = [(heading, [rows[0], *rows[2:]], before, after) for heading, rows, before, after in found if rows[1:]]
-    if not tables or len(tables) < len(found):
-        raise InputError(f"tables: {path} has {len(found)} tables, {len(tables)} of them with a second line; a "
-                         "Markdown table is lines that begin with |, the second of them of dashes")
-    return tables
-
-
-def _add_row(rows, line, where):
-    """Append the cells of a table's line; the second, of dashes, too."""
-    inner = re.sub(r"(?<!\\)\|$", "", line[1:])
-    cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner)]
-    if rows and len(cells) != len(rows[0]):
-        raise InputError(f"{where} has {len(cells)} cells, its table's head {len(rows[0])}")
-    if len(rows) == 1 and not all(re.fullmatch(r":?-+:?", cell) for cell in cells):
-        raise InputError(f"{where} is not of dashes, as a Markdown table's second line is")
-    rows.append([_inline(cell) for cell in cells])
-
-
-def _inline(cell):
-    text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(cell)))
-    return Markup(re.sub(r"`(.+?)`", r"<code>\1</code>", text))
-
-
-def _table_section(heading, rows, before=(), after=()):
-    rows = [list(row) for row in rows]
-    if not rows or any(len(row) != len(rows[0]) for row in rows):
-        raise InputError(f"report: the rows of table {heading} have not all as many cells")
-    return {"heading": heading, "tables": [("", rows)], "notes": before, "after": after}
+        title=title, summary=summary, light=LIGHT, dark=DARK,
+        sections=[{**empty, **section} for section in sections if section])
 
 
 def _training(logs):
@@ -141,8 +105,8 @@ def _training(logs):
         if not len(iterations):
             raise InputError(f"training log: {path} has no training record; has an iteration been displayed yet?")
         step = -(-len(iterations) // MOST_POINTS)
-        lines += [(series, iterations[::step], raw[::step], THIN),
-                  (series, iterations[::step], averaged[::step], THICK)]
+        lines += [Line(series, iterations[::step], raw[::step], THIN),
+                  Line(series, iterations[::step], averaged[::step], THICK)]
         names.append(name)
         tested = [record["outputs"] for record in records if record["phase"] == "test"] or [{}]
         tests.append({output: _percent(share) for output, share in tested[-1].items() if output.endswith("accuracy")})
@@ -152,8 +116,7 @@ def _training(logs):
     head = ["training", "updates", "first loss", "last loss", "time", *outputs]
     rows = [row + [test.get(output, "–") for output in outputs] for row, test in zip(rows, tests)]
     label = "Training loss: " + "; ".join(f"{row[0]} from {row[2]} to {row[3]} in {row[1]} updates" for row in rows)
-    svg = line_chart(lines, "loss", _printable(label), "update", "loss")
-    return {"heading": "Training", "chart": _chart(svg, names),
+    return {"heading": "Training", "chart": _with_key(line_chart(lines, label, "update", "loss"), names),
             "tables": [("Losses are averaged; accuracy is that of the training's last test", [head, *rows])],
             "notes": [f"Thick: the loss averaged over {WINDOW} updates; thin: that of single updates."]}
 
@@ -260,7 +223,7 @@ class _Nets:
         classes = list(dict.fromkeys([label, predicted, *best.tolist()]))[:SHOWN_CLASSES]
         titles = [self.class_names[number] + (" (true class)" if number == label else "") for number in classes]
         step = -(-len(times) // MOST_POINTS)
-        lines = [(series, times[::step], frames[::step, number], MARKED) for series, number in enumerate(classes)]
+        lines = [Line(series, times[::step], frames[::step, number], MARKED) for series, number in enumerate(classes)]
         alternative = f"Scores over {times[-1]:.1f} s: " + "; ".join(
             f"{title} {frames[0, number]:.2f} at first, {frames[-1, number]:.2f} at last, on average "
             f"{frames[:, number].mean():.2f}" for title, number in zip(titles, classes))
@@ -268,16 +231,16 @@ class _Nets:
         rows = [[f"{times[t]:.2f}", *(f"{frames[t, number]:.3f}" for number in classes)] for t in at]
         return {"name": self.file.names[index], "right": label == predicted, "label": self.class_names[label],
                 "predicted": self.class_names[predicted],
-                "chart": _chart(line_chart(lines, name, _printable(alternative), "time (s)", "score", 1.02), titles),
+                "chart": _with_key(line_chart(lines, alternative, "time (s)", "score", 1.02), titles),
                 "rows": [["time (s)", *titles], *rows],
                 "frames": self._frames(records, index, at, frames[:, label]) if records else []}
 
     def _frames(self, records, index, at, values):
         """Return some frames of a video as small JPEGs in data URIs, with their times and scores."""
         name, times = self.file.names[index], self.file.times(index)
-        known = {video["name"]: video["times"] for video in records.manifest["videos"]}
-        if name not in known or not np.array_equal(known[name], times):
-            what = "other frames of" if name in known else "no"
+        stored = {video["name"]: video["times"] for video in records.manifest["videos"]}
+        if name not in stored or not np.array_equal(stored[name], times):
+            what = "other frames of" if name in stored else "no"
             raise InputError(f"frames: {records.path} has {what} video {name}; give the frames that {self.file.path} "
                              "is of")
         shown = []
@@ -290,25 +253,19 @@ class _Nets:
                           "height": height, "time": f"{times[t]:.1f}", "score": f"{values[t]:.2f}"})
         return shown
 
-    def made(self):
+    def attributes(self):
         rows = [[name, *(", ".join(map(str, np.atleast_1d(file.attributes.get(name, "–")))) for file in self.files)]
                 for name in dict.fromkeys(name for file in self.files for name in file.attributes)]
         return {"heading": "What made the scores", "tables": [("", [["attribute", *self.names], *rows])], "wrap": True}
 
 
-def _chart(svg, names):
-    return {"svg": Markup(svg), "names": names, "styles": [key_style(series) for series in range(len(names))]}
-
-
-def _numeric(rows):
-    """Return for each column of a table whether all below its head are numbers, which stand at the right."""
-    return [len(rows) > 1 and all(NUMBER.fullmatch(str(Markup(row[column]).striptags())) for row in rows[1:])
-            for column in range(len(rows[0]))]
+def _with_key(chart, names):
+    return {"drawn": chart, "key": [(name, key_style(series)) for series, name in enumerate(names)]}
 
 
 def _printable(value):
     """Return text without the control characters that HTML cannot hold; other values as they are."""
-    if isinstance(value, Markup) or not isinstance(value, str):
+    if isinstance(value, Markup) or not isinstance(value, str):  # what a template has written, as a macro's
         return value
     return CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
 

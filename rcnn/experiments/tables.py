@@ -1,16 +1,88 @@
-"""Tables 2 and 3 from score files, the paper's figures beside ours, as Markdown and as a page of HTML."""
-from dataclasses import dataclass
-from importlib.resources import files
+"""Tables 2 and 3 from score files, the paper's figures beside ours: as data, which a file of JSON holds, and Markdown.
 
-import jinja2
+    {"tables": [{"title": "Table 2", "head": ["net", "mean"], "rows": [["CNN", "73.0"]], "lead": "", "notes": []}],
+     "problems": ["what could not be made, and why"]}
+"""
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
-from rcnn.scoring import scores
-from rcnn.files import InputError
+from rcnn.experiments.description import Description
 from rcnn.experiments.plan import FLOW, NET_OF
+from rcnn.files import InputError, existing
+from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL, Scores, matched
 
 DASH = "–"
+NUMBER = re.compile(r"[-+−]?[\d.,:\s]*\d\s*%?|[-–—]?")
+Key = Tuple[str, int, float]  # net, split, fps
+Accuracies = Dict[Tuple[int, str], Dict[str, float]]  # {(crops, signal): {fusion: accuracy from 0 to 1}}
 FUSIONS = ("mean", "max", "log-mean")  # in Table 2's order
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Parameters
+    ----------
+    title, lead
+        What stands above it; lead is a sentence or empty.
+    head, rows
+        Its cells, as many in each row as in the head.
+    notes
+        Lines that stand below it.
+
+    Raises
+    ------
+    InputError
+        Where it is none.
+    """
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    lead: str = ""
+    notes: Sequence[str] = ()
+
+    def __post_init__(self):
+        texts = [self.title, self.lead]
+        for part in (self.head, *self.rows, self.notes):
+            if isinstance(part, str):
+                raise InputError(f"table {self.title}: {part} is no list of cells or notes")
+            texts += part
+        if not all(isinstance(text, str) for text in texts):
+            raise InputError(f"table {self.title}: not all its cells are text")
+        for number, row in enumerate(self.rows, 1):
+            if len(row) != len(self.head):
+                raise InputError(f"table {self.title}: row {number} has {len(row)} cells, the head {len(self.head)}")
+
+
+def read(path: Union[str, Path]) -> Tuple[List[Table], List[str]]:
+    """Return the tables and problems of a file that `text` was written to; InputError where it is none."""
+    path = existing(path, "tables")
+    if path.suffix == ".md":
+        raise InputError(f"tables: {path} is Markdown; give the tables.json that tools/reproduce.py writes beside it")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return [Table(**table) for table in content["tables"]], list(map(str, content.get("problems", [])))
+    except InputError as error:
+        raise InputError(f"tables: {path}: {error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise InputError(f'tables: {path} is not JSON of the form {{"tables": [{{"title", "head", "rows", "lead", '
+                         '"notes"}], "problems": []}') from None
+
+
+def text(tables: Sequence[Table], problems: Sequence[str] = ()) -> str:
+    """Return tables, and lines on what is missing and why, as JSON text for `read`."""
+    content = {"tables": [asdict(table) for table in tables], "problems": list(problems)}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def numeric(rows: Sequence[Sequence[str]]) -> List[bool]:
+    """Return for each column of a table's rows whether all its cells are numbers, which stand at the right."""
+    return [bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells) for cells in zip(*rows)]
 
 
 @dataclass(frozen=True)
@@ -21,7 +93,7 @@ class Setting:
     crops: int
     signal: str
     sampling: str
-    paper: tuple
+    paper: Tuple[float, float, float]
 
 
 TABLE_2 = (
@@ -48,11 +120,10 @@ ALL_NOTE = ("Fusion of three: the mean of the three signals' probabilities, fram
 FLOW_NOTE = "Optical flow by the method {}; two-stream: the mean of the logarithms of both streams' video scores."
 
 
-def figures(files, description):
-    """Return ({(net, split, fps): what `accuracies` returns}, problems) of the score files of a description.
+def figures(files: Dict[Key, Path], description: Description) -> Tuple[Dict[Key, Accuracies], List[str]]:
+    """Return the accuracies of score files, and a line for each two that cannot be fused.
 
-    files: {(net, split, fps): Path}, of those of `plan.score_files`.  Where both streams of a net are there, net + BOTH
-    is their fusion (Sec. 3.4).  problems: a line for each two that cannot be fused, as they are of different videos.
+    Where both streams of a net are there, net + BOTH is their fusion (Sec. 3.4), which needs the same videos in both.
     """
     known = {key: accuracies(path, wanted(key, description)) for key, path in files.items()}
     problems = []
@@ -66,10 +137,13 @@ def figures(files, description):
     return known, problems
 
 
-def two_streams(image, flow, crops):
-    """Return {(crops, "high"): {fusion: accuracy}} of the log-average of two score files' videos (Sec. 3.4), 0 to 1.
+def two_streams(image: Path, flow: Path, crops: int) -> Accuracies:
+    """Return the accuracies of the high signal of the log-average of two score files' videos (Sec. 3.4).
 
-    Raises InputError where one is not a file of scores, or they are of different videos.
+    Raises
+    ------
+    InputError
+        Where one is not a file of scores, or they are of different videos.
     """
     with Scores(image) as one, Scores(flow) as two:
         order, labels = matched(one, two), one.labels
@@ -78,23 +152,23 @@ def two_streams(image, flow, crops):
     return {(crops, "high"): {how: scores.accuracy(scores.predictions(fused[how]), labels) for how in FUSIONS}}
 
 
-def accuracies(path, wanted):
-    """Return {(crops, signal): {fusion: accuracy}} of a score file, 0 to 1, for pairs (crops, signal) of `wanted`.
+def accuracies(path: Path, wanted: Sequence[Tuple[int, str]]) -> Accuracies:
+    """Return the accuracies of a score file for pairs (crops, signal).
 
     signal: one of googlenet.SIGNALS or score_files.ALL.  Pairs with more crops than the file has, or a signal that it
-    lacks, are left out.  Raises InputError where the file is not one of scores.
+    lacks, are left out.
     """
-    found = {}
+    shares = {}
     with Scores(path) as file:
         for crops, signal in wanted:
             if crops <= file.crops and (signal == ALL or signal in file.signals):
                 fused = file.fused(signal, FUSIONS, crops)
-                found[crops, signal] = {fusion: scores.accuracy(scores.predictions(fused[fusion]), file.labels)
-                                        for fusion in FUSIONS}
-    return found
+                shares[crops, signal] = {fusion: scores.accuracy(scores.predictions(fused[fusion]), file.labels)
+                                         for fusion in FUSIONS}
+    return shares
 
 
-def wanted(key, description):
+def wanted(key: Key, description: Description) -> List[Tuple[int, str]]:
     """Return the (crops, signal) that the tables of a description show of a key of `plan.score_files`."""
     pairs = {(standard_crops(description), "high")} if key[2] == description.fps[-1] else set()
     for row in TABLE_2:
@@ -110,16 +184,13 @@ def _source(row, description):
     return NET_OF[row.sampling], description.splits[0], fps
 
 
-def standard_crops(description):
+def standard_crops(description: Description) -> int:
     """Return the crops of Table 3 and of most of Table 2: the paper's 5, or fewer where the description has no more."""
     return min(5, max(description.crops))
 
 
-def table_2(description, figures):
-    """Return the rows of Table 2 as dicts; a figure that is missing is None, the others are per cent.
-
-    figures: {(net, split, fps): what `accuracies` returns}.
-    """
+def table_2(description: Description, figures: Dict[Key, Accuracies]) -> List[dict]:
+    """Return the rows of Table 2 as dicts; a figure that is missing is None, the others are per cent."""
     rows = []
     for setting in TABLE_2:
         source = _source(setting, description)
@@ -130,8 +201,8 @@ def table_2(description, figures):
     return rows
 
 
-def table_3(description, figures):
-    """Return the rows of Table 3 as dicts: log-mean of the high signal, per cent; `figures` as `table_2` takes them.
+def table_3(description: Description, figures: Dict[Key, Accuracies]) -> List[dict]:
+    """Return the rows of Table 3 as dicts: log-mean of the high signal, per cent.
 
     splits: {stream: {split: accuracy}}.  ours: {stream: mean over the splits}, None unless every split is there.
     """
@@ -150,17 +221,18 @@ def _high(description, figures, net, split):
     return percent(known.get((standard_crops(description), "high"), {}).get("log-mean"))
 
 
-def percent(share):
+def percent(share: Optional[float]) -> Optional[float]:
+    """Return a share in per cent; None stays None."""
     return None if share is None else 100 * share
 
 
-def cell(value):
+def cell(value: Optional[float]) -> str:
     """Return a figure as the tables show it."""
     return DASH if value is None else f"{value:.1f}"
 
 
-def grids(description, rows_2, rows_3):
-    """Return both tables as dicts of title, lead, head, rows and notes, all text; figures are per cent."""
+def both(description: Description, rows_2: Sequence[dict], rows_3: Sequence[dict]) -> List[Table]:
+    """Return Tables 2 and 3 of what `table_2` and `table_3` return."""
     signals = {ALL: "fusion of three"}
     head = ["no.", "fps", "patches", "signal", "sampling"]
     for fusion in FUSIONS:
@@ -173,9 +245,8 @@ def grids(description, rows_2, rows_3):
         body.append([f"{row['row']}{mark}", fps, str(row["patches"]), signals.get(row["signal"], row["signal"]),
                      row["sampling"], *figures])
     lead = f"Video accuracy in per cent: ours on {description.name}, the paper's on UCF-101"
-    first = {"title": "Table 2: settings", "head": head, "rows": body, "texts": 5,
-             "lead": f"{lead}; split {description.splits[0]}, seed {description.seed}.",
-             "notes": [f"[a] {ORDER_NOTE}", ALL_NOTE]}
+    first = Table("Table 2: settings", head, body, f"{lead}; split {description.splits[0]}, seed {description.seed}.",
+                  [f"[a] {ORDER_NOTE}", ALL_NOTE])
     splits, crops = description.splits, standard_crops(description)
     head = ["net"]
     for stream in STREAMS:
@@ -185,32 +256,18 @@ def grids(description, rows_2, rows_3):
              *(cell(row["splits"]["image"][split]) for split in splits)] for row in rows_3]
     notes = [f"[b] {CNN_NOTE}", *([FLOW_NOTE.format(description.flow.method)] if description.flow else []),
              f"{DASH}: not there."]
-    second = {"title": "Table 3: all splits", "head": [*head, *(f"split {split}" for split in splits)], "rows": body,
-              "texts": 1, "notes": notes,
-              "lead": f"{lead}; means over the splits, then each split's of the image stream; high signal, "
-                      f"{crops} crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed "
-                      f"{description.seed}."}
-    return first, second
+    lead += (f"; means over the splits, then each split's of the image stream; high signal, {crops} "
+             f"crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed {description.seed}.")
+    return [first, Table("Table 3: all splits", [*head, *(f"split {split}" for split in splits)], body, lead, notes)]
 
 
-def markdown(grid):
-    """Return one of `grids` as Markdown."""
-    lines = [f"## {grid['title']}", "", grid["lead"], "", _line(grid["head"]),
-             _line(["---" if index < grid["texts"] else "---:" for index in range(len(grid["head"]))]),
-             *map(_line, grid["rows"]), "", *(f"{note}  " for note in grid["notes"])]
+def markdown(table: Table) -> str:
+    """Return a table as Markdown, for people."""
+    lines = [f"## {table.title}", "", table.lead, "", _line(table.head),
+             _line("---:" if number else "---" for number in numeric(table.rows)),
+             *map(_line, table.rows), "", *(f"{note}  " for note in table.notes)]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _line(cells):
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def html(name, both, failures=()):
-    """Return a page with the tables that stands alone.
-
-    name: the description's; both: what `grids` returns; failures: lines that say what is missing and why.
-    """
-    text = files("rcnn.experiments").joinpath("templates/tables.html").read_text(encoding="utf-8")
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True,
-                                  undefined=jinja2.StrictUndefined).from_string(text)
-    return template.render(name=name, tables=both, failures=failures) + "\n"

@@ -3,22 +3,20 @@
     python tools/report.py --scores scores_rcnn_r.h5 --logs snapshots/rcnn_r.jsonl \\
         --frames data/ucf101/frames_5fps.lmdb --title "RCNN-r on split 1" --out report.html
     python tools/report.py --scores RCNN-r=scores_rcnn_r.h5 --scores2 CNN=scores_cnn.h5 --out report.html   # compared
-    python tools/report.py --tables tables.md --logs snapshots/*.jsonl --out report.html   # before any test
+    python tools/report.py --tables out/tables.json --logs snapshots/*.jsonl --out report.html   # before any test
 
 The page is one file that needs no network, and can be sent as it is.  Score files are made by tools/evaluate.py, logs
-by tools/train.py; of Markdown files the tables are taken, with the text around them.  A net or a curve is called as its
-file is, or NAME where NAME=FILE is given.
+by tools/train.py, tables.json by tools/reproduce.py.  A net or a curve is called as its file is, or NAME where
+NAME=FILE is given.
 """
 from pathlib import Path
 
-from rcnn.data import crops
-
-from rcnn.experiments import report
-
-from rcnn.scoring import scores
 from rcnn.command import parser
+from rcnn.data import crops
+from rcnn.experiments import report, tables
 from rcnn.files import InputError, check_writable, write_text
 from rcnn.googlenet import SIGNALS
+from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL
 
 
@@ -28,8 +26,10 @@ def main():
     if Path(args.out).resolve() in [Path(path).resolve() for path in (*nets.values(), *logs.values(), *args.tables)]:
         raise InputError(f"--out: {args.out} is read too; give another file to write to")
     check_writable(args.out)
-    tables = [table for path in args.tables for table in report.read_tables(path)]
-    text = report.page(args.title, tables, logs, nets, args.frames, args.signal, args.fusion, args.crops, args.examples)
+    contents = [tables.read(path) for path in args.tables]
+    text = report.page(args.title, [table for some, _ in contents for table in some], logs, nets, args.frames,
+                       args.signal, args.fusion, args.crops, args.examples,
+                       [problem for _, problems in contents for problem in problems])
     write_text(args.out, text)
     print(f"report: {args.out}, {len(text.encode()) / 1e6:.1f} MB")
 
@@ -40,7 +40,7 @@ def arguments():
     options.add_argument("--scores2", help="score file of another net on the same videos, to compare")
     options.add_argument("--logs", nargs="+", default=[], help="training logs (JSON lines)")
     options.add_argument("--frames", help="frames LMDB that the scores are of, to show videos")
-    options.add_argument("--tables", nargs="+", default=[], help="Markdown files with tables")
+    options.add_argument("--tables", nargs="+", default=[], help="tables.json of a reproduction")
     options.add_argument("--title", default="GoogLeNet-RCNN", help="the page's title")
     options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
     options.add_argument("--fusion", choices=scores.FUSIONS, default=scores.FUSIONS[0], help="how frames are fused")
@@ -59,12 +59,12 @@ def arguments():
 
 def named(words):
     """Return {name: path} of words such as "scores.h5" or "RCNN-r=scores.h5"; InputError where a name comes twice."""
-    found = {}
+    paths = {}
     for word in words:
         name, _, path = word.rpartition("=")
         if not name or Path(word).exists():
             name, path = Path(word).stem, word
-        if name in found:
-            raise InputError(f"{found[name]} and {path} are both called {name}; give one another name, as NAME=FILE")
-        found[name] = path
-    return found
+        if name in paths:
+            raise InputError(f"{paths[name]} and {path} are both called {name}; give one another name, as NAME=FILE")
+        paths[name] = path
+    return paths

@@ -1,4 +1,4 @@
-"""rcnn/experiments/running.py, with small programs instead of tools/: order, failures, Ctrl-C, and that nothing is left running."""
+"""rcnn/experiments/runner.py, with a small program: order, failures, Ctrl-C, and that nothing is left running."""
 import os
 import signal
 import subprocess
@@ -11,15 +11,17 @@ import pytest
 from runs import ROOT
 
 from rcnn.experiments.plan import Step
-from rcnn.experiments.running import Runner, by_length, clock, last_line
+from rcnn.experiments.runner import Runner, chains, clock, last_line, wall
 
+SMALL = (sys.executable, "small.py")
 # Notes when it begins and ends; sleeps, fails or makes its output as its arguments say.
 PROGRAM = """
 import os, sys, time
-out, seconds, status = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+name, out, seconds, status = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 def note(what):
     with open("notes", "a") as file:
         file.write(f"{what} {os.path.basename(out)} {os.getpid()}\\n")
+assert name == "small-program"
 note("begin")
 try:
     time.sleep(seconds)
@@ -37,13 +39,12 @@ note("end")
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "tools" / "program.py").write_text(PROGRAM)
+    (tmp_path / "small.py").write_text(PROGRAM)
     return tmp_path
 
 
 def step(name, *needs, seconds=0.0, status=0, expected=1.0):
-    return Step(name, ("program.py", name, str(seconds), str(status)), tuple(map(Path, needs)), (Path(name),),
+    return Step(name, ("small_program.py", name, str(seconds), str(status)), tuple(map(Path, needs)), (Path(name),),
                 seconds=expected)
 
 
@@ -54,7 +55,7 @@ def notes():
 
 
 def run(*steps, **options):
-    runner = Runner("out", "tools", **options)
+    runner = Runner("out", programs=SMALL, **options)
     runner.run(list(steps))
     return runner
 
@@ -98,17 +99,21 @@ def test_jobs_run_side_by_side_and_not_more():
 
 def test_the_longest_chain_goes_first():
     steps = [step("short"), step("a", expected=2), step("b", "a", expected=50), step("middle", expected=10)]
-    assert [each.name for each in by_length(steps)] == ["a", "b", "middle", "short"]
+    assert chains(steps) == {"short": 1, "a": 52, "b": 50, "middle": 10}
+    assert (wall(steps, 1), wall(steps, 4)) == (63, 52)
+    run(*steps)
+    assert [name for what, name, _ in notes() if what == "begin"] == ["a", "b", "middle", "short"]
 
 
 def test_a_failure_stops_what_needs_it_and_nothing_else(capfd):
     steps = [step("bad", status=1), step("after", "bad"), step("later", "after"), step("good"), step("fine", "good")]
     runner = run(*steps)
     assert list(runner.failed) == ["bad"] and runner.skipped == ["after", "later"]
-    assert runner.failed["bad"] == "program.py ended with status 1: the bad fails (log: out/logs/bad.log)"
-    assert "bad failed: program.py ended with status 1" in capfd.readouterr().err
+    assert runner.failed["bad"] == "small_program.py ended with status 1: the bad fails (log: out/logs/bad.log)"
+    assert "bad failed: small_program.py ended with status 1" in capfd.readouterr().err
     assert Path("fine").exists() and not Path("after").exists()
-    assert "$ python tools/program.py bad 0.0 1\nno good:\nthe bad fails\n" in Path("out/logs/bad.log").read_text()
+    log = Path("out/logs/bad.log").read_text()
+    assert "$ python tools/small_program.py bad 0.0 1\nno good:\nthe bad fails\n" in log
 
 
 def test_a_program_that_does_not_make_its_output():
@@ -162,8 +167,8 @@ def test_a_signal_leaves_the_programs_the_time_to_save(number, capfd):
 
 
 def test_a_killed_one_takes_its_programs_along(folder):
-    code = ("from test_running import *\n"
-            "Runner('out', 'tools', jobs=2).run([step('a', seconds=60), step('b', seconds=60)])")
+    code = ("from test_runner import *\n"
+            "Runner('out', 2, programs=SMALL).run([step('a', seconds=60), step('b', seconds=60)])")
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True,
                                env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
     wait_until(begun("a", "b"))
@@ -173,9 +178,14 @@ def test_a_killed_one_takes_its_programs_along(folder):
     assert [what for what, *_ in notes()] == ["begin", "begin"]
 
 
+def test_steps_run_where_there_is_no_setpriv(monkeypatch):
+    monkeypatch.setenv("PATH", "nowhere")
+    assert not run(step("a"), step("b", "a"), jobs=2).failed and Path("b").exists()
+
+
 def test_ctrl_c_reaches_programs_of_a_shell_that_ignores_it(folder):
     """A shell has what it starts in the background ignore Ctrl-C; SIGTERM still leaves programs the time to save."""
-    code = "from test_running import *\nRunner('out', 'tools').run([step('a', seconds=60)])"
+    code = "from test_runner import *\nRunner('out', programs=SMALL).run([step('a', seconds=60)])"
     process = subprocess.Popen(
         [sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
