@@ -11,6 +11,7 @@ that need no Caffe (rcnn/nets/backends.py).
 
 OpenCV reads the graph that ONNX Runtime runs, with the batch written into it.
 """
+
 import os
 import statistics
 import tempfile
@@ -47,18 +48,21 @@ class InOpenCV(ModelNetwork):
 
 def in_caffe(kind, arrays, model, folder, args):
     from rcnn.nets.caffe_net import of_model
+
     return of_model(kind, model, folder / "net.caffemodel")
 
 
 def in_torch(kind, arrays, model, folder, args):
     files.need("torch")
     from rcnn.nets.torch_net import TorchNetwork
+
     return TorchNetwork(kind, arrays, model, threads=args.threads)
 
 
 def in_onnx_runtime(kind, arrays, model, folder, args):
     files.need("onnx", "onnxruntime")
     from rcnn.nets.onnx_net import OnnxNetwork, build
+
     return OnnxNetwork(build(kind, arrays, model), threads=args.threads)
 
 
@@ -66,6 +70,7 @@ def in_opencv(kind, arrays, model, folder, args):
     cv2.setNumThreads(args.threads)
     files.need("onnx")
     from rcnn.nets.onnx_net import build
+
     made = build(kind, arrays, model)
     for value in (*made.graph.input, *made.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = args.batch
@@ -104,8 +109,10 @@ def loaded(kind, arrays, model, folder, args, frames):
 def print_kind(kind, args):
     model = NetModel(width=args.width, size=args.size)
     arrays, frames = compare.random_arrays(model), compare.random_frames(model, 3, args.batch)
-    print(f"{kind} net, width {args.width:g}, {args.size} x {args.size}, batch {args.batch}, {args.threads} thread(s), "
-          f"ms a row (median of {args.rounds} rounds, least, most), and over Caffe:")
+    print(
+        f"{kind} net, width {args.width:g}, {args.size} x {args.size}, batch {args.batch}, {args.threads} thread(s), "
+        f"ms a row (median of {args.rounds} rounds, least, most), and over Caffe:"
+    )
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         caffemodel.write(folder / "net.caffemodel", arrays, model)
@@ -122,8 +129,9 @@ def print_kind(kind, args):
     for name in made:
         values = [spent[name] for spent in rounds]
         ratio = statistics.median(spent[name] / spent[reference] for spent in rounds)
-        print(f"  {name:13}{statistics.median(values):9.1f}{min(values):9.1f}{max(values):9.1f}   {ratio:.2f}",
-              flush=True)
+        print(
+            f"  {name:13}{statistics.median(values):9.1f}{min(values):9.1f}{max(values):9.1f}   {ratio:.2f}", flush=True
+        )
 
 
 def main():

@@ -7,6 +7,7 @@ Frames a second of what tools/evaluate.py does (frames out of an LMDB, crops, th
 the bare net's forward on the same batch, its input already there, in alternating rounds of one run, for each full-size
 deploy net; medians.  The aim is a ratio of at least 0.85.
 """
+
 import os
 import statistics
 import tempfile
@@ -15,19 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rcnn.data import builds
-
 from rcnn import command
-
-from rcnn.data import crops
-
+from rcnn.data import builds, crops, records, video
 from rcnn.data.synthetic import motion
-
-from rcnn.data import records
-
 from rcnn.scoring import score_writing
-
-from rcnn.data import video
 
 AIM = 0.85
 SIDE, FRAMES, VIDEOS = 256, 4, 2
@@ -42,16 +34,22 @@ def main():
     args = options.parse_args()
     os.environ.setdefault("GLOG_minloglevel", "2")
     from rcnn.nets import prototxt as net
+
     with tempfile.TemporaryDirectory() as folder:
         make_frames(Path(folder) / "frames.lmdb")
-        print(f"{VIDEOS} videos of {FRAMES} frames, {args.crops} crops, {args.batch} crops a pass, medians of "
-              f"{args.rounds} rounds")
+        print(
+            f"{VIDEOS} videos of {FRAMES} frames, {args.crops} crops, {args.batch} crops a pass, medians of "
+            f"{args.rounds} rounds"
+        )
         for make in (net.deploy_cnn, net.deploy_rcnn_r, net.deploy_rcnn_s):
             whole, bare = measure(make, Path(folder), args)
             ratio = statistics.median(bare) / statistics.median(whole)
-            print(f"{make.__name__:14} bare {VIDEOS * FRAMES / statistics.median(bare):6.2f} frames/s, evaluate "
-                  f"{VIDEOS * FRAMES / statistics.median(whole):6.2f}, ratio {ratio:.2f} "
-                  f"({'meets' if ratio >= AIM else 'misses'} the aim of {AIM})", flush=True)
+            print(
+                f"{make.__name__:14} bare {VIDEOS * FRAMES / statistics.median(bare):6.2f} frames/s, evaluate "
+                f"{VIDEOS * FRAMES / statistics.median(whole):6.2f}, ratio {ratio:.2f} "
+                f"({'meets' if ratio >= AIM else 'misses'} the aim of {AIM})",
+                flush=True,
+            )
 
 
 def make_frames(path):
@@ -60,8 +58,10 @@ def make_frames(path):
         for index in range(VIDEOS):
             drawn = motion.frames(motion.APPEARANCES[0], motion.MOVEMENTS[index], 2, np.random.default_rng(index))
             images = [video.resize(image, SIDE) for image in list(drawn)[:FRAMES]]
-            build.put((records.frame_key(f"v{index}", t), records.encode_frame(image, index))
-                      for t, image in enumerate(images))
+            build.put(
+                (records.frame_key(f"v{index}", t), records.encode_frame(image, index))
+                for t, image in enumerate(images)
+            )
         build.finish(counts={"frames": FRAMES * VIDEOS}, videos=[], skipped=[])
 
 
@@ -72,6 +72,7 @@ def measure(make, folder, args):
     from rcnn.nets import prototxt as net
     from rcnn.nets.caffe_net import CaffeNetwork
     from rcnn.scoring.score_videos import score_videos
+
     caffe_net, weights = folder / "net.prototxt", folder / "weights.caffemodel"
     caffe_net.write_text(text_format.MessageToString(make(net.Model())))
     net.caffe.Net(str(caffe_net), net.TEST).save(str(weights))
@@ -85,10 +86,13 @@ def measure(make, folder, args):
     def score():
         listed = [(f"v{index}", index, np.arange(FRAMES) / 5) for index in range(VIDEOS)]
         classes = [str(number) for number in range(network.classes)]
-        with records.open_records(folder / "frames.lmdb", "frames") as frames, score_writing.writing(
-                folder / "scores.h5", listed, args.crops, network.signals, classes, {}) as writer:
-            for index, block in score_videos(network, counts, lambda index, t: frames.frame(f"v{index}", t)[0],
-                                             args.crops, args.batch):
+        with (
+            records.open_records(folder / "frames.lmdb", "frames") as frames,
+            score_writing.writing(folder / "scores.h5", listed, args.crops, network.signals, classes, {}) as writer,
+        ):
+            for index, block in score_videos(
+                network, counts, lambda index, t: frames.frame(f"v{index}", t)[0], args.crops, args.batch
+            ):
                 writer.add(index, block)
 
     network.forward = noted

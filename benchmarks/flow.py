@@ -15,6 +15,7 @@ JPEG of quality 95 cost: the distance of the flow in the records from that which
 --pair is two images of one's own, such as Middlebury's; --true their flow, to compare with, and --write a folder for
 each method's, as .flo files.
 """
+
 import statistics
 import subprocess
 import sys
@@ -74,8 +75,10 @@ def print_pair(args):
     if args.true and true is None:
         raise InputError(f"true: {args.true} is damaged or not a .flo file")
     if true is not None and true.shape[:2] != images[0].shape[:2]:
-        raise InputError(f"true: {args.true} is of {true.shape[1]} x {true.shape[0]} pixels, the images are of "
-                         f"{images[0].shape[1]} x {images[0].shape[0]}")
+        raise InputError(
+            f"true: {args.true} is of {true.shape[1]} x {true.shape[0]} pixels, the images are of "
+            f"{images[0].shape[1]} x {images[0].shape[0]}"
+        )
     for method in flow.available():
         found, milliseconds = timed(method, *images)
         error = "" if true is None else f", end-point error {flow.end_point_error(found, true):.3f} pixels"
@@ -99,8 +102,18 @@ def make_videos(folder, number):
         writer.release()
     (folder / "classes.txt").write_text("1 Motion\n")
     (folder / "list.txt").write_text("".join(f"{name}\n" for name in names))
-    return ["--videos", folder / "videos", "--classes", folder / "classes.txt", "--list", folder / "list.txt",
-            "--fps", FPS, "--size", SIDE]
+    return [
+        "--videos",
+        folder / "videos",
+        "--classes",
+        folder / "classes.txt",
+        "--list",
+        folder / "list.txt",
+        "--fps",
+        FPS,
+        "--size",
+        SIDE,
+    ]
 
 
 def frames_a_second(words, out, workers):
@@ -126,12 +139,17 @@ def print_build(args):
         for number in range(args.rounds):
             for workers in speeds:
                 speeds[workers].append(frames_a_second(words, folder / "flow.lmdb", workers))
-            print(f"  round {number + 1}: " + ", ".join(f"{workers} workers {found[-1]:.2f} frames/s"
-                                                        for workers, found in speeds.items()), flush=True)
+            print(
+                f"  round {number + 1}: "
+                + ", ".join(f"{workers} workers {found[-1]:.2f} frames/s" for workers, found in speeds.items()),
+                flush=True,
+            )
         medians = {workers: statistics.median(found) for workers, found in speeds.items()}
         ratio = medians[2] / medians[1]
-        print(f"build_frames.py --flow {args.method}, {WIDTH} x {HEIGHT}: {medians[1]:.2f} frames/s by 1 worker, "
-              f"{medians[2]:.2f} by 2, {ratio:.2f} times (aim: {AIM}, {'met' if ratio >= AIM else 'not met'})")
+        print(
+            f"build_frames.py --flow {args.method}, {WIDTH} x {HEIGHT}: {medians[1]:.2f} frames/s by 1 worker, "
+            f"{medians[2]:.2f} by 2, {ratio:.2f} times (aim: {AIM}, {'met' if ratio >= AIM else 'not met'})"
+        )
         print_loss(folder, args.method)
 
 
@@ -141,12 +159,16 @@ def print_loss(folder, method):
     with records.open_records(folder / "flow.lmdb", "frames") as frames:
         stored = [frames.frame(name, index)[0] for index in range(FPS * SECONDS)]
     images = list(video.sample(folder / f"videos/Motion/{name}.avi"))
-    found = [flow_frames.resize(flow.compute(method, images[index][1], images[index + 1][1]), SIDE)
-             for index in range(0, 25 * SECONDS - 1, 25 // FPS)][:len(stored)]
+    found = [
+        flow_frames.resize(flow.compute(method, images[index][1], images[index + 1][1]), SIDE)
+        for index in range(0, 25 * SECONDS - 1, 25 // FPS)
+    ][: len(stored)]
     eight = [flow.end_point_error(flow.dequantise(flow.quantise(one)), one) for one in found]
     both = [flow.end_point_error(flow.dequantise(two), one) for one, two in zip(found, stored)]
-    print(f"mean distance of stored flow from computed: {statistics.mean(both):.3f} pixels, "
-          f"{statistics.mean(eight):.3f} of them by 8 bits, the rest by JPEG")
+    print(
+        f"mean distance of stored flow from computed: {statistics.mean(both):.3f} pixels, "
+        f"{statistics.mean(eight):.3f} of them by 8 bits, the rest by JPEG"
+    )
 
 
 def main():

@@ -15,6 +15,7 @@ Memory: tools/classify_video.py, with --annotated and --plot, runs as a program 
 second) of --seconds with a net of an eighth of the width on 64 x 64, 5 frames a second; what is resident is read at
 each line that it prints.  It should stay what it is after the first 5 seconds of video.
 """
+
 import os
 import re
 import statistics
@@ -30,7 +31,6 @@ import numpy as np
 from tqdm import tqdm
 
 from rcnn import command
-
 from rcnn.data.synthetic import motion
 from rcnn.files import InputError
 
@@ -83,10 +83,14 @@ def print_time(args, batch):
     import caffe
 
     from rcnn.nets import prototxt as net
+
     model = net.Model(width=args.width, size=args.size)
     online = net.deploy_rcnn_s(model, batch)
-    nets = {"online net": load(caffe, online), "pair net": load(caffe, net.deploy_rcnn_r(model, batch)),
-            "plain CNN": load(caffe, net.deploy_cnn(model, batch))}
+    nets = {
+        "online net": load(caffe, online),
+        "pair net": load(caffe, net.deploy_rcnn_r(model, batch)),
+        "plain CNN": load(caffe, net.deploy_cnn(model, batch)),
+    }
     generator = np.random.default_rng(1)
     for made in nets.values():
         fill(made, generator)
@@ -96,20 +100,27 @@ def print_time(args, batch):
         rounds.append({name: forward_ms(made) for name, made in nets.items()})
         if args.gpu is None:
             layers.append(layer_ms(nets["online net"], online))
-    print(f"batch {batch}, width {args.width:g}, {args.size} x {args.size}, ms a frame (median of {args.rounds} "
-          "rounds, least, most):")
+    print(
+        f"batch {batch}, width {args.width:g}, {args.size} x {args.size}, ms a frame (median of {args.rounds} "
+        "rounds, least, most):"
+    )
     for name in nets:
         values = [found[name] for found in rounds]
         ratio = statistics.median(found["online net"] / found[name] for found in rounds)
-        print(f"  {name:12}{statistics.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}"
-              + (f"   the online net takes {ratio:.2f} times as long" if name != "online net" else ""))
+        print(
+            f"  {name:12}{statistics.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}"
+            + (f"   the online net takes {ratio:.2f} times as long" if name != "online net" else "")
+        )
     if not layers:
         return
     own = {kind: statistics.median(found[kind] for found in layers) for kind in OWN}
     share = statistics.median(1 - found["rest"] / sum(found.values()) for found in layers)
-    print("  of the online net: " + ", ".join(f"{kind} {value:.2f} ms" for kind, value in own.items())
-          + f"; {100 * share:.1f} % of a pass (aim: at most {100 * AIM:.0f} %, {'met' if share <= AIM else 'not met'})",
-          flush=True)
+    print(
+        "  of the online net: "
+        + ", ".join(f"{kind} {value:.2f} ms" for kind, value in own.items())
+        + f"; {100 * share:.1f} % of a pass (aim: at most {100 * AIM:.0f} %, {'met' if share <= AIM else 'not met'})",
+        flush=True,
+    )
 
 
 def make_video(path, seconds):
@@ -129,8 +140,9 @@ def resident(process):
 
 def measured_memory(arguments):
     """Run classify_video.py; return [(seconds of video, resident MB), ...], an entry a frame."""
-    process = subprocess.Popen([sys.executable, TOOL, *arguments], text=True, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, TOOL, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     found = []
     with process:
         for line in process.stdout:
@@ -147,6 +159,7 @@ def print_memory(args):
     import caffe
 
     from rcnn.nets import prototxt as net
+
     model = net.Model(classes=12, width=0.125, size=64)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -154,13 +167,29 @@ def print_memory(args):
         caffe.Net(str(path / "net.prototxt"), caffe.TEST).save(str(path / "net.caffemodel"))
         (path / "classes.txt").write_text("".join(f"{number} Class{number}\n" for number in range(1, 13)))
         make_video(path / "video.avi", args.seconds)
-        found = measured_memory([path / "video.avi", "--net", path / "net.prototxt",
-                                 "--weights", path / "net.caffemodel", "--classes", path / "classes.txt",
-                                 "--fps", str(FPS), "--annotated", path / "annotated.mp4", "--plot", path / "plot.png"])
+        found = measured_memory(
+            [
+                path / "video.avi",
+                "--net",
+                path / "net.prototxt",
+                "--weights",
+                path / "net.caffemodel",
+                "--classes",
+                path / "classes.txt",
+                "--fps",
+                str(FPS),
+                "--annotated",
+                path / "annotated.mp4",
+                "--plot",
+                path / "plot.png",
+            ]
+        )
     after = [memory for at, memory in found if at >= SETTLED]
-    print(f"classify_video.py, {args.seconds:g} s of video, {len(found)} frames: {after[0]:.1f} MB resident after "
-          f"{SETTLED:g} s, {after[-1]:.1f} MB at the end, at most {max(after) - after[0]:.1f} MB more and "
-          f"{after[0] - min(after):.1f} MB less in between")
+    print(
+        f"classify_video.py, {args.seconds:g} s of video, {len(found)} frames: {after[0]:.1f} MB resident after "
+        f"{SETTLED:g} s, {after[-1]:.1f} MB at the end, at most {max(after) - after[0]:.1f} MB more and "
+        f"{after[0] - min(after):.1f} MB less in between"
+    )
 
 
 def main():
@@ -176,6 +205,7 @@ def main():
         raise InputError(f"--seconds {args.seconds:g}: memory is looked at after {SETTLED:g} seconds; give more, or 0")
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     from rcnn.nets import device
+
     device.use(args.gpu)
     for batch in args.batch:
         print_time(args, batch)

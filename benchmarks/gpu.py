@@ -13,6 +13,7 @@ without TF32, its state on the GPU) takes its turn after Caffe in each round, wh
 The paper's 12.5 ms were a K40c's.  The floor is the longer of two times: the multiply-adds at --tflops, and at
 --gigabytes a second one reading of the parameters for each batch, one writing of each blob and one reading of it.
 """
+
 import json
 import os
 import statistics
@@ -26,16 +27,21 @@ import numpy as np
 
 from rcnn import command
 from rcnn.files import InputError
-from rcnn.nets import caffemodel
-from rcnn.nets import compare
+from rcnn.nets import caffemodel, compare
 from rcnn.nets.model import NetModel, without_temporal
 
 AIM, PAPER = 1e-3, 12.5
 KINDS = ("frame", "pair", "recurrent")
 WARMING = 3  # passes before those that count
 BATCHES = [1, 2, 4, 8, 16, 32, 64]
-PEAKS = {"H200": (66.9, 4800), "H100": (66.9, 3350), "A100": (19.5, 1555), "V100": (15.7, 900), "T4": (8.1, 320),
-         "K40": (4.29, 288)}  # float32 TFLOP/s and GB/s, from NVIDIA's data sheets
+PEAKS = {
+    "H200": (66.9, 4800),
+    "H100": (66.9, 3350),
+    "A100": (19.5, 1555),
+    "V100": (15.7, 900),
+    "T4": (8.1, 320),
+    "K40": (4.29, 288),
+}  # float32 TFLOP/s and GB/s, from NVIDIA's data sheets
 
 
 def parameters(model, kind):
@@ -47,6 +53,7 @@ def parameters(model, kind):
 def caffe_net(folder, model, kind, batch):
     """Write a deploy net of a kind and its weights to a folder; return their paths."""
     from rcnn.nets.caffe_net import DEPLOY_NETS
+
     paths = Path(folder) / f"{kind}_{batch}.prototxt", Path(folder) / f"{kind}.caffemodel"
     paths[0].write_text(str(DEPLOY_NETS[kind](model, batch)))
     caffemodel.write(paths[1], *parameters(model, kind))
@@ -56,6 +63,7 @@ def caffe_net(folder, model, kind, batch):
 def blobs(model, kind, gpu):
     """Return {blob: [array of each step]} of a net that sees the frames of `compare.random_frames`."""
     from rcnn.nets.caffe_net import CaffeNetwork
+
     with tempfile.TemporaryDirectory() as folder:
         network = CaffeNetwork(*caffe_net(folder, model, kind, compare.ROWS), gpu)
         return compare.outputs(network, compare.random_frames(model), compare.marks(kind))
@@ -71,16 +79,20 @@ def outputs(args, model):
     with np.load(args.against) as file:
         expected = {name: list(file[name]) for name in file.files}
     if [(name, steps[0].shape) for name, steps in sorted(expected.items())] != [
-            (name, steps[0].shape) for name, steps in sorted(found.items())]:
+        (name, steps[0].shape) for name, steps in sorted(found.items())
+    ]:
         raise InputError(f"--against: {args.against} is of nets of other blobs; make it with the same options")
     good = True
     for kind in KINDS:
-        mine, theirs = ({name: steps for name, steps in side.items() if name.startswith(kind + ":")}
-                        for side in (found, expected))
+        mine, theirs = (
+            {name: steps for name, steps in side.items() if name.startswith(kind + ":")} for side in (found, expected)
+        )
         name, worst, scale = max(compare.differences(theirs, mine), key=lambda row: row[1])
         good &= worst <= AIM
-        print(f"{kind}: {len(mine)} blobs, the largest difference is {worst:.2e} of its scale, in {name} (scale "
-              f"{scale:.3g}; aim: {AIM:g}, {'met' if worst <= AIM else 'not met'})")
+        print(
+            f"{kind}: {len(mine)} blobs, the largest difference is {worst:.2e} of its scale, in {name} (scale "
+            f"{scale:.3g}; aim: {AIM:g}, {'met' if worst <= AIM else 'not met'})"
+        )
     return 0 if good else 1
 
 
@@ -89,6 +101,7 @@ class Caffe:
 
     def __init__(self, kind, model, batch, gpu):
         from rcnn.nets.caffe_net import CaffeNetwork
+
         with tempfile.TemporaryDirectory() as folder:
             self._network = CaffeNetwork(*caffe_net(folder, model, kind, batch), gpu)
         self._first = np.zeros(batch)
@@ -100,8 +113,10 @@ class Caffe:
         """Return (multiply-adds, bytes of the parameters, bytes of the blobs) of a pass."""
         net = self._network._net
         own = {blob.data.ctypes.data: blob.count for parameters in net.params.values() for blob in parameters}
-        adds = sum(parameters[0].count * np.prod(net.blobs[net.top_names[name][0]].shape[2:])
-                   for name, parameters in net.params.items())
+        adds = sum(
+            parameters[0].count * np.prod(net.blobs[net.top_names[name][0]].shape[2:])
+            for name, parameters in net.params.items()
+        )
         rows = len(net.blobs["frame"].data)
         return float(adds * rows), 4 * sum(own.values()), 4 * sum(blob.count for blob in net.blobs.values())
 
@@ -113,6 +128,7 @@ class Torch:
         import torch
 
         from rcnn.nets.torch_net import build
+
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.benchmark = True
         self._torch, self._kind = torch, kind
@@ -157,8 +173,13 @@ def torch_server(args):
     options = ["--width", str(args.width), "--size", str(args.size)]
     options += [] if args.gpu is None else ["--gpu", str(args.gpu)]
     root = str(Path(__file__).resolve().parents[1])
-    return subprocess.Popen([args.torch, __file__, "serve", *options], text=True, stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root})
+    return subprocess.Popen(
+        [args.torch, __file__, "serve", *options],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+    )
 
 
 def ask(server, *words):
@@ -175,8 +196,9 @@ def ask(server, *words):
 def floor_ms(made, batch, peaks):
     """Return (milliseconds a frame, "arithmetic" or "memory") below which a GPU of `peaks` cannot compute a net."""
     adds, weights, values = made.work()
-    return max((2 * adds / batch / peaks[0] / 1e9, "arithmetic"),
-               ((weights + 2 * values) / batch / peaks[1] / 1e6, "memory"))
+    return max(
+        (2 * adds / batch / peaks[0] / 1e9, "arithmetic"), ((weights + 2 * values) / batch / peaks[1] / 1e6, "memory")
+    )
 
 
 def speed(args, model):
@@ -191,8 +213,9 @@ def speed(args, model):
             passes = max(1, round(args.seconds * 1000 / batch / round_ms(made, frames, WARMING)))
             rounds = []
             for _ in range(args.rounds):
-                rounds.append((round_ms(made, frames, passes),
-                               ask(server, kind, batch, passes) if server else float("nan")))
+                rounds.append(
+                    (round_ms(made, frames, passes), ask(server, kind, batch, passes) if server else float("nan"))
+                )
             caffe_ms, torch_ms = (statistics.median(values) for values in zip(*rounds))
             found.append({"net": kind, "batch": batch, "caffe": caffe_ms, "torch": torch_ms if server else None})
             line = f"{kind:10} batch {batch:3}: Caffe {caffe_ms:8.3f} ms a frame"
@@ -215,8 +238,9 @@ def peaks_of(gpu):
     """Return the peaks of a GPU that PEAKS knows, None for another and for the CPU."""
     if gpu is None:
         return None
-    asked = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", "-i", str(gpu)],
-                           capture_output=True, text=True)
+    asked = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader", "-i", str(gpu)], capture_output=True, text=True
+    )
     return next((peaks for name, peaks in PEAKS.items() if name in asked.stdout), None)
 
 

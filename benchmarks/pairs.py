@@ -13,6 +13,7 @@ Share: one forward and backward pass of the full-width RCNN-r training net (stag
 input is there, on the last of the records.  The Data layer decodes in a thread of its own while the net computes, so
 that time is what the data cost beyond it.
 """
+
 import os
 import statistics
 import tempfile
@@ -73,17 +74,21 @@ def measured(action, number):
 
 def bare_speed(jpegs):
     """Return what is `measured` of a loop over cv2.imdecode."""
+
     def decode():
         for jpeg in jpegs:
             cv2.imdecode(jpeg, cv2.IMREAD_COLOR)
+
     return measured(decode, len(jpegs))
 
 
 def net_speed(net, batch, batches):
     """Return what is `measured` of a net of data layers once it has used up what was read ahead."""
+
     def forward(times):
         for _ in range(times):
             net.forward()
+
     forward(PREFETCHED + 2)
     speed, processor = measured(lambda: forward(batches), batch * batches)
     time.sleep(2 * PREFETCHED * batch / speed)  # so that reading ahead does not slow what is measured next
@@ -102,7 +107,7 @@ def data_layers(message):
     """Return a NetParameter of the data layers of another one, and the name of the last of them."""
     last = [layer.type for layer in message.layer].index("Python")
     alone = type(message)()
-    alone.layer.extend(message.layer[:last + 1])
+    alone.layer.extend(message.layer[: last + 1])
     return alone, message.layer[last].name
 
 
@@ -131,6 +136,7 @@ def print_speed(args, path):
 
     from rcnn.nets import prototxt as net
     from rcnn.recipe import parse
+
     jpegs = read_jpegs(path, args.batch * args.batches)
     settings = parse({"size": args.size, "batch": args.batch, "seed": 1})
     feed = load(caffe, data_layers(net.rcnn_r(settings, path, net.TRAIN))[0])
@@ -138,13 +144,19 @@ def print_speed(args, path):
     net_speed(feed, args.batch, 1)  # a new net reads ahead at once, which would slow the first round's loop
     rounds = [(bare_speed(jpegs), net_speed(feed, args.batch, args.batches)) for _ in range(args.rounds)]
     for number, (bare, fed) in enumerate(rounds, 1):
-        print(f"  round {number}: imdecode {bare[0]:7.1f} pairs/s, {bare[1]:5.2f} ms of processor each   "
-              f"Data + pair_augment {fed[0]:7.1f} pairs/s, {fed[1]:5.2f} ms   ratio {fed[0] / bare[0]:.2f}, "
-              f"of processor time {bare[1] / fed[1]:.2f}")
-    ratio, processor = (statistics.median(ratios) for ratios in zip(*(
-        (fed[0] / bare[0], bare[1] / fed[1]) for bare, fed in rounds)))
-    print(f"  median ratio {ratio:.3f} (aim: {AIM}, {'met' if ratio >= AIM else 'not met'}), "
-          f"of processor time {processor:.3f}", flush=True)
+        print(
+            f"  round {number}: imdecode {bare[0]:7.1f} pairs/s, {bare[1]:5.2f} ms of processor each   "
+            f"Data + pair_augment {fed[0]:7.1f} pairs/s, {fed[1]:5.2f} ms   ratio {fed[0] / bare[0]:.2f}, "
+            f"of processor time {bare[1] / fed[1]:.2f}"
+        )
+    ratio, processor = (
+        statistics.median(ratios) for ratios in zip(*((fed[0] / bare[0], bare[1] / fed[1]) for bare, fed in rounds))
+    )
+    print(
+        f"  median ratio {ratio:.3f} (aim: {AIM}, {'met' if ratio >= AIM else 'not met'}), "
+        f"of processor time {processor:.3f}",
+        flush=True,
+    )
     return statistics.median(fed[0] for _, fed in rounds)
 
 
@@ -154,18 +166,22 @@ def print_share(args, path, speed):
 
     from rcnn.nets import prototxt as net
     from rcnn.recipe import parse
+
     message = net.rcnn_r(parse({"size": args.size, "batch": args.train_batch, "seed": 1}), path, net.TRAIN)
     whole, waiting = iteration_seconds(load(caffe, message), data_layers(message)[1], args.iterations)
     device, reading = "CPU" if args.gpu is None else f"GPU {args.gpu}", args.train_batch / speed
-    print(f"training iteration of {args.train_batch} pairs on the {device}: {whole:.2f} s; its data take "
-          f"{reading:.3f} s by themselves ({100 * reading / whole:.1f} %), {waiting:.3f} s with reading ahead "
-          f"({100 * waiting / whole:.1f} %)")
+    print(
+        f"training iteration of {args.train_batch} pairs on the {device}: {whole:.2f} s; its data take "
+        f"{reading:.3f} s by themselves ({100 * reading / whole:.1f} %), {waiting:.3f} s with reading ahead "
+        f"({100 * waiting / whole:.1f} %)"
+    )
 
 
 def measure(args, paths):
     """Print the figures of pairs LMDBs."""
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     import caffe
+
     if args.gpu is not None:
         caffe.set_device(args.gpu)
         caffe.set_mode_gpu()

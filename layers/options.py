@@ -1,7 +1,9 @@
 """What the Python layers share: their options, and how they say what is wrong."""
+
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Iterator, List, Optional, Sequence, Type, TypeVar
+from typing import Annotated, Any, Optional, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
@@ -13,14 +15,17 @@ Blobs = Sequence[Any]  # of caffe.Blob, a layer's bottoms or tops
 
 class Options(BaseModel):
     """The options of a layer, a field each; a field's description is what messages say that it takes."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class CropOptions(Options):
     """How a layer cuts its crops."""
+
     size: PositiveInt = Field(description="the side of the crop in pixels")
-    mean: Annotated[List[FiniteFloat], Field(min_length=min(crops.MEANS), max_length=max(crops.MEANS))] = Field(
-        list(crops.MEAN), description="three numbers, blue, green, red, or for flow two, x and y")
+    mean: Annotated[list[FiniteFloat], Field(min_length=min(crops.MEANS), max_length=max(crops.MEANS))] = Field(
+        list(crops.MEAN), description="three numbers, blue, green, red, or for flow two, x and y"
+    )
     scale: FiniteFloat = Field(1.0, description="a number")
     seed: Optional[NonNegativeInt] = Field(None, description="a whole number of at least 0, or null")
 
@@ -38,7 +43,7 @@ def printing_errors() -> Iterator[None]:
         raise
 
 
-def read_options(layer: str, text: str, options: Type[Model]) -> Model:
+def read_options(layer: str, text: str, options: type[Model]) -> Model:
     """Return the options of a param_str.
 
     Parameters

@@ -1,5 +1,6 @@
 """One crop and one mirror for both frames of a pair (Sec. 3.2)."""
-from typing import Sequence, Tuple
+
+from collections.abc import Sequence
 
 import caffe
 import cv2
@@ -13,6 +14,7 @@ from rcnn.files import InputError
 
 class PairOptions(CropOptions):
     """The param_str of PairAugment."""
+
     together: bool = Field(True, description="true or false")
 
 
@@ -59,12 +61,16 @@ class PairAugment(caffe.Layer):
         number, planes, height, width = data.shape
         if len(self.mean) == flow.CHANNELS:
             if (planes, height % 4) != (1, 0) and planes != 4:
-                raise InputError("PairAugment with a mean of two numbers needs flow, N x 1 x 4H x W or N x 4 x H x W, "
-                                 f"not {data.shape}; is the LMDB one of pairs of flow?")
+                raise InputError(
+                    "PairAugment with a mean of two numbers needs flow, N x 1 x 4H x W or N x 4 x H x W, "
+                    f"not {data.shape}; is the LMDB one of pairs of flow?"
+                )
             return data.reshape(number, 2, flow.CHANNELS, planes * height // 4, width)
         if planes != 3 or height % 2:
-            raise InputError("PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not "
-                             f"{data.shape}; is the LMDB one of `build_pairs.py --encoding jpeg`?")
+            raise InputError(
+                "PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not "
+                f"{data.shape}; is the LMDB one of `build_pairs.py --encoding jpeg`?"
+            )
         return data.reshape(number, 3, 2, height // 2, width).transpose(0, 2, 1, 3, 4)
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
@@ -98,7 +104,7 @@ class PairAugment(caffe.Layer):
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         pass
 
-    def _place(self, height: int, width: int) -> Tuple[int, int, bool]:
+    def _place(self, height: int, width: int) -> tuple[int, int, bool]:
         if self.phase == caffe.TRAIN:
             return crops.draw(self.generator, height, width, self.size)
         return *crops.positions(height, width, self.size)[0], False

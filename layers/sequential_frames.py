@@ -1,7 +1,8 @@
 """Frames of several videos side by side, in order, with a mark on each video's first one (Sec. 2.3, Table 1)."""
+
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Sequence
 
 import caffe
 import numpy as np
@@ -15,6 +16,7 @@ from rcnn.files import InputError
 
 class SequenceOptions(CropOptions):
     """The param_str of SequentialFrames."""
+
     source: str = Field(min_length=1, description="the path of a frames LMDB")
     list: str = Field(min_length=1, description="the path of a list of videos")
     batch: PositiveInt = Field(description="the number of videos side by side")
@@ -51,18 +53,26 @@ class SequentialFrames(caffe.Layer):
         with printing_errors():
             options = read_options("SequentialFrames", self.param_str, SequenceOptions)
             if len(bottom) or len(top) != 3:
-                raise InputError("SequentialFrames takes no bottom and three tops, frame, label and first, not "
-                                 f"{len(bottom)} and {len(top)}")
+                raise InputError(
+                    "SequentialFrames takes no bottom and three tops, frame, label and first, not "
+                    f"{len(bottom)} and {len(top)}"
+                )
             frames = sequences.open_frames(options.source)
             videos, skipped = sequences.listed_videos(frames, options.list)
             self.side, self.size = frames.manifest["recipe"]["size"], options.size
             centre = crops.positions(self.side, self.side, self.size)[0]
             if len(options.mean) != frames.channels:
-                raise InputError(f"SequentialFrames: {options.source} has frames of {frames.channels} channels, and "
-                                 f'"mean" {len(options.mean)} numbers; 3 are images, 2 are flow')
+                raise InputError(
+                    f"SequentialFrames: {options.source} has frames of {frames.channels} channels, and "
+                    f'"mean" {len(options.mean)} numbers; 3 are images, 2 are flow'
+                )
         if skipped:
-            print(f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options.list} are left out, as "
-                  f"{frames.path} has no frames of them; its manifest says why", file=sys.stderr, flush=True)
+            print(
+                f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options.list} are left out, as "
+                f"{frames.path} has no frames of them; its manifest says why",
+                file=sys.stderr,
+                flush=True,
+            )
         self.mean = np.array(options.mean, np.float32).reshape(-1, 1, 1)
         self.scale = np.float32(options.scale)
         seed = 0 if options.seed is None and self.phase == caffe.TEST else options.seed

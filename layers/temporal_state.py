@@ -13,9 +13,11 @@ layer {
   python_param { module: "layers.temporal_state" layer: "KeepState" }
 }
 """
+
 import itertools
 import weakref
-from typing import Annotated, Any, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import caffe
 import numpy as np
@@ -30,9 +32,11 @@ _states: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
 class RecallOptions(Options):
     """The param_str of RecallState."""
+
     model_config = ConfigDict(extra="ignore")
-    shapes: List[Annotated[List[PositiveInt], Field(min_length=1)]] = Field(
-        min_length=1, description="the shape of each state without the batch, as in [[64, 112, 112], [1024]]")
+    shapes: list[Annotated[list[PositiveInt], Field(min_length=1)]] = Field(
+        min_length=1, description="the shape of each state without the batch, as in [[64, 112, 112], [1024]]"
+    )
 
 
 class _State:
@@ -41,9 +45,9 @@ class _State:
     shapes: of each without the batch.  blobs: caffe Blobs, none before KeepState is set up.
     """
 
-    def __init__(self, shapes: List[Tuple[int, ...]]):
+    def __init__(self, shapes: list[tuple[int, ...]]):
         self.shapes = shapes
-        self.blobs: List[Any] = []
+        self.blobs: list[Any] = []
 
 
 class RecallState(caffe.Layer):
@@ -61,8 +65,10 @@ class RecallState(caffe.Layer):
         with printing_errors():
             shapes = [tuple(shape) for shape in read_options("RecallState", self.param_str, RecallOptions).shapes]
             if len(bottom) != 1 or len(top) != len(shapes) + 1:
-                raise InputError(f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and "
-                                 f"one for KeepState; it has {len(bottom)} and {len(top)}")
+                raise InputError(
+                    f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and "
+                    f"one for KeepState; it has {len(bottom)} and {len(top)}"
+                )
         self.state = _State(shapes)
         number = next(_numbers)
         _states[number] = self.state
@@ -82,8 +88,10 @@ class RecallState(caffe.Layer):
                 continue
             if blob.shape[0] != len(first):
                 with printing_errors():
-                    raise InputError(f"RecallState: the batch changes from {blob.shape[0]} to {len(first)} rows within "
-                                     "videos; mark every row as a first frame, or keep the batch")
+                    raise InputError(
+                        f"RecallState: the batch changes from {blob.shape[0]} to {len(first)} rows within "
+                        "videos; mark every row as a first frame, or keep the batch"
+                    )
             np.copyto(values, blob.data)
             values[first] = 0
 
@@ -101,8 +109,10 @@ class KeepState(caffe.Layer):
         number = int(bottom[len(bottom) - 1].data.flat[0])
         with printing_errors():
             if number not in _states or len(_states[number].shapes) != len(bottom) - 1:
-                raise InputError("KeepState takes a bottom for each shape of its net's RecallState, and RecallState's "
-                                 "last top after them")
+                raise InputError(
+                    "KeepState takes a bottom for each shape of its net's RecallState, and RecallState's "
+                    "last top after them"
+                )
         self.state = _states[number]
         self.state.blobs = [bottom[index] for index in range(len(self.state.shapes))]
 
@@ -110,8 +120,10 @@ class KeepState(caffe.Layer):
         for index, shape in enumerate(self.state.shapes):
             if tuple(bottom[index].shape)[1:] != shape:
                 with printing_errors():
-                    raise InputError(f"KeepState: bottom {index} is {tuple(bottom[index].shape)[1:]} in each row, but "
-                                     f"RecallState gives {shape}")
+                    raise InputError(
+                        f"KeepState: bottom {index} is {tuple(bottom[index].shape)[1:]} in each row, but "
+                        f"RecallState gives {shape}"
+                    )
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         pass

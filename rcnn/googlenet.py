@@ -3,28 +3,36 @@
 Layer names, widths and constants are BVLC GoogLeNet's, so that its caffemodel loads by name.  No framework is used
 here; `rcnn.nets.prototxt` turns this into Caffe's prototxt.  Sizes round as Caffe's do: convolutions down, pools up.
 """
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Dict, List, Literal, Sequence, Tuple, Union
+from typing import Literal, Union
 
 SIGNALS = ("low", "medium", "high")  # Sec. 3.2: the heads after 4a, after 4d, and at the top
 LOSS_WEIGHT = {"low": 0.3, "medium": 0.3, "high": 1.0}
 RNN_WIDTH = 1024
 LEAST_SIZE = 33  # pixels; a smaller input leaves the last pool nothing
-MOST = 2 ** 31 - 1  # Caffe counts in 32 bits
+MOST = 2**31 - 1  # Caffe counts in 32 bits
 PREVIOUS = "previous/"  # stands before the name of what belongs to frame t-1
 
 # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, projection of the pool
 INCEPTIONS = {
-    "3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64), "4b": (160, 112, 224, 24, 64, 64), "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64), "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
 }
 
 
 @dataclass(frozen=True)
 class Convolution:
     """A convolution with ReLU; in the RCNN, Eq. 3-4 with a `temporal_kernel` square stride-1 kernel over v^{t-1}."""
+
     name: str
     bottom: str
     channels: int
@@ -43,6 +51,7 @@ class Convolution:
 @dataclass(frozen=True)
 class FullyConnected:
     """An inner product with ReLU; in the RCNN, the RNN layer of Eq. 1-2."""
+
     name: str
     bottom: str
     channels: int
@@ -56,6 +65,7 @@ class FullyConnected:
 @dataclass(frozen=True)
 class Pooling:
     """A pool over kernel x kernel squares; method is "MAX" or "AVE"."""
+
     name: str
     bottom: str
     method: str
@@ -67,6 +77,7 @@ class Pooling:
 @dataclass(frozen=True)
 class Normalization:
     """Local response normalization across 5 channels, alpha 1e-4, beta 0.75."""
+
     name: str
     bottom: str
 
@@ -78,13 +89,15 @@ class Normalization:
 @dataclass(frozen=True)
 class Concatenation:
     """The bottoms' channels, one after the other."""
+
     name: str
-    bottoms: Tuple[str, ...]
+    bottoms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Dropout:
     """Dropout of `ratio` of the values while training."""
+
     name: str
     bottom: str
     ratio: float
@@ -93,6 +106,7 @@ class Dropout:
 @dataclass(frozen=True)
 class Classifier:
     """A plain inner product that gives the class scores of one signal; never recurrent."""
+
     name: str
     bottom: str
     signal: str
@@ -102,8 +116,9 @@ RECURRENT = (Convolution, FullyConnected)
 Layer = Union[Convolution, FullyConnected, Pooling, Normalization, Concatenation, Dropout, Classifier]
 
 
-def googlenet(width: float = 1.0, size: int = 224, high_rnn: bool = True,
-              conv1_temporal_kernel: int = 3) -> List[Layer]:
+def googlenet(
+    width: float = 1.0, size: int = 224, high_rnn: bool = True, conv1_temporal_kernel: int = 3
+) -> list[Layer]:
     """Return the network as a list of layers, bottoms before tops; the input's name is "frame".
 
     Parameters
@@ -124,9 +139,11 @@ def googlenet(width: float = 1.0, size: int = 224, high_rnn: bool = True,
         For values that make no network.
     """
     if not width > 0 or size < LEAST_SIZE or conv1_temporal_kernel < 1 or conv1_temporal_kernel % 2 == 0:
-        raise ValueError(f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
-                         f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least "
-                         f"{LEAST_SIZE}, the kernel odd and at least 1")
+        raise ValueError(
+            f"no network of width {width} for {size} x {size} input with a {conv1_temporal_kernel} x "
+            f"{conv1_temporal_kernel} temporal kernel: width must be above 0, size at least "
+            f"{LEAST_SIZE}, the kernel odd and at least 1"
+        )
 
     def channels(number):
         return max(1, round(number * width))
@@ -198,11 +215,13 @@ class Model:
     ValueError
         For another `combine`; `layers` does for other values that make no network.
     """
+
     classes: int = _setting(101, "classes of videos", ge=1, le=MOST, strict=True)
     width: float = _setting(1.0, "multiplies the channels of every layer", gt=0, strict=True)
     size: int = _setting(224, "side of the network's input in pixels", ge=LEAST_SIZE, le=MOST, strict=True)
-    channels: int = _setting(3, "of a frame: 3 images, 2 flow; others with raw pairs only, and no RCNN-s", ge=1,
-                             le=MOST, strict=True)
+    channels: int = _setting(
+        3, "of a frame: 3 images, 2 flow; others with raw pairs only, and no RCNN-s", ge=1, le=MOST, strict=True
+    )
     high_rnn: bool = _setting(True, "an RNN layer of 1024 under the high classifier", strict=True)
     conv1_temporal_kernel: int = _setting(3, "side of conv1's temporal kernel, odd", ge=1, le=MOST, strict=True)
     combine: Literal["average", "sum"] = _setting("average", "how the two parts of Eq. 3 combine at t > 1")
@@ -212,12 +231,12 @@ class Model:
         if self.combine not in ("average", "sum"):
             raise ValueError(f"combine is average or sum, not {self.combine}")
 
-    def layers(self) -> List[Layer]:
+    def layers(self) -> list[Layer]:
         """Return the layers of this model, as `googlenet` does."""
         return googlenet(self.width, self.size, self.high_rnn, self.conv1_temporal_kernel)
 
 
-def without_classifiers(layers: Sequence[Layer]) -> List[Layer]:
+def without_classifiers(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers without the classifiers and without what only they need."""
     kept, needed = [], set()
     for layer in reversed(layers):
@@ -227,7 +246,7 @@ def without_classifiers(layers: Sequence[Layer]) -> List[Layer]:
     return kept[::-1]
 
 
-def shapes(layers: Sequence[Layer], channels: int, size: int) -> Dict[str, Tuple[int, int, int]]:
+def shapes(layers: Sequence[Layer], channels: int, size: int) -> dict[str, tuple[int, int, int]]:
     """Return {layer name: (channels, height, width)} of every output but the classifiers', for a square input.
 
     Parameters
@@ -249,8 +268,10 @@ def shapes(layers: Sequence[Layer], channels: int, size: int) -> Dict[str, Tuple
             continue
         depth, height, width = sizes[layer.bottom]
         if isinstance(layer, Convolution):
-            sizes[layer.name] = (layer.channels, *(
-                (side + 2 * layer.pad - layer.kernel) // layer.stride + 1 for side in (height, width)))
+            sizes[layer.name] = (
+                layer.channels,
+                *((side + 2 * layer.pad - layer.kernel) // layer.stride + 1 for side in (height, width)),
+            )
         elif isinstance(layer, Pooling):
             sizes[layer.name] = (depth, *(_pooled(side, layer) for side in (height, width)))
         elif isinstance(layer, FullyConnected):

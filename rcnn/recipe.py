@@ -9,10 +9,12 @@
 Every setting has one name, its part's field: `clip_gradients` is spelled --clip-gradients on a command line and
 "clip-gradients" in a JSON description.  The defaults are the paper's.
 """
+
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated, Any, Dict, List, Literal, Mapping, Optional, Sequence, Tuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -23,10 +25,20 @@ from rcnn.googlenet import MOST, Model
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
 TEST_PAIRS = 60 * 64  # pairs a test while training, unless the recipe says otherwise
-WORDING = (("Input ", "it "), ("Tuple ", "it "), ("tuple", "list"), ("dictionary", "object"), (" after validation", ""),
-           ("a valid boolean", "true or false"), ("a valid integer", "a whole number"), ("a valid ", "a "),
-           ("greater than or equal to", "at least"), ("less than or equal to", "at most"),
-           ("greater than", "above"), ("less than", "below"))  # pydantic's and ours
+WORDING = (
+    ("Input ", "it "),
+    ("Tuple ", "it "),
+    ("tuple", "list"),
+    ("dictionary", "object"),
+    (" after validation", ""),
+    ("a valid boolean", "true or false"),
+    ("a valid integer", "a whole number"),
+    ("a valid ", "a "),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    ("greater than", "above"),
+    ("less than", "below"),
+)  # pydantic's and ours
 
 
 Count = Annotated[int, Field(strict=True, ge=1, le=MOST)]
@@ -38,20 +50,25 @@ Truth = Annotated[bool, Field(strict=True)]
 @dataclass(frozen=True, config=CONFIG)
 class Fillers:
     """What the weights start from; a classifier's are xavier and its biases 0 whatever these are."""
+
     filler: Literal["xavier", "msra"] = Field("xavier", description="of every spatial weight that is not copied")
     temporal_filler: Literal["xavier", "msra", "constant"] = Field(
-        "xavier", description="of every temporal weight; constant is 0")
+        "xavier", description="of every temporal weight; constant is 0"
+    )
     bias: Number = Field(0.2, description="what the spatial biases start at")
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Data:
     """What a batch is: pairs of frames, or for RCNN-s the next frame of each stream."""
+
     batch: Count = Field(64, description="pairs, or streams of RCNN-s, a forward pass (of all processes together)")
     encoding: Literal["jpeg", "raw"] = Field("jpeg", description="how the pairs are stored")
-    mean: Optional[Tuple[Number, ...]] = Field(
-        None, strict=False, description="what is taken off each channel, blue first; 104 117 123, of flow 128 128, if "
-                                        "not given")
+    mean: Optional[tuple[Number, ...]] = Field(
+        None,
+        strict=False,
+        description="what is taken off each channel, blue first; 104 117 123, of flow 128 128, if not given",
+    )
     scale: Positive = Field(1.0, description="multiplies the input after the mean is taken off")
     together: Truth = Field(True, description="one crop and mirror for both frames of a pair")
 
@@ -63,8 +80,10 @@ class Data:
 @dataclass(frozen=True, config=CONFIG)
 class Learning:
     """What learns in stage 2, and from which losses (Sec. 2.2, 3.1); in stage 1 no layer that GoogLeNet has learns."""
+
     spatial_rate: Positive = Field(
-        1.0, description="lr_mult of the spatial weights in stage 2 (b has twice that); a temporal one has 1")
+        1.0, description="lr_mult of the spatial weights in stage 2 (b has twice that); a temporal one has 1"
+    )
     previous_loss: Truth = Field(False, description="a loss on frame t-1 too")
     cut_gradient: Truth = Field(True, description="no gradient into frame t-1 (Eq. 6)")
     dropout: Truth = Field(True, description="no: without, for comparisons, as each process draws its own")
@@ -73,29 +92,35 @@ class Learning:
 @dataclass(frozen=True, config=CONFIG)
 class Solver:
     """How it learns: SGD with an exponentially falling rate (Sec. 3.1); iterations are updates."""
+
     rate: Positive = Field(0.01, description="learning rate at the start")
     final_rate: Annotated[float, Field(strict=True, gt=0, le=1)] = Field(
-        0.01, description="share of --rate that is left at the end")
+        0.01, description="share of --rate that is left at the end"
+    )
     momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="of the gradients")
     weight_decay: Annotated[float, Field(strict=True, ge=0)] = Field(0.0002, description="of the weights, not of b")
     clip_gradients: Optional[Positive] = Field(
-        None, description="largest Euclidean norm of all gradients together; the paper does not clip")
+        None, description="largest Euclidean norm of all gradients together; the paper does not clip"
+    )
     iter_size: Count = Field(1, description="forward passes an update")
     cnn_iterations: Count = Field(20000, description="updates of the single-frame net")
     stage1_iterations: Count = Field(10000, description="updates of stage 1")
     iterations: Count = Field(30000, description="updates; of a set of nets, those of stage 2")
     test_iterations: Optional[Count] = Field(
-        None, description=f"batches a test while training; as many as hold {TEST_PAIRS} pairs if not given")
+        None, description=f"batches a test while training; as many as hold {TEST_PAIRS} pairs if not given"
+    )
     test_interval: Count = Field(1000, description="updates between tests")
     snapshot: Count = Field(1000, description="updates between snapshots")
     display: Count = Field(40, description="updates between shown losses")
-    seed: Optional[Annotated[int, Field(strict=True, ge=0, lt=2 ** 32)]] = Field(
-        None, description="of Caffe's and the crops' random numbers, 0 to 4294967295; other ones each run if not given")
+    seed: Optional[Annotated[int, Field(strict=True, ge=0, lt=2**32)]] = Field(
+        None, description="of Caffe's and the crops' random numbers, 0 to 4294967295; other ones each run if not given"
+    )
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Recipe:
     """All settings of a training but its stage, which is of a run, and its files."""
+
     model: Model = Model()
     fillers: Fillers = Fillers()
     data: Data = Data()
@@ -108,7 +133,7 @@ class Recipe:
         if mean is not None and len(mean) != channels:
             raise ValueError(f"mean: frames of {channels} channels take as many numbers, not {len(mean)}")
 
-    def mean(self, means: Mapping[int, Sequence[float]]) -> Tuple[float, ...]:
+    def mean(self, means: Mapping[int, Sequence[float]]) -> tuple[float, ...]:
         """Return what is taken off each channel: the recipe's own, or that of `means`, {channels: numbers}."""
         channels = self.model.channels
         mean = self.data.mean or means.get(channels)
@@ -124,8 +149,11 @@ class Recipe:
 
 PARTS = {"model": Model, "fillers": Fillers, "data": Data, "learning": Learning, "solver": Solver}
 PART_OF = {field.name: part for part, kind in PARTS.items() for field in fields(kind)}
-FIELDS = {name: field for kind in (dataclass(Model, frozen=True), Fillers, Data, Learning, Solver)
-          for name, field in kind.__pydantic_fields__.items()}  # Model is a plain dataclass
+FIELDS = {
+    name: field
+    for kind in (dataclass(Model, frozen=True), Fillers, Data, Learning, Solver)
+    for name, field in kind.__pydantic_fields__.items()
+}  # Model is a plain dataclass
 
 
 def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
@@ -145,7 +173,7 @@ def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
         In one line, which names the setting, for an unknown one, a wrong type, a value out of range and a combination
         that cannot be.
     """
-    parts: Dict[str, Any] = {part: getattr(base, part) for part in PARTS}
+    parts: dict[str, Any] = {part: getattr(base, part) for part in PARTS}
     for spelled, value in settings.items():
         name = spelled.replace("-", "_")
         if name not in PART_OF:
@@ -190,14 +218,17 @@ def _spelled(name):
     return str(name).replace("_", "-")
 
 
-def settings(recipe: Recipe, base: Optional[Recipe] = None) -> Dict[str, Any]:
+def settings(recipe: Recipe, base: Optional[Recipe] = None) -> dict[str, Any]:
     """Return {name with dashes: value} of a recipe's settings, of those alone that differ from `base`'s if given."""
     values = {name: getattr(getattr(recipe, part), name) for name, part in PART_OF.items()}
-    return {_spelled(name): value for name, value in values.items()
-            if base is None or value != getattr(getattr(base, PART_OF[name]), name)}
+    return {
+        _spelled(name): value
+        for name, value in values.items()
+        if base is None or value != getattr(getattr(base, PART_OF[name]), name)
+    }
 
 
-def words(settings: Mapping[str, Any]) -> List[str]:
+def words(settings: Mapping[str, Any]) -> list[str]:
     """Return {"test-interval": 8, "cut-gradient": False, "mean": [1, 2, 3]} as the words of a command line."""
     command = []
     for name, value in settings.items():
@@ -207,8 +238,9 @@ def words(settings: Mapping[str, Any]) -> List[str]:
     return command
 
 
-def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(),
-                without: Sequence[str] = PYTORCH_ONLY) -> None:
+def add_options(
+    parser: argparse.ArgumentParser, base: Recipe = Recipe(), without: Sequence[str] = PYTORCH_ONLY
+) -> None:
     """Add an option for each setting, whose value `typed` takes from what was parsed.
 
     Parameters
@@ -239,7 +271,7 @@ def add_options(parser: argparse.ArgumentParser, base: Recipe = Recipe(),
         parser.add_argument(f"--{_spelled(name)}", default=argparse.SUPPRESS, help=help, **options)
 
 
-def typed(args: argparse.Namespace) -> Dict[str, Any]:
+def typed(args: argparse.Namespace) -> dict[str, Any]:
     """Return {name: value} of the settings that were typed, of `add_options`'s options, for `parse`."""
     return {name: value for name, value in vars(args).items() if name in PART_OF}
 
@@ -257,6 +289,7 @@ def _reader(kind):
             return adapter.validate_strings(text)
         except ValidationError as error:
             raise argparse.ArgumentTypeError(problem(error)) from None
+
     return read
 
 

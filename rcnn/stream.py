@@ -1,12 +1,14 @@
 """Frames in one by one, scores out (Sec. 2.2, 2.4), for videos of any length.
 
-    classifier = Classifier("prototxt/deploy_rcnn_r.prototxt", "snapshots/rcnn_r_iter_30000.caffemodel")
-    for image in images:                     # uint8, height x width x 3, BGR, at the rate the net was trained at
-        frame, so_far = classifier.push(image)
-    print(so_far[classifier.signals.index("high")].argmax())
+classifier = Classifier("prototxt/deploy_rcnn_r.prototxt", "snapshots/rcnn_r_iter_30000.caffemodel")
+for image in images:                     # uint8, height x width x 3, BGR, at the rate the net was trained at
+frame, so_far = classifier.push(image)
+print(so_far[classifier.signals.index("high")].argmax())
 """
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Union
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -28,6 +30,7 @@ class Result(NamedTuple):
         The log-mean of those of all frames since the stream's first (Sec. 2.4, probabilities below `scores.FLOOR`
         raised to it), float64 signals x classes, each row scaled to a sum of 1.
     """
+
     frame: np.ndarray
     so_far: np.ndarray
 
@@ -63,13 +66,23 @@ class Classifier:
         Where the files make no such net, or it takes optical flow.
     """
 
-    def __init__(self, net_path: Union[str, Path, None], weights_path: Union[str, Path], streams: int = 1,
-                 mean: Optional[Sequence[float]] = crops.MEAN, scale: float = 1.0, frame_size: Optional[int] = None,
-                 gpu: Optional[int] = None, backend: str = "auto", mode: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        net_path: Union[str, Path, None],
+        weights_path: Union[str, Path],
+        streams: int = 1,
+        mean: Optional[Sequence[float]] = crops.MEAN,
+        scale: float = 1.0,
+        frame_size: Optional[int] = None,
+        gpu: Optional[int] = None,
+        backend: str = "auto",
+        mode: Optional[str] = None,
+    ) -> None:
         self._network, self.mode = open_network(backend, net_path, weights_path, gpu, mode, pairs=True)
         if self._network.channels != 3:
-            raise InputError(f"net: {net_path or weights_path} takes optical flow; frames come one by one into nets of "
-                             "images only")
+            raise InputError(
+                f"net: {net_path or weights_path} takes optical flow; frames come one by one into nets of images only"
+            )
         self.signals, self.classes, self.streams = self._network.signals, self._network.classes, streams
         self.frame_size = frame_size or round(self._network.size * 8 / 7)
         crops.positions(self.frame_size, self.frame_size, self._network.size)
@@ -79,8 +92,7 @@ class Classifier:
         self._logs = np.zeros((streams, len(self.signals), self.classes))
         self._counts = np.zeros(streams, int)
 
-    def push(self, frames: Union[np.ndarray, Sequence[Optional[np.ndarray]]]) -> Union[
-            Result, List[Optional[Result]]]:
+    def push(self, frames: Union[np.ndarray, Sequence[Optional[np.ndarray]]]) -> Union[Result, list[Optional[Result]]]:
         """Return the Result of the next frame, uint8 height x width x 3, BGR.
 
         With more than one stream, takes a list with the next frame of each, or None where a stream has none now, and
@@ -100,7 +112,7 @@ class Classifier:
             inputs[row] = self._input(several[row])
         scores = self._scores_of_pairs(inputs) if self.mode == "pair" else self._scores_in_order(inputs, rows)
         for row in rows:  # before any is taken, so that an error leaves all as they were
-            check_finite(scores[row:row + 1], f"of stream {row}", self._counts[row], self._counts[row] + 1)
+            check_finite(scores[row : row + 1], f"of stream {row}", self._counts[row], self._counts[row] + 1)
         self._previous[rows] = inputs[rows]
         results = [None if image is None else self._take(row, scores[row]) for row, image in enumerate(several)]
         return results if several is frames else results[0]
@@ -129,8 +141,9 @@ class Classifier:
 
     def _input(self, image):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise InputError(f"a frame is uint8, height x width x 3, not {image.dtype}, "
-                             f"{' x '.join(map(str, image.shape))}")
+            raise InputError(
+                f"a frame is uint8, height x width x 3, not {image.dtype}, {' x '.join(map(str, image.shape))}"
+            )
         image = video.resize(image, self.frame_size)
         return crops.network_input(crops.oversample(image, self._network.size, 1), self._mean, self._scale)[0]
 

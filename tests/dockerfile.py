@@ -6,6 +6,7 @@ The functions: `stage NAME IMAGE`, `run USER FOLDER VARIABLE=VALUE... -- COMMAND
 SOURCE...` (STAGE "" is the context, OWNER "" root), and at the end `enter USER FOLDER VARIABLE=VALUE...`, which is
 where a container starts.  Knows what the Dockerfile here uses, and refuses the rest.
 """
+
 import json
 import posixpath
 import re
@@ -65,8 +66,13 @@ def calls(text, given):
             flags, words = options(shlex.split(expanded(rest, variables)))
             *sources, target = words
             slash = "/" if target.endswith("/") or len(sources) > 1 else ""
-            yield ["copy", flags.pop("from", ""), flags.pop("chown", ""),
-                   posixpath.normpath(posixpath.join(folder, target)) + slash, *sources]
+            yield [
+                "copy",
+                flags.pop("from", ""),
+                flags.pop("chown", ""),
+                posixpath.normpath(posixpath.join(folder, target)) + slash,
+                *sources,
+            ]
             if flags:
                 raise SystemExit(f"COPY: unknown options {flags}")
         elif name == "RUN":

@@ -1,4 +1,5 @@
 """Frames LMDBs without loss, whose pixels say which frame of which video they are and where they stand in it."""
+
 import cv2
 import numpy as np
 
@@ -18,8 +19,9 @@ def record(picture, label):
     if picture.shape[2] == 2:
         channels, picture = 1, np.concatenate([picture[..., 0], picture[..., 1]])
     data = cv2.imencode(".png", picture)[1].tobytes()
-    return records.Datum(channels=channels, height=picture.shape[0], width=picture.shape[1], label=label, encoded=True,
-                         data=data).SerializeToString()
+    return records.Datum(
+        channels=channels, height=picture.shape[0], width=picture.shape[1], label=label, encoded=True, data=data
+    ).SerializeToString()
 
 
 def write(path, videos, classes, side=12, lacking=(), channels=3):
@@ -32,12 +34,18 @@ def write(path, videos, classes, side=12, lacking=(), channels=3):
     good = {name: video for name, video in videos.items() if video[1]}
     with Build(path, "frames", {key: recipe[key] for key in set(recipe) - set(lacking)}, print) as build:
         for number, (name, (label, count)) in enumerate(videos.items()):
-            build.put((records.frame_key(name, t), record(image(number, t, side)[..., :channels], label))
-                      for t in range(count))
-        build.finish(counts={"videos": len(good), "frames": sum(count for _, count in videos.values())},
-                     skipped=[{"video": name, "reason": "broken"} for name in videos if name not in good],
-                     videos=[{"name": name, "label": label, "frames": count, "times": [t / 5 for t in range(count)]}
-                             for name, (label, count) in good.items()])
+            build.put(
+                (records.frame_key(name, t), record(image(number, t, side)[..., :channels], label))
+                for t in range(count)
+            )
+        build.finish(
+            counts={"videos": len(good), "frames": sum(count for _, count in videos.values())},
+            skipped=[{"video": name, "reason": "broken"} for name in videos if name not in good],
+            videos=[
+                {"name": name, "label": label, "frames": count, "times": [t / 5 for t in range(count)]}
+                for name, (label, count) in good.items()
+            ],
+        )
     lines = [f"{classes[label]}/{name}.avi\n" for name, (label, _) in videos.items()]
     path.with_suffix(".txt").write_text("".join(lines))
     return path

@@ -1,4 +1,5 @@
 """Made scores of videos, and files of them."""
+
 import numpy as np
 
 from rcnn.scoring.score_writing import writing

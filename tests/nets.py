@@ -1,4 +1,5 @@
 """Generated nets in pycaffe: their data layers replaced, their parameters read and set by name."""
+
 import os
 
 import caffe
@@ -19,12 +20,14 @@ class Tiny(net.Model):
     """The network of reference.py, made by the code that makes GoogLeNet-RCNN."""
 
     def layers(self):
-        return [Convolution("one/5x5", "frame", 4, 5, stride=2, pad=2, temporal_kernel=self.conv1_temporal_kernel),
-                Pooling("one/pool", "one/5x5", "MAX", 3, 2),
-                Classifier("one/classifier", "one/pool", "low"),
-                Convolution("two/3x3", "one/pool", 5, 3, pad=1, temporal_kernel=3),
-                FullyConnected("three/fc", "two/3x3", 6, pretrained=False),
-                Classifier("three/classifier", "three/fc", "high")]
+        return [
+            Convolution("one/5x5", "frame", 4, 5, stride=2, pad=2, temporal_kernel=self.conv1_temporal_kernel),
+            Pooling("one/pool", "one/5x5", "MAX", 3, 2),
+            Classifier("one/classifier", "one/pool", "low"),
+            Convolution("two/3x3", "one/pool", 5, 3, pad=1, temporal_kernel=3),
+            FullyConnected("three/fc", "two/3x3", 6, pretrained=False),
+            Classifier("three/classifier", "three/fc", "high"),
+        ]
 
 
 def recipe(model=net.Model(), **settings):
@@ -43,8 +46,12 @@ def fed(message, model, batch, **fields):
         shape = [batch] if top in ("label", "first") else [batch, model.channels, model.size, model.size]
         layer = fed_net.layer.add(name=top, type="Input", top=[top])
         layer.input_param.shape.add(dim=shape)
-    fed_net.layer.extend(layer for layer in message.layer if layer.type not in ("Data", "Slice", "Silence")
-                         and layer.python_param.module not in ("layers.pair_augment", "layers.sequential_frames"))
+    fed_net.layer.extend(
+        layer
+        for layer in message.layer
+        if layer.type not in ("Data", "Slice", "Silence")
+        and layer.python_param.module not in ("layers.pair_augment", "layers.sequential_frames")
+    )
     return fed_net
 
 
@@ -75,7 +82,7 @@ def blob_of(caffe_net, name):
     if name.endswith("/temporal"):
         return caffe_net.params[name][0]
     if name.endswith("/temporal_bias"):
-        return caffe_net.params[name[:-len("_bias")]][1]
+        return caffe_net.params[name[: -len("_bias")]][1]
     layer, part = name.rsplit("/", 1)
     return caffe_net.params[layer][part == "bias"]
 
@@ -112,8 +119,9 @@ def solver(folder, message, iterations=10, test=None, **options):
     options: settings of a recipe.
     """
     (folder / "train_val.prototxt").write_text(text_format.MessageToString(net.train_val(message, test or message)))
-    parameter = net.solver(recipe(test_iterations=1, **options), folder / "train_val.prototxt", folder / "snapshot",
-                           iterations)
+    parameter = net.solver(
+        recipe(test_iterations=1, **options), folder / "train_val.prototxt", folder / "snapshot", iterations
+    )
     (folder / "solver.prototxt").write_text(text_format.MessageToString(parameter))
     return caffe.SGDSolver(str(folder / "solver.prototxt"))
 

@@ -5,6 +5,7 @@
 Nets that run in pycaffe only; `caffe train` in a test goes by its solver.  Some tests hold a GPU to what only a CPU
 gives, such as equality to the bit; such a failure is no fault.
 """
+
 import caffe
 
 caffe.set_device(0)

@@ -1,4 +1,5 @@
 """Nets with random parameters: small models that differ in every switch, and the same parameters in Caffe."""
+
 import numpy as np
 import pytest
 

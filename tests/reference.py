@@ -1,12 +1,13 @@
-"""One step of RCNN-r in float64 NumPy, forward and backward, from the paper's equations alone.
+r"""One step of RCNN-r in float64 NumPy, forward and backward, from the paper's equations alone.
 
 Primitives, the RCNN layer, and a network small enough to write down, `tower` and `tower_gradients`:
 
     frame -> one/5x5 (stride 2) -> one/pool (max 3/2) -> two/3x3 -> three/fc -> three/classifier ("high", weight 1)
-                                                \\-> one/classifier ("low", weight 0.3)
+                                                \-> one/classifier ("low", weight 0.3)
 
 Parameters are a dictionary: "one/5x5/weight", "one/5x5/bias", "one/5x5/temporal", "one/5x5/temporal_bias", ...
 """
+
 import numpy as np
 
 KERNELS = {"one/5x5": dict(stride=2, pad=2), "two/3x3": dict(stride=1, pad=1), "three/fc": None}
@@ -37,15 +38,22 @@ def linear_gradients(x, weight, kernel, dy):
     for (row, column), window in _windows(padded, size, stride, *dy.shape[2:]):
         dweight[:, :, row, column] = np.einsum("nohw,nihw->oi", dy, window)
         into[row, column][...] += np.einsum("nohw,oi->nihw", dy, weight[:, :, row, column])
-    return dpadded[:, :, pad:dpadded.shape[2] - pad, pad:dpadded.shape[3] - pad], dweight
+    return dpadded[:, :, pad : dpadded.shape[2] - pad, pad : dpadded.shape[3] - pad], dweight
 
 
 def _windows(padded, size, stride, height, width):
     """Yield each place of the kernel with the view of what it meets, N x channels x height x width."""
     for row in range(size[0]):
         for column in range(size[1]):
-            yield (row, column), padded[:, :, row:row + stride * (height - 1) + 1:stride,
-                                        column:column + stride * (width - 1) + 1:stride]
+            yield (
+                (row, column),
+                padded[
+                    :,
+                    :,
+                    row : row + stride * (height - 1) + 1 : stride,
+                    column : column + stride * (width - 1) + 1 : stride,
+                ],
+            )
 
 
 def max_pool(x, size=3, stride=2):
@@ -56,7 +64,7 @@ def max_pool(x, size=3, stride=2):
     for row in range(rows):
         for column in range(columns):
             top, left = row * stride, column * stride
-            window = x[:, :, top:top + size, left:left + size].reshape(number, channels, -1)
+            window = x[:, :, top : top + size, left : left + size].reshape(number, channels, -1)
             best = window.argmax(2)
             y[:, :, row, column] = window.max(2)
             place[:, :, row, column] = (top + best // size) * width + left + best % size
@@ -116,14 +124,15 @@ def layer_gradients(parameters, name, below, before, combine, v, dv):
     da = (v > 0) * dv
     if before is not None and combine == "average":
         da = da / 2
-    axes = (0, 2, 3)[:da.ndim - 1]
+    axes = (0, 2, 3)[: da.ndim - 1]
     dbelow, dweight = linear_gradients(below, parameters[name + "/weight"], KERNELS[name], da)
     gradients = {name + "/weight": dweight, name + "/bias": da.sum(axes)}
     if before is None:
         return dbelow, None, gradients
     temporal = parameters[name + "/temporal"]
     dbefore, gradients[name + "/temporal"] = linear_gradients(
-        before, temporal, KERNELS[name] and dict(stride=1, pad=temporal.shape[2] // 2), da)
+        before, temporal, KERNELS[name] and dict(stride=1, pad=temporal.shape[2] // 2), da
+    )
     if name + "/temporal_bias" in parameters:
         gradients[name + "/temporal_bias"] = da.sum(axes)
     return dbelow, dbefore, gradients
@@ -161,7 +170,8 @@ def tower_gradients(parameters, v, before, combine, labels=None, arriving=None):
         if name == "one/5x5":
             dv[name] += max_pool_gradient(v[name].shape, v["place"], dv["one/pool"])
         dbelow, into_before[name], own = layer_gradients(
-            parameters, name, v[bottom], before and before[name], combine, v[name], dv[name])
+            parameters, name, v[bottom], before and before[name], combine, v[name], dv[name]
+        )
         dv[bottom] += dbelow
         gradients.update(own)
     return into_before, gradients, dv
@@ -181,8 +191,9 @@ def step(parameters, previous, frame, labels, *, combine="average", cut=True, pr
     if previous_loss:
         loss += tower_loss(before, labels)
     if previous_loss or not cut:
-        _, more, d_before = tower_gradients(parameters, before, None, combine, labels if previous_loss else None,
-                                            None if cut else into_before)
+        _, more, d_before = tower_gradients(
+            parameters, before, None, combine, labels if previous_loss else None, None if cut else into_before
+        )
         for name, value in more.items():
             gradients[name] = gradients[name] + value
     return dict(loss=loss, before=before, now=now, gradients=gradients, d_before=d_before, d_now=d_now)

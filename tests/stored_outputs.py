@@ -1,7 +1,8 @@
 """What Caffe gives for the small net of rcnn/nets/compare.py; run as a program, it writes rcnn/nets/outputs.npz anew.
 
-    python tests/stored_outputs.py
+python tests/stored_outputs.py
 """
+
 import tempfile
 from pathlib import Path
 

@@ -21,8 +21,9 @@ SETTINGS = frames_lmdb.Settings(size=64)
 
 def make_set(folder, videos=4, frames=30):
     """Make videos of two classes and their lists (two videos to test, the others to train); return the arguments."""
-    names = [f"{kind}/v_{kind}_g{group:02d}_c01.avi"
-             for group in range(1, videos // 2 + 1) for kind in ("Archery", "Biking")]
+    names = [
+        f"{kind}/v_{kind}_g{group:02d}_c01.avi" for group in range(1, videos // 2 + 1) for kind in ("Archery", "Biking")
+    ]
     for name in names:
         write_avi(folder / "videos" / name, frames)
     (folder / "classInd.txt").write_text("1 Archery\r\n2 Biking\r\n")
@@ -49,8 +50,12 @@ def test_frames_are_those_of_the_videos(tmp_path):
     assert manifest["counts"] == {"videos": 4, "frames": 24, "skipped": 0}
     assert manifest["recipe"]["classes"] == ["Archery", "Biking"] and manifest["recipe"]["fps"] == 5
     assert [source["name"] for source in manifest["recipe"]["lists"]] == ["trainlist01.txt", "testlist01.txt"]
-    assert manifest["videos"][3] == {"name": "v_Biking_g02_c01", "label": 1, "frames": 6,
-                                     "times": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]}
+    assert manifest["videos"][3] == {
+        "name": "v_Biking_g02_c01",
+        "label": 1,
+        "frames": 6,
+        "times": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
+    }
 
 
 def test_fps_size_and_quality(tmp_path):
@@ -73,7 +78,7 @@ def bad_set(folder):
     whole = (videos / "Archery/v_Archery_g03_c01.avi").read_bytes()
     (videos / "Archery/v_Archery_g01_c01.avi").write_bytes(b"")
     (videos / "Archery/v_Archery_g02_c01.avi").write_bytes(os.urandom(20000))
-    (videos / "Archery/v_Archery_g03_c01.avi").write_bytes(whole[:len(whole) * 6 // 10])
+    (videos / "Archery/v_Archery_g03_c01.avi").write_bytes(whole[: len(whole) * 6 // 10])
     write_avi(videos / "Biking/v_Biking_g01_c01.avi", 0)
     write_avi(videos / "Biking/v_Biking_g02_c01.avi", 4)
     return arguments
@@ -90,7 +95,8 @@ def test_bad_videos_are_skipped_and_named(tmp_path):
             "v_Archery_g01_c01": "the file is empty",
             "v_Archery_g02_c01": "the file is damaged or not a video: OpenCV cannot open it",
             "v_Biking_g01_c01": "it has no frame that can be decoded",
-            "v_Biking_g02_c01": "a single frame at 5 frames a second, and a pair needs two"}
+            "v_Biking_g02_c01": "a single frame at 5 frames a second, and a pair needs two",
+        }
         assert manifest["counts"]["skipped"] == 4 and manifest["counts"]["videos"] == 2
         assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"]
         assert manifest["warnings"][0]["reason"].startswith("broken off: its frames end at ")
@@ -140,6 +146,7 @@ def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
         if decoded == names[:2]:
             raise KeyboardInterrupt
         return decode(job)
+
     monkeypatch.setattr(frames_lmdb, "decode", watched)
     for out, executors in (("a", 2), ("b", 1)):
         for _ in range(executors):
@@ -226,8 +233,9 @@ def test_a_video_that_kills_its_worker_is_skipped_and_the_rest_built(tmp_path, m
     monkeypatch.setattr(frames_lmdb, "decode", killing)
     with Build(tmp_path / "killed", "frames", {}, print) as build, workers.Pool(number) as executor:
         manifest = frames_lmdb.store(build, videos, *given, executor, 2 * number, progress)
-    assert manifest["skipped"] == [{"video": names[1], "reason": "it killed its worker process 3 times, by a crash or "
-                                    "for want of memory"}]
+    assert manifest["skipped"] == [
+        {"video": names[1], "reason": "it killed its worker process 3 times, by a crash or for want of memory"}
+    ]
     assert manifest["videos"] == plain["videos"] and contents(tmp_path / "killed")[0] == contents(tmp_path / "plain")[0]
 
 
@@ -251,6 +259,7 @@ def test_a_worker_killed_from_outside_costs_nothing_but_time(tmp_path):
 
 # Flow
 
+
 def write_motion(path, frames=13, height=96, width=128, shift=(2, 1), grey=False, seed=0):
     """Write a video at 25 frames a second of a texture that moves by `shift` pixels a frame."""
     rng = np.random.default_rng(seed)
@@ -261,7 +270,7 @@ def write_motion(path, frames=13, height=96, width=128, shift=(2, 1), grey=False
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (width, height))
     for t in range(frames):
-        writer.write(picture[40 - t * shift[1]:, 40 - t * shift[0]:][:height, :width])
+        writer.write(picture[40 - t * shift[1] :, 40 - t * shift[0] :][:height, :width])
     writer.release()
     return path
 
@@ -272,8 +281,20 @@ def flow_set(folder, **kinds):
         write_motion(folder / f"videos/Archery/v_{name}.avi", **options)
     (folder / "classInd.txt").write_text("1 Archery\n")
     (folder / "list.txt").write_text("".join(f"Archery/v_{name}.avi\n" for name in kinds))
-    return ["--videos", folder / "videos", "--classes", folder / "classInd.txt", "--list", folder / "list.txt",
-            "--flow", "farneback", "--size", 64, "--workers", 1]
+    return [
+        "--videos",
+        folder / "videos",
+        "--classes",
+        folder / "classInd.txt",
+        "--list",
+        folder / "list.txt",
+        "--flow",
+        "farneback",
+        "--size",
+        64,
+        "--workers",
+        1,
+    ]
 
 
 def middle(stored, bound=20.0):
@@ -321,14 +342,27 @@ def test_share_of_clipped_pixels(tmp_path):
 
 def test_flow_of_videos_of_other_kinds(tmp_path):
     """Grey, of two sizes, cut short, tiny, of one frame and broken: named where they must be, and the rest is built."""
-    arguments = flow_set(tmp_path, cut={"frames": 30}, good={}, grey={"grey": True}, single={"frames": 1},
-                         small={"height": 12, "width": 12}, sizes={}, torn={})
+    arguments = flow_set(
+        tmp_path,
+        cut={"frames": 30},
+        good={},
+        grey={"grey": True},
+        single={"frames": 1},
+        small={"height": 12, "width": 12},
+        sizes={},
+        torn={},
+    )
     folder = tmp_path / "videos/Archery"
     whole = (folder / "v_cut.avi").read_bytes()
-    (folder / "v_cut.avi").write_bytes(whole[:len(whole) // 2])
+    (folder / "v_cut.avi").write_bytes(whole[: len(whole) // 2])
     (folder / "v_torn.avi").write_bytes(os.urandom(5000))
-    write_packets(folder / "v_sizes.avi", [cv2.imencode(".jpg", numbered(t, *size))[1].tobytes()
-                                           for t, size in enumerate([(96, 128)] * 6 + [(48, 64)] * 7)])
+    write_packets(
+        folder / "v_sizes.avi",
+        [
+            cv2.imencode(".jpg", numbered(t, *size))[1].tobytes()
+            for t, size in enumerate([(96, 128)] * 6 + [(48, 64)] * 7)
+        ],
+    )
     status, out, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
     assert status == 0, error
     stored, manifest = contents(tmp_path / "f.lmdb")
@@ -339,7 +373,8 @@ def test_flow_of_videos_of_other_kinds(tmp_path):
     assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
         "v_single": "a single frame at 5 frames a second, and a pair needs two",
         "v_small": "its frames are smaller than 16 x 16, too small for flow",
-        "v_torn": "the file is damaged or not a video: OpenCV cannot open it"}
+        "v_torn": "the file is damaged or not a video: OpenCV cannot open it",
+    }
     for name in ("good", "grey"):
         np.testing.assert_allclose(middle(stored[f"v_{name}/000001".encode()]), [1, 2 / 3], atol=0.1)
 

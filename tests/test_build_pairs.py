@@ -18,19 +18,40 @@ def frames(tmp_path_factory):
         write_avi(folder / f"videos/{name}.avi", 8 + 4 * place)
     (folder / "videos/Biking/v_Biking_g04_c01.avi").write_bytes(b"no video")
     (folder / "classInd.txt").write_text("1 Archery\n2 Biking\n")
-    (folder / "trainlist01.txt").write_text("".join(f"{name}.avi {1 + name.startswith('B')}\n" for name in names[1:])
-                                            + "Biking/v_Biking_g04_c01.avi 2\n")
+    (folder / "trainlist01.txt").write_text(
+        "".join(f"{name}.avi {1 + name.startswith('B')}\n" for name in names[1:]) + "Biking/v_Biking_g04_c01.avi 2\n"
+    )
     (folder / "testlist01.txt").write_text(f"{names[0]}.avi\n")
     lists = folder / "trainlist01.txt", folder / "testlist01.txt"
-    assert run("build_frames", "--videos", folder / "videos", "--classes", folder / "classInd.txt", "--list", *lists,
-               "--fps", 12.5, "--workers", 1, "--out", folder / "f.lmdb")[0] == 0
+    assert (
+        run(
+            "build_frames",
+            "--videos",
+            folder / "videos",
+            "--classes",
+            folder / "classInd.txt",
+            "--list",
+            *lists,
+            "--fps",
+            12.5,
+            "--workers",
+            1,
+            "--out",
+            folder / "f.lmdb",
+        )[0]
+        == 0
+    )
     return folder
 
 
 def given(folder, /, **changes):
     """Return the arguments of a build, with some options changed."""
-    options = {"frames": folder / "f.lmdb", "list": folder / "trainlist01.txt", "classes": folder / "classInd.txt",
-               "workers": 1}
+    options = {
+        "frames": folder / "f.lmdb",
+        "list": folder / "trainlist01.txt",
+        "classes": folder / "classInd.txt",
+        "workers": 1,
+    }
     options.update(changes)
     return [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
 
@@ -99,16 +120,20 @@ def test_skipped_videos_are_named(frames, tmp_path):
     assert "is there already" in out
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"frames": "missing.lmdb"}, "no such LMDB: missing.lmdb"),
-    ({"list": "other.txt"}, "other.txt, the first is v_Archery_g09_c01; build the frames of this list"),
-    ({"list": "broken.txt"}, "broken.txt has no video with frames in"),
-    ({"classes": "more.txt"}, "classes: the list differs from the class list that"),
-    ({"seed": -1}, "--seed -1 is not in 0 to"),
-    ({"seed": 2 ** 32}, "is not in 0 to 4294967295"),
-    ({"encoding": "png"}, "invalid choice: 'png'"),
-    ({"quality": 0}, "invalid choice: 0"),
-    ({"pairs_per_video": 0}, "is not a whole number of at least 1")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"frames": "missing.lmdb"}, "no such LMDB: missing.lmdb"),
+        ({"list": "other.txt"}, "other.txt, the first is v_Archery_g09_c01; build the frames of this list"),
+        ({"list": "broken.txt"}, "broken.txt has no video with frames in"),
+        ({"classes": "more.txt"}, "classes: the list differs from the class list that"),
+        ({"seed": -1}, "--seed -1 is not in 0 to"),
+        ({"seed": 2**32}, "is not in 0 to 4294967295"),
+        ({"encoding": "png"}, "invalid choice: 'png'"),
+        ({"quality": 0}, "invalid choice: 0"),
+        ({"pairs_per_video": 0}, "is not a whole number of at least 1"),
+    ],
+)
 def test_bad_input(frames, tmp_path, changes, message):
     (tmp_path / "other.txt").write_text("Archery/v_Archery_g09_c01.avi 1\n")
     (tmp_path / "broken.txt").write_text("Biking/v_Biking_g04_c01.avi 2\n")
@@ -150,8 +175,24 @@ def test_killed_at_ten_random_moments(tmp_path, encoding, size):
         write_avi(tmp_path / "videos" / name, 60)
     (tmp_path / "classInd.txt").write_text("1 Archery\n2 Biking\n")
     (tmp_path / "trainlist01.txt").write_text("\n".join(names))
-    assert run("build_frames", "--videos", tmp_path / "videos", "--classes", tmp_path / "classInd.txt", "--fps", 25,
-               "--size", size, "--list", tmp_path / "trainlist01.txt", "--out", tmp_path / "f.lmdb")[0] == 0
+    assert (
+        run(
+            "build_frames",
+            "--videos",
+            tmp_path / "videos",
+            "--classes",
+            tmp_path / "classInd.txt",
+            "--fps",
+            25,
+            "--size",
+            size,
+            "--list",
+            tmp_path / "trainlist01.txt",
+            "--out",
+            tmp_path / "f.lmdb",
+        )[0]
+        == 0
+    )
     arguments = [*given(tmp_path, encoding=encoding, workers=2)]
     assert run("build_pairs", *arguments, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
     wanted = contents(tmp_path / "undisturbed.lmdb")
@@ -164,8 +205,10 @@ def test_caffes_data_layer_reads_them(frames, tmp_path, encoding, shape):
     caffe = pytest.importorskip("caffe")
     stored, _ = build(frames, tmp_path / "p.lmdb", encoding=encoding)
     net = tmp_path / "net.prototxt"
-    net.write_text(f'layer {{ name: "d" type: "Data" top: "data" top: "label" '
-                   f'data_param {{ source: {json.dumps(str(tmp_path / "p.lmdb"))} backend: LMDB batch_size: 2 }} }}')
+    net.write_text(
+        f'layer {{ name: "d" type: "Data" top: "data" top: "label" '
+        f"data_param {{ source: {json.dumps(str(tmp_path / 'p.lmdb'))} backend: LMDB batch_size: 2 }} }}"
+    )
     blobs = caffe.Net(str(net), caffe.TRAIN)
     blobs.forward()
     values = blobs.blobs["data"].data

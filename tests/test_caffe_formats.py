@@ -1,4 +1,5 @@
 """rcnn/data/caffe_formats_pb2.py is what protoc makes of the .proto beside it, and caffe.proto's in every field."""
+
 import shutil
 import subprocess
 

@@ -1,4 +1,5 @@
 """rcnn/training/caffe_inputs.py: the nets of a solver, and what is wrong with the data that they read."""
+
 import json
 import os
 import subprocess
@@ -47,7 +48,8 @@ BAD = [
     ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
     ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt, the first is v_Left_g09_c01"),
     ({"size": 13}, "a 13 x 13 crop does not fit an image of 12 x 12"),
-    ({"outputs": 1}, "reads f.lmdb of 2 classes, but fc has 1; make the net with --classes 2")]
+    ({"outputs": 1}, "reads f.lmdb of 2 classes, but fc has 1; make the net with --classes 2"),
+]
 
 
 @pytest.mark.parametrize("phase, name", [(caffe_pb2.TRAIN, "training"), (caffe_pb2.TEST, "test")])
@@ -60,10 +62,21 @@ def test_what_the_layer_cannot_give_is_told(changed, said, phase, name):
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("changed", [
-    {}, {"outputs": 3}, {"size": 5}, {"outputs": 1, "label": "first"},
-    {"rule": "include { phase: TEST }", "list": "gone.txt"},
-    {"options": "{"}, {"options": "[1]"}, {"options": ""}, {"options": '{"source": "gone"}'}, {"source": 1}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"outputs": 3},
+        {"size": 5},
+        {"outputs": 1, "label": "first"},
+        {"rule": "include { phase: TEST }", "list": "gone.txt"},
+        {"options": "{"},
+        {"options": "[1]"},
+        {"options": ""},
+        {"options": '{"source": "gone"}'},
+        {"source": 1},
+    ],
+)
 def test_what_it_can_give_and_what_it_says_by_itself_is_passed(changed):
     check_data(net(**changed))
 
@@ -78,16 +91,22 @@ def test_a_net_that_has_the_frames_open_is_not_in_the_way():
 
 def test_the_training_program_says_it_before_caffe_starts():
     net(list="gone.txt")
-    Path("solver.prototxt").write_text('net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 5 display: 1 '
-                                       'snapshot_prefix: "tiny"')
-    done = subprocess.run([sys.executable, str(runs.ROOT / "tools" / "train.py"), "--solver", "solver.prototxt"],
-                          env={**os.environ, "PYTHONPATH": str(runs.ROOT)}, text=True,
-                          capture_output=True, timeout=60)
+    Path("solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 5 display: 1 snapshot_prefix: "tiny"'
+    )
+    done = subprocess.run(
+        [sys.executable, str(runs.ROOT / "tools" / "train.py"), "--solver", "solver.prototxt"],
+        env={**os.environ, "PYTHONPATH": str(runs.ROOT)},
+        text=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert done.returncode == 2
     assert done.stderr == "train.py: layer frames of the training net: video list: no such file: gone.txt\n"
 
 
 # LMDBs of Data layers
+
 
 def pairs_lmdb(path, encoding="jpeg", classes=3, size=8, kind="pairs"):
     """Make an LMDB of one record, with the manifest that build_pairs.py writes."""
@@ -99,27 +118,35 @@ def pairs_lmdb(path, encoding="jpeg", classes=3, size=8, kind="pairs"):
 
 def pairs_net(augment="", transform=""):
     """Return a net of 3 classes on p.lmdb; augment: param_str of a PairAugment; transform: the Data layer's own."""
-    cut = ('layer { name: "cut" type: "Python" bottom: "pair" top: "frame" python_param { '
-           f'module: "layers.pair_augment" layer: "PairAugment" param_str: \'{augment}\' }} }}')
-    return (f'layer {{ name: "pair" type: "Data" top: "pair" top: "label" data_param {{ source: "p.lmdb" backend: LMDB '
-            f'batch_size: 1 }} transform_param {{ {transform} }} }} {cut if augment else ""} '
-            'layer { name: "fc" type: "InnerProduct" bottom: "frame" top: "fc" inner_product_param { num_output: 3 } } '
-            'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" } '
-            'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }')
+    cut = (
+        'layer { name: "cut" type: "Python" bottom: "pair" top: "frame" python_param { '
+        f'module: "layers.pair_augment" layer: "PairAugment" param_str: \'{augment}\' }} }}'
+    )
+    return (
+        f'layer {{ name: "pair" type: "Data" top: "pair" top: "label" data_param {{ source: "p.lmdb" backend: LMDB '
+        f"batch_size: 1 }} transform_param {{ {transform} }} }} {cut if augment else ''} "
+        'layer { name: "fc" type: "InnerProduct" bottom: "frame" top: "fc" inner_product_param { num_output: 3 } } '
+        'layer { name: "drop" type: "Dropout" bottom: "fc" top: "fc" } '
+        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }'
+    )
 
 
 RAW = "crop_size: 8 " + 6 * "mean_value: 1 "
 
 
-@pytest.mark.parametrize("stored, net, said", [
-    ({"classes": 4}, {"augment": '{"size": 8}'}, "of 4 classes, but fc has 3; make the net with --classes 4"),
-    ({"classes": 4, "encoding": "raw"}, {"transform": RAW}, "of 4 classes, but fc has 3"),
-    ({"encoding": "raw"}, {"augment": '{"size": 8}'}, "holds pairs encoded as raw, but layer cut takes .* as jpeg"),
-    ({"kind": "frames", "encoding": None}, {"augment": '{"size": 8}'}, "holds frames, but layer cut takes pairs"),
-    ({}, {"transform": RAW}, "holds pairs encoded as jpeg, but no PairAugment layer takes them"),
-    ({"encoding": "raw"}, {"transform": 3 * "mean_value: 1 "}, "raw pairs of 6 channels, .* has 3 mean values"),
-    ({}, {"augment": '{"size": 9}'}, "a 9 x 9 crop does not fit an image of 8 x 8"),
-    ({"encoding": "raw"}, {"transform": RAW.replace("8", "9")}, "a 9 x 9 crop does not fit an image of 8 x 8")])
+@pytest.mark.parametrize(
+    "stored, net, said",
+    [
+        ({"classes": 4}, {"augment": '{"size": 8}'}, "of 4 classes, but fc has 3; make the net with --classes 4"),
+        ({"classes": 4, "encoding": "raw"}, {"transform": RAW}, "of 4 classes, but fc has 3"),
+        ({"encoding": "raw"}, {"augment": '{"size": 8}'}, "holds pairs encoded as raw, but layer cut takes .* as jpeg"),
+        ({"kind": "frames", "encoding": None}, {"augment": '{"size": 8}'}, "holds frames, but layer cut takes pairs"),
+        ({}, {"transform": RAW}, "holds pairs encoded as jpeg, but no PairAugment layer takes them"),
+        ({"encoding": "raw"}, {"transform": 3 * "mean_value: 1 "}, "raw pairs of 6 channels, .* has 3 mean values"),
+        ({}, {"augment": '{"size": 9}'}, "a 9 x 9 crop does not fit an image of 8 x 8"),
+        ({"encoding": "raw"}, {"transform": RAW.replace("8", "9")}, "a 9 x 9 crop does not fit an image of 8 x 8"),
+    ],
+)
 def test_an_lmdb_of_another_net_is_named(stored, net, said):
     pairs_lmdb("p.lmdb", **stored)
     Path("net.prototxt").write_text(pairs_net(**net))
@@ -128,10 +155,17 @@ def test_an_lmdb_of_another_net_is_named(stored, net, said):
     assert "layer pair of the training net reads p.lmdb" in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("stored, net", [
-    ({}, {"augment": '{"size": 8}'}), ({"classes": 2, "size": 9}, {"augment": '{"size": 8}'}),
-    ({"encoding": "raw"}, {"transform": RAW}), ({"encoding": "raw"}, {}), ({}, {"augment": '{"size": "x"}'}),
-    ({}, {"augment": "{"})])
+@pytest.mark.parametrize(
+    "stored, net",
+    [
+        ({}, {"augment": '{"size": 8}'}),
+        ({"classes": 2, "size": 9}, {"augment": '{"size": 8}'}),
+        ({"encoding": "raw"}, {"transform": RAW}),
+        ({"encoding": "raw"}, {}),
+        ({}, {"augment": '{"size": "x"}'}),
+        ({}, {"augment": "{"}),
+    ],
+)
 def test_an_lmdb_that_fits_is_taken(stored, net):
     pairs_lmdb("p.lmdb", **stored)
     Path("net.prototxt").write_text(pairs_net(**net))
@@ -166,8 +200,10 @@ def test_layers_of_a_phase_are_those_that_caffe_builds(phase, level, stages):
 
 def solver(text):
     Path("solver.prototxt").write_text(text)
-    return [(net.field, net.phase, [layer.name for layer in net.net.layer if layer.name in ("train", "test", "x")])
-            for net in read_nets(read_solver("solver.prototxt"))]
+    return [
+        (net.field, net.phase, [layer.name for layer in net.net.layer if layer.name in ("train", "test", "x")])
+        for net in read_nets(read_solver("solver.prototxt"))
+    ]
 
 
 def test_one_file_with_phases_and_files_of_their_own():
@@ -176,9 +212,14 @@ def test_one_file_with_phases_and_files_of_their_own():
     assert solver('net: "net.prototxt"') == [train]
     assert solver('net: "net.prototxt" test_iter: 1') == [train, test]
     assert solver('net: "net.prototxt" test_iter: 1 test_iter: 1 test_state { stage: "x" }') == [
-        train, ("net", "test", ["test", "x"]), test]
+        train,
+        ("net", "test", ["test", "x"]),
+        test,
+    ]
     assert solver('train_net: "net.prototxt" test_net: "net.prototxt" test_iter: 1') == [
-        ("train_net", "training", ["train"]), ("test_net", "test", ["test"])]
+        ("train_net", "training", ["train"]),
+        ("test_net", "test", ["test"]),
+    ]
     with pytest.raises(InputError, match="names 2 training nets"):
         solver('net: "net.prototxt" train_net: "net.prototxt"')
 

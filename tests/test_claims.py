@@ -1,4 +1,5 @@
 """rcnn/experiments/claims.py: figures against NumPy and Caffe, verdicts against Student's table."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,34 +11,54 @@ import pytest
 from made_scores import softmax
 from nets import Tiny, recipe
 
-from rcnn.experiments import claims
-
-from rcnn.experiments import description
-
-from rcnn.nets import prototxt as net
-
-from rcnn.experiments import plan
-
 from rcnn.data.synthetic import scenes
+from rcnn.experiments import claims, description, plan
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
+from rcnn.nets import prototxt as net
 from rcnn.scoring.score_writing import writing
 
 TINY = {
-    "name": "tiny scenes", "make": {"set": "scenes", "groups": 2, "clips": 1, "seconds": [1, 1.2]}, "splits": [1],
-    "fps": [25, 5], "size": 36,
-    "nets": {"width": 0.0625, "size": 33, "batch": 4, "scale": 0.015625, "combine": "sum", "filler": "msra",
-             "temporal-filler": "constant", "bias": 0, "cnn-iterations": 2, "stage1-iterations": 2, "iterations": 8,
-             "clip-gradients": 2, "display": 1, "test-iterations": 1, "test-interval": 100, "snapshot": 8},
-    "unhalved": True, "streams": ["image", "flow"], "flow": {"method": "dis", "bound": 3},
+    "name": "tiny scenes",
+    "make": {"set": "scenes", "groups": 2, "clips": 1, "seconds": [1, 1.2]},
+    "splits": [1],
+    "fps": [25, 5],
+    "size": 36,
+    "nets": {
+        "width": 0.0625,
+        "size": 33,
+        "batch": 4,
+        "scale": 0.015625,
+        "combine": "sum",
+        "filler": "msra",
+        "temporal-filler": "constant",
+        "bias": 0,
+        "cnn-iterations": 2,
+        "stage1-iterations": 2,
+        "iterations": 8,
+        "clip-gradients": 2,
+        "display": 1,
+        "test-iterations": 1,
+        "test-interval": 100,
+        "snapshot": 8,
+    },
+    "unhalved": True,
+    "streams": ["image", "flow"],
+    "flow": {"method": "dis", "bound": 3},
     "variants": {
-        "one stage": {"stages": 1}, "nothing": {"start": "nothing", "stages": 1},
+        "one stage": {"stages": 1},
+        "nothing": {"start": "nothing", "stages": 1},
         "xavier": {"start": "nothing", "stages": 1, "nets": {"filler": "xavier", "temporal-filler": "xavier"}},
         "average": {"unhalved": False, "nets": {"combine": "average", "temporal-filler": "msra"}},
         "halved sum": {"unhalved": False, "nets": {"temporal-filler": "msra"}},
-        "previous loss": {"nets": {"previous-loss": "yes"}}, "uncut gradient": {"nets": {"cut-gradient": "no"}},
-        "two crops": {"nets": {"together": "no"}}},
-    "recurrent-test": True, "motion-energy": True, "test-batch": 40}
+        "previous loss": {"nets": {"previous-loss": "yes"}},
+        "uncut gradient": {"nets": {"cut-gradient": "no"}},
+        "two crops": {"nets": {"together": "no"}},
+    },
+    "recurrent-test": True,
+    "motion-energy": True,
+    "test-batch": 40,
+}
 STUDENT = {3: 2.920, 5: 2.132}  # 95 % points of Student's distribution, by the number of seeds
 BATCH = TINY["nets"]["batch"]
 
@@ -48,15 +69,24 @@ def judge(differences, **more):
     return claims.judge(claims.Comparison("a beats b", "a", "b", **more), measured)
 
 
-@pytest.mark.parametrize("differences, verdict", [
-    ([0.1, 0.2, 0.3], "holds"), ([-0.1, -0.2, -0.3], "the opposite holds"), ([0.05, 0.2, 0.35], "not decided"),
-    ([-0.05, -0.2, -0.35], "not decided"), ([0.0, 0.0, 0.0], "not decided"), ([0.1, 0.1, 0.1], "holds"),
-    ([0.2, 0.1, 0.3, 0.05, 0.02], "holds"), ([0.2, 0.1, 0.3, 0.05, -0.1], "not decided")])
+@pytest.mark.parametrize(
+    "differences, verdict",
+    [
+        ([0.1, 0.2, 0.3], "holds"),
+        ([-0.1, -0.2, -0.3], "the opposite holds"),
+        ([0.05, 0.2, 0.35], "not decided"),
+        ([-0.05, -0.2, -0.35], "not decided"),
+        ([0.0, 0.0, 0.0], "not decided"),
+        ([0.1, 0.1, 0.1], "holds"),
+        ([0.2, 0.1, 0.3, 0.05, 0.02], "holds"),
+        ([0.2, 0.1, 0.3, 0.05, -0.1], "not decided"),
+    ],
+)
 def test_a_verdict(differences, verdict):
     found, number = judge(differences), len(differences)
     mean = sum(differences) / number
     deviation = (sum((value - mean) ** 2 for value in differences) / (number - 1)) ** 0.5
-    half = STUDENT[number] * deviation / number ** 0.5
+    half = STUDENT[number] * deviation / number**0.5
     assert found["verdict"] == verdict and found["differences"] == pytest.approx(differences)
     assert (found["mean"], found["deviation"]) == pytest.approx((mean, deviation), abs=1e-12)
     assert (found["low"], found["high"]) == pytest.approx((mean - half, mean + half), rel=1e-3, abs=1e-12)
@@ -93,7 +123,7 @@ def test_names():
 @pytest.mark.parametrize("number", [1, 30, 450])
 def test_the_trend_is_the_mean_of_the_neighbours(number):
     values = np.random.default_rng(number).normal(size=number)
-    expected = [values[max(0, place - 100):place + 101].mean() for place in range(number)]
+    expected = [values[max(0, place - 100) : place + 101].mean() for place in range(number)]
     assert claims.trend(values) == pytest.approx(np.array(expected), abs=1e-12)
 
 
@@ -114,8 +144,11 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given, out = replace(description.parse(TINY), seed=7), Path("out")
     classes = list(scenes.CLASSES)[:3]
-    videos = {f"v_{name}_g{group:02d}_c01": (label, 2 + (3 * label + group) % 5)
-              for group in (1, 2) for label, name in enumerate(classes)}
+    videos = {
+        f"v_{name}_g{group:02d}_c01": (label, 2 + (3 * label + group) % 5)
+        for group in (1, 2)
+        for label, name in enumerate(classes)
+    }
     listed = frames.write(plan.frames(given, out), videos, classes).with_suffix(".txt")
     lists = description.lists(given, out)
     lists.folder.mkdir(parents=True)
@@ -129,15 +162,22 @@ def trained(tmp_path, monkeypatch):
 def interrupted(given, out, *places):
     """Write what caffe prints of RCNN-s where it goes on from snapshots of these iterations."""
     lines = ["I1123 15:06:31.1 20113 caffe.cpp:197] Use CPU."]
-    lines += [f"I1123 15:06:31.2 20113 caffe.cpp:254] Resuming from {claims.snapshots(given, out)}/"
-              f"rcnn_s_iter_{place}.solverstate" for place in places]
+    lines += [
+        f"I1123 15:06:31.2 20113 caffe.cpp:254] Resuming from {claims.snapshots(given, out)}/"
+        f"rcnn_s_iter_{place}.solverstate"
+        for place in places
+    ]
     (claims.snapshots(given, out) / "rcnn_s.caffe.log").write_text("\n".join([*lines, "Optimization Done."]) + "\n")
 
 
 def marks(given, out, updates):
     """Return how many rows SequentialFrames marks as a video's first in each of its first passes in Caffe."""
-    message = net.rcnn_s(recipe(Tiny(size=9, classes=3), batch=BATCH, seed=given.seed), plan.frames(given, out),
-                         description.lists(given, out).train(1), net.TRAIN)
+    message = net.rcnn_s(
+        recipe(Tiny(size=9, classes=3), batch=BATCH, seed=given.seed),
+        plan.frames(given, out),
+        description.lists(given, out).train(1),
+        net.TRAIN,
+    )
     del message.layer[1:]
     Path("net.prototxt").write_text(str(message))
     made = caffe.Net("net.prototxt", caffe.TRAIN)
@@ -167,15 +207,32 @@ def test_losses_of_stage_2(trained):
     raw = {name: generator.uniform(1, 3, 600) for name in ("rcnn_r", "rcnn_s")}
     raw["rcnn_s"] += 2.5 * claims.beginnings(given, out, 600) / BATCH
     for name, values in raw.items():
-        records = [{"phase": "train", "iteration": place, "loss": value ** 2, "average_loss": 40, "raw": value,
-                    "outputs": {}, "seconds": 1} for place, value in enumerate(values)]
-        last = {"phase": "train", "iteration": 600, "loss": 9, "average_loss": 40, "raw": None, "outputs": {},
-                "seconds": 1}
+        records = [
+            {
+                "phase": "train",
+                "iteration": place,
+                "loss": value**2,
+                "average_loss": 40,
+                "raw": value,
+                "outputs": {},
+                "seconds": 1,
+            }
+            for place, value in enumerate(values)
+        ]
+        last = {
+            "phase": "train",
+            "iteration": 600,
+            "loss": 9,
+            "average_loss": 40,
+            "raw": None,
+            "outputs": {},
+            "seconds": 1,
+        }
         (claims.snapshots(given, out) / f"{name}.jsonl").write_text("\n".join(map(json.dumps, [*records, last])))
     found = claims.losses(given, out)
     for title, name in (("RCNN-r", "rcnn_r"), ("RCNN-s", "rcnn_s")):
         averaged = raw[name] ** 2
-        around = [averaged[place] - averaged[place - 100:place + 101].mean() for place in range(300, 600)]
+        around = [averaged[place] - averaged[place - 100 : place + 101].mean() for place in range(300, 600)]
         assert found[f"loss, {title}, mean of stage 2"] == pytest.approx(raw[name].mean())
         assert found[f"loss, {title}, end of stage 2"] == pytest.approx(raw[name][540:].mean())
         assert found[f"unsteadiness, {title}"] == pytest.approx(np.std(around))
@@ -189,8 +246,17 @@ def test_accuracies_by_kind(tmp_path):
     videos = [softmax(generator, frames, 5, 3, 12) for frames in generator.integers(1, 6, len(labels))]
     for label, values in zip(labels, videos):
         values[..., label] *= {"appearance": 2.5, "motion": 1.2, "both": 1.7}[scenes.CLASSES[classes[label]].kind]
-    with writing(tmp_path / "s.h5", [(f"v_{index}", label, np.arange(len(values)) / 5) for index, (label, values)
-                                     in enumerate(zip(labels, videos))], 5, SIGNALS, classes, {}) as writer:
+    with writing(
+        tmp_path / "s.h5",
+        [
+            (f"v_{index}", label, np.arange(len(values)) / 5)
+            for index, (label, values) in enumerate(zip(labels, videos))
+        ],
+        5,
+        SIGNALS,
+        classes,
+        {},
+    ) as writer:
         for index, values in enumerate(videos):
             writer.add(index, values)
     found = claims.accuracies("CNN", tmp_path / "s.h5", (1, 5, 10))
@@ -204,8 +270,9 @@ def test_accuracies_by_kind(tmp_path):
                     best = fuse(values[:, :crops, places].astype(np.float64).mean((1, 2))).argmax()
                     for kind in ("all", scenes.CLASSES[classes[label]].kind):
                         right.setdefault(kind, []).append(best == label)
-                expected.update({claims.name("CNN", crops, signal, fusion, kind): np.mean(values)
-                                 for kind, values in right.items()})
+                expected.update(
+                    {claims.name("CNN", crops, signal, fusion, kind): np.mean(values) for kind, values in right.items()}
+                )
     assert found == pytest.approx(expected) and len(found) == 2 * 4 * 3 * 4
     kinds = [found[claims.name("CNN", 5, kind=kind)] for kind in scenes.KINDS]
     assert kinds[0] > kinds[2] > kinds[1]
@@ -220,15 +287,21 @@ def test_each_figure_is_of_its_file(trained, monkeypatch):
     monkeypatch.setattr(claims, "losses", lambda *of: {"losses": of})
     folder.mkdir()
     parts = {"spatial": 0.1, "temporal": 0.2, "sum": 0.3}
-    (folder / "motion_energy.json").write_text(json.dumps({"motion": parts, "without motion": {
-        part: value / 2 for part, value in parts.items()}}))
+    (folder / "motion_energy.json").write_text(
+        json.dumps({"motion": parts, "without motion": {part: value / 2 for part, value in parts.items()}})
+    )
     found = claims.measure(given, out)
     variants = {name: folder / f"variant_{name.replace(' ', '_')}" / "scores_rcnn_r.h5" for name in TINY["variants"]}
     assert {name: value for name, value in found.items() if isinstance(value, Path)} == {
-        "CNN": folder / "scores_cnn.h5", "RCNN-r": folder / "scores_rcnn_r.h5", "RCNN-s": folder / "scores_rcnn_s.h5",
-        "CNN flow": folder / "scores_cnn_flow.h5", "RCNN-r flow": folder / "scores_rcnn_r_flow.h5",
+        "CNN": folder / "scores_cnn.h5",
+        "RCNN-r": folder / "scores_rcnn_r.h5",
+        "RCNN-s": folder / "scores_rcnn_s.h5",
+        "CNN flow": folder / "scores_cnn_flow.h5",
+        "RCNN-r flow": folder / "scores_rcnn_r_flow.h5",
         "RCNN-r at 25 fps": out / "split02_25fps" / "scores_rcnn_r.h5",
-        "RCNN-r tested recurrently": folder / "scores_rcnn_r_recurrent.h5", **variants}
+        "RCNN-r tested recurrently": folder / "scores_rcnn_r_recurrent.h5",
+        **variants,
+    }
     for title, name in (("CNN", "cnn"), ("RCNN-r", "rcnn_r")):
         paths = (folder / f"scores_{name}.h5", folder / f"scores_{name}_flow.h5", 5)
         assert found[f"{title} two-stream, 5 crops"] == sum(map(len, map(str, paths)))
@@ -247,22 +320,28 @@ def test_a_description_that_has_all():
         claims.check(description.read(root / "data" / f"{path}.json") if path else description.parse(TINY))
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"samplings": ["random"]}, "samplings: the claims need sequential too"),
-    ({"crops": [5]}, "crops: the claims need 1, 10 too"),
-    ({"signals": ["high", "low"]}, "signals: the claims need medium too"),
-    ({"streams": ["image"], "flow": None}, "streams: the claims need flow too"),
-    (without("one stage"), "variants: the claims need one stage too"),
-    ({"variants": {}}, "variants: the claims need one stage, nothing, xavier"),
-    ({"recurrent-test": False}, "recurrent-test and motion-energy: the claims need both"),
-    ({"motion-energy": False}, "recurrent-test and motion-energy: the claims need both"),
-    ({"fps": [5]}, "fps and make: the claims need fps 25 and 5"),
-    ({"fps": [10, 5]}, "fps and make: the claims need fps 25 and 5"),
-    ({"make": {"appearances": ["Flowers"], "movements": ["Up"], "seconds": 1, "groups": 4, "clips": 1}},
-     "videos of the set scenes"),
-    ({"nets": {**TINY["nets"], "display": 2}}, "the loss of every batch: display 1 and iter-size 1"),
-    ({"nets": {key: value for key, value in TINY["nets"].items() if key != "display"}}, "display 1"),
-    ({"nets": {**TINY["nets"], "iter-size": 2}}, "display 1 and iter-size 1")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"samplings": ["random"]}, "samplings: the claims need sequential too"),
+        ({"crops": [5]}, "crops: the claims need 1, 10 too"),
+        ({"signals": ["high", "low"]}, "signals: the claims need medium too"),
+        ({"streams": ["image"], "flow": None}, "streams: the claims need flow too"),
+        (without("one stage"), "variants: the claims need one stage too"),
+        ({"variants": {}}, "variants: the claims need one stage, nothing, xavier"),
+        ({"recurrent-test": False}, "recurrent-test and motion-energy: the claims need both"),
+        ({"motion-energy": False}, "recurrent-test and motion-energy: the claims need both"),
+        ({"fps": [5]}, "fps and make: the claims need fps 25 and 5"),
+        ({"fps": [10, 5]}, "fps and make: the claims need fps 25 and 5"),
+        (
+            {"make": {"appearances": ["Flowers"], "movements": ["Up"], "seconds": 1, "groups": 4, "clips": 1}},
+            "videos of the set scenes",
+        ),
+        ({"nets": {**TINY["nets"], "display": 2}}, "the loss of every batch: display 1 and iter-size 1"),
+        ({"nets": {key: value for key, value in TINY["nets"].items() if key != "display"}}, "display 1"),
+        ({"nets": {**TINY["nets"], "iter-size": 2}}, "display 1 and iter-size 1"),
+    ],
+)
 def test_a_description_that_lacks_something(change, said):
     with pytest.raises(InputError, match=f"^description: .*{said}") as error:
         claims.check(description.parse({**TINY, **change}))
@@ -271,7 +350,9 @@ def test_a_description_that_lacks_something(change, said):
 
 @pytest.mark.parametrize("ahead, met", [((0.55, 0.40, 0.9), True), ((0.55, 0.35, 0.9), False), ((-0.5,), False)])
 def test_the_lead_on_motion_classes(ahead, met):
-    measured = [{claims.name("RCNN-r", 5, kind="motion"): 0.0625 + value, claims.name("CNN", 5, kind="motion"): 0.0625}
-                for value in ahead]
+    measured = [
+        {claims.name("RCNN-r", 5, kind="motion"): 0.0625 + value, claims.name("CNN", 5, kind="motion"): 0.0625}
+        for value in ahead
+    ]
     points, every = claims.lead(measured)
     assert points == pytest.approx([100 * value for value in ahead]) and every is met

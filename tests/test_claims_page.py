@@ -1,13 +1,12 @@
 """rcnn/experiments/claims_page.py: each figure of the page is one of the results, its tables are whole, its pictures are there."""
+
 import re
 
 import cv2
 import numpy as np
 import pytest
 
-from rcnn.experiments import claims
-
-from rcnn.experiments import claims_page
+from rcnn.experiments import claims, claims_page
 
 SHARES = ("crop", "conv1")
 
@@ -15,14 +14,34 @@ SHARES = ("crop", "conv1")
 def results(seeds):
     """Return what tools/claims.py would write, of random figures."""
     generator = np.random.default_rng(seeds)
-    names = sorted({name for claim in claims.claims() for row in claim.comparisons for name in (row.better, row.worse)
-                    if name} | {claims.name("RCNN-s", 5, kind=kind) for kind in claims.KINDS_SHOWN})
+    names = sorted(
+        {name for claim in claims.claims() for row in claim.comparisons for name in (row.better, row.worse) if name}
+        | {claims.name("RCNN-s", 5, kind=kind) for kind in claims.KINDS_SHOWN}
+    )
     figures = [{name: float(generator.uniform(0.1, 0.9)) for name in names} for _ in range(seeds)]
-    judged = [{"title": claim.title, "source": claim.source, "note": claim.note,
-               "comparisons": [claims.judge(row, figures) for row in claim.comparisons]} for claim in claims.claims()]
-    return {"description": {"name": "a set"}, "seeds": list(range(1, seeds + 1)), "commit": "abc123", "videos": 720,
-            "classes": list("ABCD"), "split": 1, "command": "python tools/claims.py x.json", "time": "1:02:03 h",
-            "claims": judged, "figures": figures, "shown": names, "steps": ["train.py --solver 'a b'", "evaluate.py"]}
+    judged = [
+        {
+            "title": claim.title,
+            "source": claim.source,
+            "note": claim.note,
+            "comparisons": [claims.judge(row, figures) for row in claim.comparisons],
+        }
+        for claim in claims.claims()
+    ]
+    return {
+        "description": {"name": "a set"},
+        "seeds": list(range(1, seeds + 1)),
+        "commit": "abc123",
+        "videos": 720,
+        "classes": list("ABCD"),
+        "split": 1,
+        "command": "python tools/claims.py x.json",
+        "time": "1:02:03 h",
+        "claims": judged,
+        "figures": figures,
+        "shown": names,
+        "steps": ["train.py --solver 'a b'", "evaluate.py"],
+    }
 
 
 def write(folder, given):
@@ -87,8 +106,11 @@ def test_each_figure_of_each_seed_is_there(page):
     assert [row[0] for row in rows] == given["shown"]
     for name, *cells in rows:
         values = [seed[name] for seed in given["figures"]]
-        assert cells == [*(shown(name, value) for value in values), shown(name, sum(values) / 3),
-                         f"{shown(name, min(values))} to {shown(name, max(values))}"]
+        assert cells == [
+            *(shown(name, value) for value in values),
+            shown(name, sum(values) / 3),
+            f"{shown(name, min(values))} to {shown(name, max(values))}",
+        ]
 
 
 def test_the_counts_and_the_lead(page):

@@ -1,4 +1,5 @@
 """tools/classify_video.py over real videos and nets, against a Classifier that is fed by hand."""
+
 import os
 import re
 import signal
@@ -68,6 +69,7 @@ def classify(monkeypatch, capfd):
             command.run(tool.main)
         out, error = capfd.readouterr()
         return end.value.code or 0, out.splitlines(), error
+
     return call
 
 
@@ -101,8 +103,9 @@ def check(lines, expected):
 def test_every_score_is_the_classifiers(classify, options):
     status, lines, error = classify(**options)
     mean = tuple(map(float, options["mean"].split())) if "mean" in options else MEAN
-    expected = by_hand(sample("video.avi", options.get("fps", 5)), options.get("signal", "high"), mean,
-                       options.get("scale", 1.0))
+    expected = by_hand(
+        sample("video.avi", options.get("fps", 5)), options.get("signal", "high"), mean, options.get("scale", 1.0)
+    )
     assert status == 0 and len(expected) == 3 * options.get("fps", 5)
     check(lines, expected)
     assert "frame/s" in error and "instants" not in error
@@ -161,7 +164,9 @@ def test_annotated_video_and_plot(classify, monkeypatch, suffix):
         assert np.allclose(curve.T, [[part[CLASSES.index(name)] for part in row[1:]] for row in expected], atol=1e-6)
     picture = cv2.imread("outputs/p.png")
     for colour in plots.COLOURS[:5]:
-        assert (np.abs(picture - [int(colour[place:place + 2], 16) for place in (5, 3, 1)]).max(axis=2) < 3).sum() > 50
+        assert (
+            np.abs(picture - [int(colour[place : place + 2], 16) for place in (5, 3, 1)]).max(axis=2) < 3
+        ).sum() > 50
 
 
 def test_a_source_slower_than_fps_is_told(classify):
@@ -187,42 +192,71 @@ def nothing():
     pass
 
 
-@pytest.mark.parametrize("prepare, options, said", [
-    (nothing, {"source": "gone.avi"}, "video: no such file: gone.avi"),
-    (nothing, {"source": "classes.txt"}, "classes.txt: the file is damaged or not a video"),
-    (lambda: write_avi(Path("none.avi"), 0), {"source": "none.avi"}, "none.avi: it has no frame that can be decoded"),
-    (lambda: Path("empty.avi").touch(), {"source": "empty.avi"}, "empty.avi: the file is empty"),
-    (a_folder, {"source": "frames"}, "frames: no image in frames"),
-    (lambda: a_folder("1.png", "2bad.png"), {"source": "frames"}, "frames/2bad.png is damaged or not an image"),
-    (nothing, {"source": "97"}, "camera 97: it is not there"),
-    (lambda: make_net("cnn", net.deploy_cnn(MODEL)), {"weights": "cnn.caffemodel"},
-     "weights: cnn.caffemodel lacks 3 of the net's layers, the first is one/5x5/temporal"),
-    (lambda: make_net("wide", net.deploy_rcnn_s(Tiny(classes=7, size=17))), {"weights": "wide.caffemodel"},
-     "are width, input size and classes the same?"),
-    (lambda: make_net("large", net.deploy_rcnn_s(Tiny(classes=6, size=33))), {"weights": "large.caffemodel"},
-     "are width, input size and classes the same?"),
-    (lambda: make_net("cnn", net.deploy_cnn(MODEL)), {"net": "cnn.prototxt", "weights": "cnn.caffemodel"},
-     "net: cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt"),
-    (lambda: make_net("pair", net.deploy_rcnn_r(MODEL)), {"net": "pair.prototxt", "mode": "recurrent"},
-     "--mode recurrent: the net is of kind pair, for pair"),
-    (nothing, {"weights": "gone"}, "weights: no such file: gone"),
-    (nothing, {"weights": "classes.txt"}, "weights: classes.txt is cut short or not"),
-    (nothing, {"net": "gone"}, "net: no such file: gone"),
-    (nothing, {"classes": "gone"}, "class list: no such file: gone"),
-    (lambda: Path("two.txt").write_text("1 A\n2 B\n"), {"classes": "two.txt"},
-     "--classes: two.txt has 2 classes, net.prototxt has 6"),
-    (nothing, {"signal": "medium"}, "--signal: net.prototxt has no output medium, only low, high"),
-    (nothing, {"annotated": "outputs/a.gif"}, "outputs/a.gif as a video; its name must end in .mp4, .mkv, .avi"),
-    (nothing, {"annotated": "classes.txt/a.mp4"}, "cannot write classes.txt/a.mp4: Not a directory"),
-    (nothing, {"plot": "outputs"}, "cannot write outputs: Is a directory"),
-    (nothing, {"annotated": "./video.avi"}, "--annotated: ./video.avi would change the source, video.avi"),
-    (lambda: a_folder("1.png"), {"source": "frames", "plot": "frames/p.png"}, "frames/p.png would change the source"),
-    (nothing, {"annotated": "outputs/a.avi", "plot": "outputs/a.avi"}, "--plot: outputs/a.avi is the file of"),
-    (diverged, {"weights": "diverged.caffemodel"}, "video.avi, 0.00 s: .*not finite"),
-    (nothing, {"fps": 0}, "--fps: 0 is not a number above 0"),
-    (nothing, {"size": 9}, "17 x 17 crop does not fit"),
-    (nothing, {"gpu": 3}, "--gpu 3: "),
-])
+@pytest.mark.parametrize(
+    "prepare, options, said",
+    [
+        (nothing, {"source": "gone.avi"}, "video: no such file: gone.avi"),
+        (nothing, {"source": "classes.txt"}, "classes.txt: the file is damaged or not a video"),
+        (
+            lambda: write_avi(Path("none.avi"), 0),
+            {"source": "none.avi"},
+            "none.avi: it has no frame that can be decoded",
+        ),
+        (lambda: Path("empty.avi").touch(), {"source": "empty.avi"}, "empty.avi: the file is empty"),
+        (a_folder, {"source": "frames"}, "frames: no image in frames"),
+        (lambda: a_folder("1.png", "2bad.png"), {"source": "frames"}, "frames/2bad.png is damaged or not an image"),
+        (nothing, {"source": "97"}, "camera 97: it is not there"),
+        (
+            lambda: make_net("cnn", net.deploy_cnn(MODEL)),
+            {"weights": "cnn.caffemodel"},
+            "weights: cnn.caffemodel lacks 3 of the net's layers, the first is one/5x5/temporal",
+        ),
+        (
+            lambda: make_net("wide", net.deploy_rcnn_s(Tiny(classes=7, size=17))),
+            {"weights": "wide.caffemodel"},
+            "are width, input size and classes the same?",
+        ),
+        (
+            lambda: make_net("large", net.deploy_rcnn_s(Tiny(classes=6, size=33))),
+            {"weights": "large.caffemodel"},
+            "are width, input size and classes the same?",
+        ),
+        (
+            lambda: make_net("cnn", net.deploy_cnn(MODEL)),
+            {"net": "cnn.prototxt", "weights": "cnn.caffemodel"},
+            "net: cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt",
+        ),
+        (
+            lambda: make_net("pair", net.deploy_rcnn_r(MODEL)),
+            {"net": "pair.prototxt", "mode": "recurrent"},
+            "--mode recurrent: the net is of kind pair, for pair",
+        ),
+        (nothing, {"weights": "gone"}, "weights: no such file: gone"),
+        (nothing, {"weights": "classes.txt"}, "weights: classes.txt is cut short or not"),
+        (nothing, {"net": "gone"}, "net: no such file: gone"),
+        (nothing, {"classes": "gone"}, "class list: no such file: gone"),
+        (
+            lambda: Path("two.txt").write_text("1 A\n2 B\n"),
+            {"classes": "two.txt"},
+            "--classes: two.txt has 2 classes, net.prototxt has 6",
+        ),
+        (nothing, {"signal": "medium"}, "--signal: net.prototxt has no output medium, only low, high"),
+        (nothing, {"annotated": "outputs/a.gif"}, "outputs/a.gif as a video; its name must end in .mp4, .mkv, .avi"),
+        (nothing, {"annotated": "classes.txt/a.mp4"}, "cannot write classes.txt/a.mp4: Not a directory"),
+        (nothing, {"plot": "outputs"}, "cannot write outputs: Is a directory"),
+        (nothing, {"annotated": "./video.avi"}, "--annotated: ./video.avi would change the source, video.avi"),
+        (
+            lambda: a_folder("1.png"),
+            {"source": "frames", "plot": "frames/p.png"},
+            "frames/p.png would change the source",
+        ),
+        (nothing, {"annotated": "outputs/a.avi", "plot": "outputs/a.avi"}, "--plot: outputs/a.avi is the file of"),
+        (diverged, {"weights": "diverged.caffemodel"}, "video.avi, 0.00 s: .*not finite"),
+        (nothing, {"fps": 0}, "--fps: 0 is not a number above 0"),
+        (nothing, {"size": 9}, "17 x 17 crop does not fit"),
+        (nothing, {"gpu": 3}, "--gpu 3: "),
+    ],
+)
 def test_bad_input_is_one_line_and_leaves_nothing(classify, prepare, options, said):
     prepare()
     before = sorted(Path(".").rglob("*"))
@@ -242,7 +276,7 @@ def test_an_error_has_no_traceback():
 
 def test_a_broken_off_video_gives_what_is_there(classify):
     data = Path("video.avi").read_bytes()
-    Path("cut.avi").write_bytes(data[:len(data) * 2 // 3])
+    Path("cut.avi").write_bytes(data[: len(data) * 2 // 3])
     status, lines, error = classify("cut.avi")
     assert status == 0 and 5 < len(lines) < 15 and "cut.avi: broken off: its frames end at" in error
 
@@ -280,10 +314,15 @@ def camera(monkeypatch):
                 if at:
                     at(self)
                 return super().retrieve()
-        monkeypatch.setattr(cv2, "VideoCapture", lambda source, *rest: (
-            Filmed(source) if isinstance(source, int) else capture(source, *rest)))
+
+        monkeypatch.setattr(
+            cv2,
+            "VideoCapture",
+            lambda source, *rest: Filmed(source) if isinstance(source, int) else capture(source, *rest),
+        )
         monkeypatch.setattr(sys, "argv", ["classify_video.py", *words(0, **options)])
         return tool.main()
+
     return call
 
 
@@ -291,6 +330,7 @@ def test_control_c_ends_a_camera_and_completes_its_outputs(camera, capsys):
     def press(filmed):
         if filmed.shown > 8:
             signal.raise_signal(signal.SIGINT)
+
     handler = signal.getsignal(signal.SIGINT)
     assert camera(press, annotated="outputs/a.mp4", plot="outputs/p.png") is None
     lines = capsys.readouterr().out.splitlines()
@@ -304,6 +344,7 @@ def test_a_second_control_c_ends_at_once(camera):
     def press(filmed):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
         camera(press, annotated="outputs/a.mp4")
     assert not os.listdir("outputs")

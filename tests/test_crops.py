@@ -1,4 +1,5 @@
 """rcnn/data/crops.py: where crops lie, what they hold, and what a net is fed."""
+
 from collections import Counter
 
 import numpy as np
@@ -29,9 +30,11 @@ def test_positions_are_the_centre_and_the_four_corners():
 
 @pytest.mark.parametrize("height, width", [(223, 300), (300, 223)])
 def test_an_image_smaller_than_the_crop_is_refused(height, width):
-    for cut in (lambda: crops.positions(height, width, 224),
-                lambda: crops.oversample(np.zeros((height, width, 3)), 224, 1),
-                lambda: crops.draw(np.random.default_rng(0), height, width, 224)):
+    for cut in (
+        lambda: crops.positions(height, width, 224),
+        lambda: crops.oversample(np.zeros((height, width, 3)), 224, 1),
+        lambda: crops.draw(np.random.default_rng(0), height, width, 224),
+    ):
         with pytest.raises(InputError, match=f"224 x 224 crop does not fit an image of {width} x {height}"):
             cut()
 
@@ -45,7 +48,7 @@ def test_oversample_gives_the_first_of_ten_crops(number):
     assert found.shape == (number, 6, 6, 3) and found.dtype == image.dtype
     assert [place(crop) for crop in found] == ten[:number]
     for crop, (top, left, mirror) in zip(found, ten):
-        expected = image[top:top + 6, left:left + 6]
+        expected = image[top : top + 6, left : left + 6]
         np.testing.assert_array_equal(crop, np.fliplr(expected) if mirror else expected)
 
 
@@ -72,6 +75,7 @@ def test_one_seed_draws_the_same_crops():
     def drawn(seed):
         generator = np.random.default_rng(seed)
         return [crops.draw(generator, 256, 256, 224) for _ in range(20)]
+
     assert drawn(1) == drawn(1) != drawn(2)
 
 

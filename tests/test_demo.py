@@ -1,4 +1,5 @@
 """tools/demo.py, and with it every program from the videos to the scores, at the scale of --quick."""
+
 import json
 import os
 import signal
@@ -23,15 +24,36 @@ from rcnn.training import snapshots
 TOOL = ROOT / "tools" / "demo.py"
 RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80, "rcnn_s_stage1": 40, "rcnn_s": 80}  # updates
 SPLIT = "split01_5fps"
-STEPS = ["videos", "frames_5fps", *(f"{SPLIT}.{name}" for name in (
-    "pairs_train", "pairs_test", "nets", *RUNS, "start", "scores_cnn", "scores_rcnn_s", "scores_rcnn_r"))]
+STEPS = [
+    "videos",
+    "frames_5fps",
+    *(
+        f"{SPLIT}.{name}"
+        for name in (
+            "pairs_train",
+            "pairs_test",
+            "nets",
+            *RUNS,
+            "start",
+            "scores_cnn",
+            "scores_rcnn_s",
+            "scores_rcnn_r",
+        )
+    ),
+]
 
 
 def start(folder, *options):
     """Start a quick demo in work/ of the folder, in a process group of its own."""
-    return subprocess.Popen([sys.executable, str(TOOL), "--quick", "--out", "work", *options], cwd=folder, text=True,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, str(TOOL), "--quick", "--out", "work", *options],
+        cwd=folder,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def end(process, number=None):
@@ -49,8 +71,11 @@ def reached(made, name):
 
 
 def stamps(made):
-    return {path.relative_to(made): path.stat().st_mtime_ns for path in made.rglob("*")
-            if path.is_file() and path.name != "lock.mdb"}
+    return {
+        path.relative_to(made): path.stat().st_mtime_ns
+        for path in made.rglob("*")
+        if path.is_file() and path.name != "lock.mdb"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +152,9 @@ def test_run_again_it_makes_nothing_anew(runs):
     assert out == seen["finished"][1] and "done in" not in error
     after = stamps(made)
     assert {str(path) for path in after if after[path] != seen["stamps"].get(path)} == {
-        "results.json", *(f"{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in demo.NETS)))}
+        "results.json",
+        *(f"{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in demo.NETS))),
+    }
 
 
 def test_another_seed_in_its_folder_is_refused(runs):
@@ -143,13 +170,18 @@ def test_a_demo_of_an_older_version_stays_as_it_is(tmp_path):
     made = tmp_path / "work" / "quick"
     made.mkdir(parents=True)
     (made / "settings.json").write_text("{}")
-    assert end(start(tmp_path)) == (2, "", "demo.py: work/quick holds a demo of an older version; remove it or give "
-                                           "another --out\n")
+    assert end(start(tmp_path)) == (
+        2,
+        "",
+        "demo.py: work/quick holds a demo of an older version; remove it or give another --out\n",
+    )
     assert [path.name for path in made.iterdir()] == ["settings.json"]
 
 
-@pytest.mark.parametrize("name, classes, width, updates, snapshot, tests", [
-    ("demo", 12, 1 / 4, (600, 400, 3200), 200, (42, 800)), ("demo_quick", 2, 1 / 16, (40, 40, 80), 20, (4, 40))])
+@pytest.mark.parametrize(
+    "name, classes, width, updates, snapshot, tests",
+    [("demo", 12, 1 / 4, (600, 400, 3200), 200, (42, 800)), ("demo_quick", 2, 1 / 16, (40, 40, 80), 20, (4, 40))],
+)
 def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, classes, width, updates, snapshot, tests):
     """What decides the demo's numbers is written here once more."""
     monkeypatch.chdir(tmp_path)
@@ -161,20 +193,26 @@ def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, class
 
     def read(file, message):
         return text_format.Merge((out / SPLIT / "prototxt" / f"{file}.prototxt").read_text(), message)
+
     net = read("rcnn_r_train_val", caffe_pb2.NetParameter())
     layers = {layer.name: layer for layer in net.layer}
     spatial, temporal = (layers[f"conv1/7x7_s2{end}"].convolution_param for end in ("", "/temporal"))
     assert (spatial.num_output, spatial.weight_filler.type, spatial.bias_filler.value) == (64 * width, "msra", 0)
     assert (temporal.weight_filler.type, temporal.weight_filler.value) == ("constant", 0)
     assert "loss3/classifier_video" in layers and any(
-        layer.inner_product_param.num_output == classes for layer in net.layer)
+        layer.inner_product_param.num_output == classes for layer in net.layer
+    )
     assert {layer.data_param.batch_size for layer in net.layer if layer.type == "Data"} == {16 if classes == 12 else 4}
     for run_name, iterations in (("cnn", updates[0]), ("rcnn_s_stage1", updates[1]), ("rcnn_r", updates[2])):
         solver = read(f"solver_{run_name}", caffe_pb2.SolverParameter())
         assert (solver.max_iter, solver.snapshot, list(solver.test_iter), solver.test_interval) == (
-            iterations, snapshot, [tests[0]], tests[1])
+            iterations,
+            snapshot,
+            [tests[0]],
+            tests[1],
+        )
         assert (round(solver.base_lr, 6), solver.clip_gradients, solver.random_seed) == (0.01, 2.0, 1)
-        assert solver.gamma ** iterations == pytest.approx(0.1, rel=1e-3)
+        assert solver.gamma**iterations == pytest.approx(0.1, rel=1e-3)
     assert "--pairs-per-video" not in steps[f"{SPLIT}.pairs_test"].command
     assert "--unhalved" in steps[f"{SPLIT}.start"].command
     for net in demo.NETS:
@@ -185,8 +223,11 @@ def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, class
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "work").touch()
-    assert end(start(tmp_path)) == (2, "", "demo.py: cannot make the folder work/quick: Not a directory; give another "
-                                           "--out\n")
+    assert end(start(tmp_path)) == (
+        2,
+        "",
+        "demo.py: cannot make the folder work/quick: Not a directory; give another --out\n",
+    )
 
 
 def test_a_step_that_fails_ends_the_demo(tmp_path):
@@ -196,19 +237,37 @@ def test_a_step_that_fails_ends_the_demo(tmp_path):
     assert (status, out) == (2, "")
     assert error.splitlines()[-1] == (
         "demo.py: frames_5fps: work/quick/frames_5fps.lmdb/data.mdb is there, and work/quick/steps/frames_5fps.json "
-        "does not say what made it; move it away")
+        "does not say what made it; move it away"
+    )
     assert (tmp_path / "work" / "quick" / "videos" / "lists" / "classInd.txt").is_file()
 
 
 def test_the_table():
-    times = {"videos": 10, "cnn": 100, "rcnn_s_stage1": 50, "rcnn_s": 200, "rcnn_r_stage1": 60, "rcnn_r": 300.9,
-             "scores_cnn": 30, "scores_rcnn_s": 40, "scores_rcnn_r": 59.6}
+    times = {
+        "videos": 10,
+        "cnn": 100,
+        "rcnn_s_stage1": 50,
+        "rcnn_s": 200,
+        "rcnn_r_stage1": 60,
+        "rcnn_r": 300.9,
+        "scores_cnn": 30,
+        "scores_rcnn_s": 40,
+        "scores_rcnn_r": 59.6,
+    }
     accuracy = {"cnn": 1 / 6, "rcnn_s": 0.5, "rcnn_r": 0.875}
-    results = {"seed": 3, "videos": 144, "accuracy": accuracy, "appearance alone": 1 / 6, "chance": 1 / 12,
-               "seconds": {name if name == "videos" else f"{SPLIT}.{name}": time for name, time in times.items()}}
+    results = {
+        "seed": 3,
+        "videos": 144,
+        "accuracy": accuracy,
+        "appearance alone": 1 / 6,
+        "chance": 1 / 12,
+        "seconds": {name if name == "videos" else f"{SPLIT}.{name}": time for name, time in times.items()},
+    }
     results["verdicts"] = demo.verdicts(results)
     assert demo.table(results, 632).splitlines() == [
-        "", "144 held-out videos, log-mean of the frames' scores, 5 crops, seed 3", "",
+        "",
+        "144 held-out videos, log-mean of the frames' scores, 5 crops, seed 3",
+        "",
         "| net | video accuracy | training | test |",
         "|---|---:|---:|---:|",
         "| single-frame CNN | 16.7 % | 1:40 min | 0:30 min |",
@@ -216,14 +275,24 @@ def test_the_table():
         "| RCNN-r | 87.5 % | 6:01 min | 1:00 min |",
         "| what appearance alone allows | 16.7 % | | |",
         "| chance | 8.3 % | | |",
-        "", "all steps together: 10:32 min", "",
-        "yes  RCNN-r is right on at least 75% of the videos", "yes  RCNN-r is at least 30 points above the CNN",
-        "yes  the CNN is within 10 points of what appearance alone allows"]
+        "",
+        "all steps together: 10:32 min",
+        "",
+        "yes  RCNN-r is right on at least 75% of the videos",
+        "yes  RCNN-r is at least 30 points above the CNN",
+        "yes  the CNN is within 10 points of what appearance alone allows",
+    ]
 
 
-@pytest.mark.parametrize("cnn, rcnn_r, held", [
-    (0.2, 0.74, [False, True, True]), (0.3, 0.75, [True, True, False]), (0.5, 0.79, [True, False, False]),
-    (0.05, 0.9, [True, True, False])])
-def test_verdicts_that_do_not_hold( cnn, rcnn_r, held):
+@pytest.mark.parametrize(
+    "cnn, rcnn_r, held",
+    [
+        (0.2, 0.74, [False, True, True]),
+        (0.3, 0.75, [True, True, False]),
+        (0.5, 0.79, [True, False, False]),
+        (0.05, 0.9, [True, True, False]),
+    ],
+)
+def test_verdicts_that_do_not_hold(cnn, rcnn_r, held):
     results = {"accuracy": {"cnn": cnn, "rcnn_r": rcnn_r}, "appearance alone": 1 / 6}
     assert list(demo.verdicts(results).values()) == held

@@ -1,12 +1,13 @@
 """Training, test and deploy nets are one network: the same weights load by name and give the same scores."""
+
 import caffe
 import numpy as np
 import pytest
 from nets import SLIM, build, by_name, fed, images, recipe, solver, write_pairs
 from reference import softmax
 
-from rcnn.nets import prototxt as net
 from rcnn.googlenet import SIGNALS
+from rcnn.nets import prototxt as net
 
 MODEL = net.Model(**SLIM)
 BATCH = 3
@@ -109,8 +110,10 @@ def test_a_snapshot_loads_whole(tmp_path, previous_loss):
     made.step(2)
     made.snapshot()
     trained, snapshot = by_name(made.net), tmp_path / "snapshot_iter_2.caffemodel"
-    loaded = {name: by_name(build(deploy, tmp_path, caffe.TEST, snapshot))
-              for name, deploy in (("pair", net.deploy_rcnn_r(MODEL)), ("single", net.deploy_cnn(MODEL)))}
+    loaded = {
+        name: by_name(build(deploy, tmp_path, caffe.TEST, snapshot))
+        for name, deploy in (("pair", net.deploy_rcnn_r(MODEL)), ("single", net.deploy_cnn(MODEL)))
+    }
     assert set(loaded["pair"]) == set(trained)
     assert set(loaded["single"]) == {name for name in trained if not name.endswith("/temporal")}
     for values in loaded.values():

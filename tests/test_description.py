@@ -1,4 +1,5 @@
 """rcnn/experiments/description.py: what a description may say, and the one line that answers what it may not."""
+
 import copy
 import json
 
@@ -11,8 +12,15 @@ from rcnn.experiments import description
 from rcnn.files import InputError
 from rcnn.nets import prototxt_set
 
-GIVEN = {"name": "two", "videos": "videos", "lists": "lists", "fps": [25, 5], "size": 72, "splits": [1],
-         "nets": {"batch": 4, "size": 64, "cnn-iterations": 2, "stage1-iterations": 3, "iterations": 4, "snapshot": 2}}
+GIVEN = {
+    "name": "two",
+    "videos": "videos",
+    "lists": "lists",
+    "fps": [25, 5],
+    "size": 72,
+    "splits": [1],
+    "nets": {"batch": 4, "size": 64, "cnn-iterations": 2, "stage1-iterations": 3, "iterations": 4, "snapshot": 2},
+}
 MAKE = {"appearances": ["Flowers"], "movements": ["Up", "Down"], "seconds": 1, "groups": 8, "clips": 3}
 
 
@@ -60,8 +68,11 @@ def files(tmp_path, monkeypatch):
 def test_what_is_given_and_what_is_not():
     read = description.parse(GIVEN)
     assert (read.name, read.fps, read.size, read.splits, read.nets["batch"]) == ("two", (25, 5), 72, (1,), 4)
-    assert (read.crops, read.signals, read.samplings) == ((1, 5, 10), ("low", "medium", "high"),
-                                                          ("random", "sequential"))
+    assert (read.crops, read.signals, read.samplings) == (
+        (1, 5, 10),
+        ("low", "medium", "high"),
+        ("random", "sequential"),
+    )
     assert read.pretrained is None and read.seed == 1 and not read.unhalved and read.test_pairs_per_video == 1
     assert description.parse({**GIVEN, "test-pairs-per-video": None}).test_pairs_per_video is None
     assert repr(read.fps) == "(25, 5)", "as spelled: it names files"
@@ -117,8 +128,12 @@ def test_variants():
     assert read.variant_nets(other) == {**GIVEN["nets"], "combine": "sum", "iterations": 9}
     assert description.parse(GIVEN).variants == {}
     assert description.parse(variant()).variants == {"other one": description.Variant()}
-    for values, iterations in (({}, 4), ({"stages": 1}, 3 + 4), ({"stages": 1, "nets": {"iterations": 5}}, 5),
-                               ({"stages": 1, "start": "nothing", "nets": {"rate": 0.1}}, 7)):
+    for values, iterations in (
+        ({}, 4),
+        ({"stages": 1}, 3 + 4),
+        ({"stages": 1, "nets": {"iterations": 5}}, 5),
+        ({"stages": 1, "start": "nothing", "nets": {"rate": 0.1}}, 7),
+    ):
         read = description.parse(variant(**values))
         assert read.variant_nets(read.variants["other one"])["iterations"] == iterations
     assert read.nets["iterations"] == 4
@@ -138,89 +153,98 @@ def test_the_two_in_the_repository():
         description.check(ucf101, "out")
 
 
-@pytest.mark.parametrize("given, message", [
-    ([], "it is not an object"),
-    (changed(colour="red"), "unknown key colour; the keys are name"),
-    (changed(fps=None), "fps is missing"),
-    (changed(name=""), 'name: "" is not one line of text'),
-    (changed(name="a\nb"), "is not one line of text"),
-    (changed(fps=[25, 5, 1]), r"fps: \[25, 5, 1\]: it should have at most 2 items, not 3"),
-    (changed(fps=[5, 5]), "fps: "),
-    (changed(fps=[0]), "fps: "),
-    (changed(size="72"), 'size: "72": it should be a whole number'),
-    (changed(size=True), "size: true: it should be a whole number"),
-    (changed(size=48), "size: frames of 48 pixels are smaller than the nets' input of 64"),
-    (changed(splits=[]), "splits: "),
-    (changed(splits=[1, 1]), "splits: "),
-    (changed(splits=[100]), "splits: "),
-    (changed(crops=[2]), "crops: 2 is not one of 1, 5, 10"),
-    (changed(crops=[True]), "crops: "),
-    (changed(crops=[[1]]), "crops: "),
-    (changed(signals=["top"]), "signals: "),
-    (changed(samplings=["none"]), "samplings: "),
-    (changed(streams=["sound"]), "streams: \"sound\": it should be 'image' or 'flow'"),
-    (changed(streams=["flow"]), 'streams: "image" is always one of them'),
-    (changed(flow={}), 'flow is given, and streams lacks "flow"'),
-    (changed(flow={}, streams=["image"]), 'flow is given, and streams lacks "flow"'),
-    (changed(flow="dis", streams=["image", "flow"]), 'flow: "dis": it should be an object'),
-    (flow(size=3), "flow: unknown key size; the keys are method, between, bound, nets"),
-    (flow(method="best"), "flow: method: \"best\": it should be 'brox', 'dis', 'farneback' or 'tvl1'"),
-    (flow(between=[]), r"flow: between: \[\]: it should be 'neighbours' or 'samples'"),
-    (flow(bound=0), "flow: bound: 0 is not a number above 0"),
-    (flow(nets=3), "flow: nets: 3: it should be an object"),
-    (flow(nets={"iterations": 0}), "flow: nets: iterations: 0: it should be at least 1"),
-    (flow(nets={"stage1-iterations": 1}), "flow: nets: stage1-iterations: flow has no stage 1"),
-    (flow(nets={"channels": 3}), "flow: nets: channels follows from the rest"),
-    (flow(nets={"size": 96}), r"size: frames of 72 pixels are smaller than the nets' input of 96 \(flow: nets\)"),
-    (changed(seed=-1), "seed: -1: it should be at least 0"),
-    (changed(unhalved=1), "unhalved: 1: it should be true or false"),
-    (changed(nets=[]), "nets: "),
-    (nets(batch=None), "nets: batch is missing"),
-    (nets(iterations=2.5), "nets: iterations: 2.5: it should be a whole number"),
-    (nets(width="wide"), 'nets: width: "wide": it should be a number'),
-    (nets(classes=3), "nets: classes follows from the rest; leave it out"),
-    (nets(mean={}), "nets: mean: {}: it should be a list"),
-    (nets(mean=[1, 2]), "nets: mean: frames of 3 channels take as many numbers, not 2"),
-    (nets(colour="red"), "nets: unknown setting colour; the settings are classes, width, size"),
-    (nets(dropout=False), "nets: dropout is of trainings in PyTorch; leave it out"),
-    (changed(nets={**GIVEN["nets"], "scale": None}), "nets: scale is null; leave it out"),
-    ({**GIVEN, "test-pairs-per-video": 0}, "test-pairs-per-video: 0: it should be at least 1"),
-    (changed(videos=None), "videos is missing"),
-    (changed(lists=None), "lists is missing"),
-    ({**GIVEN, "make": MAKE}, "videos and make do not go together"),
-    (made(seed=3), "make: seed follows from the rest"),
-    (made(movements="Up"), "make: movements is missing, or no list of names"),
-    (made(clips=0), "make: clips is missing"),
-    (made(seconds=float("inf")), "make: seconds is missing"),
-    (made(seconds=[1, 2]), "make: seconds is missing, or no such number"),
-    (made(set="films"), 'make: set: "films" is neither motion nor scenes'),
-    (made(set=[]), r"make: set: \[\] is neither"),
-    (scenes(seconds=3), "make: seconds is missing, or no such number"),
-    (scenes(seconds=[1]), "make: seconds is missing"),
-    (scenes(seconds=[3, 2]), "make: seconds is missing"),
-    (scenes(seconds=[0, 2]), "make: seconds is missing"),
-    (scenes(groups=0), "make: groups is missing, or no such number"),
-    (changed(variants=[]), r"variants: \[\]: it should be an object"),
-    (changed(variants={"a": 3}), "variants: a: 3: it should be an object"),
-    (changed(variants={"A/b": {}}), "variants: A/b: a name is of small letters, digits, blanks and -"),
-    (changed(variants={"": {}}), "variants: : a name is of"),
-    (variant(net={}), "variants: other one: unknown key net; the keys are nets, unhalved, stages, start"),
-    (variant(nets=3), "variants: other one: nets: 3: it should be an object"),
-    (variant(unhalved=0), "variants: other one: unhalved: 0: it should be true or false"),
-    (variant(stages=3), "variants: other one: stages: 3: it should be at most 2"),
-    (variant(stages=True), "stages: true: it should be a whole number"),
-    (variant(start="zero", stages=1), "variants: other one: start: \"zero\": it should be 'pretrained' or 'nothing'"),
-    (variant(start="nothing"), "variants: other one: from nothing there is one stage: say stages 1"),
-    (variant(stages=1, nets={"stage1-iterations": 3}), "nets: stage1-iterations: with stages 1 there is no stage 1"),
-    (variant(nets={"iterations": "9"}), 'variants: other one: nets: iterations: "9": it should be a whole number'),
-    (variant(nets={"size": 96}), r"smaller than the nets' input of 96 \(variants: other one: nets\)"),
-    (variant(nets={"seed": 2}), "variants: other one: nets: seed follows from the rest"),
-    ({**variant(), "samplings": ["sequential"]}, 'variants: it needs the sampling "random"'),
-    (changed(samplings=["sequential"], recurrent_test=True), 'recurrent-test: it needs the sampling "random"'),
-    (changed(samplings=["sequential"], motion_energy=True), 'motion-energy: it needs the sampling "random"'),
-    (changed(recurrent_test="yes"), 'recurrent-test: "yes": it should be true or false'),
-    (changed(motion_energy=1), "motion-energy: 1: it should be true or false"),
-])
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ([], "it is not an object"),
+        (changed(colour="red"), "unknown key colour; the keys are name"),
+        (changed(fps=None), "fps is missing"),
+        (changed(name=""), 'name: "" is not one line of text'),
+        (changed(name="a\nb"), "is not one line of text"),
+        (changed(fps=[25, 5, 1]), r"fps: \[25, 5, 1\]: it should have at most 2 items, not 3"),
+        (changed(fps=[5, 5]), "fps: "),
+        (changed(fps=[0]), "fps: "),
+        (changed(size="72"), 'size: "72": it should be a whole number'),
+        (changed(size=True), "size: true: it should be a whole number"),
+        (changed(size=48), "size: frames of 48 pixels are smaller than the nets' input of 64"),
+        (changed(splits=[]), "splits: "),
+        (changed(splits=[1, 1]), "splits: "),
+        (changed(splits=[100]), "splits: "),
+        (changed(crops=[2]), "crops: 2 is not one of 1, 5, 10"),
+        (changed(crops=[True]), "crops: "),
+        (changed(crops=[[1]]), "crops: "),
+        (changed(signals=["top"]), "signals: "),
+        (changed(samplings=["none"]), "samplings: "),
+        (changed(streams=["sound"]), "streams: \"sound\": it should be 'image' or 'flow'"),
+        (changed(streams=["flow"]), 'streams: "image" is always one of them'),
+        (changed(flow={}), 'flow is given, and streams lacks "flow"'),
+        (changed(flow={}, streams=["image"]), 'flow is given, and streams lacks "flow"'),
+        (changed(flow="dis", streams=["image", "flow"]), 'flow: "dis": it should be an object'),
+        (flow(size=3), "flow: unknown key size; the keys are method, between, bound, nets"),
+        (flow(method="best"), "flow: method: \"best\": it should be 'brox', 'dis', 'farneback' or 'tvl1'"),
+        (flow(between=[]), r"flow: between: \[\]: it should be 'neighbours' or 'samples'"),
+        (flow(bound=0), "flow: bound: 0 is not a number above 0"),
+        (flow(nets=3), "flow: nets: 3: it should be an object"),
+        (flow(nets={"iterations": 0}), "flow: nets: iterations: 0: it should be at least 1"),
+        (flow(nets={"stage1-iterations": 1}), "flow: nets: stage1-iterations: flow has no stage 1"),
+        (flow(nets={"channels": 3}), "flow: nets: channels follows from the rest"),
+        (flow(nets={"size": 96}), r"size: frames of 72 pixels are smaller than the nets' input of 96 \(flow: nets\)"),
+        (changed(seed=-1), "seed: -1: it should be at least 0"),
+        (changed(unhalved=1), "unhalved: 1: it should be true or false"),
+        (changed(nets=[]), "nets: "),
+        (nets(batch=None), "nets: batch is missing"),
+        (nets(iterations=2.5), "nets: iterations: 2.5: it should be a whole number"),
+        (nets(width="wide"), 'nets: width: "wide": it should be a number'),
+        (nets(classes=3), "nets: classes follows from the rest; leave it out"),
+        (nets(mean={}), "nets: mean: {}: it should be a list"),
+        (nets(mean=[1, 2]), "nets: mean: frames of 3 channels take as many numbers, not 2"),
+        (nets(colour="red"), "nets: unknown setting colour; the settings are classes, width, size"),
+        (nets(dropout=False), "nets: dropout is of trainings in PyTorch; leave it out"),
+        (changed(nets={**GIVEN["nets"], "scale": None}), "nets: scale is null; leave it out"),
+        ({**GIVEN, "test-pairs-per-video": 0}, "test-pairs-per-video: 0: it should be at least 1"),
+        (changed(videos=None), "videos is missing"),
+        (changed(lists=None), "lists is missing"),
+        ({**GIVEN, "make": MAKE}, "videos and make do not go together"),
+        (made(seed=3), "make: seed follows from the rest"),
+        (made(movements="Up"), "make: movements is missing, or no list of names"),
+        (made(clips=0), "make: clips is missing"),
+        (made(seconds=float("inf")), "make: seconds is missing"),
+        (made(seconds=[1, 2]), "make: seconds is missing, or no such number"),
+        (made(set="films"), 'make: set: "films" is neither motion nor scenes'),
+        (made(set=[]), r"make: set: \[\] is neither"),
+        (scenes(seconds=3), "make: seconds is missing, or no such number"),
+        (scenes(seconds=[1]), "make: seconds is missing"),
+        (scenes(seconds=[3, 2]), "make: seconds is missing"),
+        (scenes(seconds=[0, 2]), "make: seconds is missing"),
+        (scenes(groups=0), "make: groups is missing, or no such number"),
+        (changed(variants=[]), r"variants: \[\]: it should be an object"),
+        (changed(variants={"a": 3}), "variants: a: 3: it should be an object"),
+        (changed(variants={"A/b": {}}), "variants: A/b: a name is of small letters, digits, blanks and -"),
+        (changed(variants={"": {}}), "variants: : a name is of"),
+        (variant(net={}), "variants: other one: unknown key net; the keys are nets, unhalved, stages, start"),
+        (variant(nets=3), "variants: other one: nets: 3: it should be an object"),
+        (variant(unhalved=0), "variants: other one: unhalved: 0: it should be true or false"),
+        (variant(stages=3), "variants: other one: stages: 3: it should be at most 2"),
+        (variant(stages=True), "stages: true: it should be a whole number"),
+        (
+            variant(start="zero", stages=1),
+            "variants: other one: start: \"zero\": it should be 'pretrained' or 'nothing'",
+        ),
+        (variant(start="nothing"), "variants: other one: from nothing there is one stage: say stages 1"),
+        (
+            variant(stages=1, nets={"stage1-iterations": 3}),
+            "nets: stage1-iterations: with stages 1 there is no stage 1",
+        ),
+        (variant(nets={"iterations": "9"}), 'variants: other one: nets: iterations: "9": it should be a whole number'),
+        (variant(nets={"size": 96}), r"smaller than the nets' input of 96 \(variants: other one: nets\)"),
+        (variant(nets={"seed": 2}), "variants: other one: nets: seed follows from the rest"),
+        ({**variant(), "samplings": ["sequential"]}, 'variants: it needs the sampling "random"'),
+        (changed(samplings=["sequential"], recurrent_test=True), 'recurrent-test: it needs the sampling "random"'),
+        (changed(samplings=["sequential"], motion_energy=True), 'motion-energy: it needs the sampling "random"'),
+        (changed(recurrent_test="yes"), 'recurrent-test: "yes": it should be true or false'),
+        (changed(motion_energy=1), "motion-energy: 1: it should be true or false"),
+    ],
+)
 def test_what_is_no_description(given, message):
     with pytest.raises(InputError, match=message) as raised:
         description.parse(given)
@@ -229,8 +253,12 @@ def test_what_is_no_description(given, message):
 
 def test_a_file_that_is_none(tmp_path):
     path = tmp_path / "given.json"
-    for data, message in ((b"{", "is not JSON"), (b"\xff\xfe{}", "is not a text file"), (b"{}", "name is missing"),
-                          (json.dumps(changed(size=0)).encode(), "given.json: size: 0: it should be at least 1")):
+    for data, message in (
+        (b"{", "is not JSON"),
+        (b"\xff\xfe{}", "is not a text file"),
+        (b"{}", "name is missing"),
+        (json.dumps(changed(size=0)).encode(), "given.json: size: 0: it should be at least 1"),
+    ):
         path.write_bytes(data)
         with pytest.raises(InputError, match=f"^description: .*{message}") as raised:
             description.read(path)
@@ -239,13 +267,24 @@ def test_a_file_that_is_none(tmp_path):
         description.read(tmp_path / "absent.json")
 
 
-@pytest.mark.parametrize("file, text, message", [
-    ("lists/testlist01.txt", "A/v_A_g07_c01.avi\n", "videos lacks 1 of the 3 listed videos, the first is A/v_A_g07"),
-    ("lists/testlist01.txt", "A/v_A_g01_c01.avi\n", "split 1: 1 videos are in .*trainlist01.txt and in .*testlist01"),
-    ("lists/testlist01.txt", "C/v_C_g01_c01.avi\n", "class C is not in the class list"),
-    ("lists/testlist01.txt", None, "video list: no such file: lists/testlist01.txt"),
-    ("lists/classInd.txt", "", "class list: .* is empty"),
-])
+@pytest.mark.parametrize(
+    "file, text, message",
+    [
+        (
+            "lists/testlist01.txt",
+            "A/v_A_g07_c01.avi\n",
+            "videos lacks 1 of the 3 listed videos, the first is A/v_A_g07",
+        ),
+        (
+            "lists/testlist01.txt",
+            "A/v_A_g01_c01.avi\n",
+            "split 1: 1 videos are in .*trainlist01.txt and in .*testlist01",
+        ),
+        ("lists/testlist01.txt", "C/v_C_g01_c01.avi\n", "class C is not in the class list"),
+        ("lists/testlist01.txt", None, "video list: no such file: lists/testlist01.txt"),
+        ("lists/classInd.txt", "", "class list: .* is empty"),
+    ],
+)
 def test_lists_that_do_not_hold(tmp_path, file, text, message):
     if text is None:
         (tmp_path / file).unlink()

@@ -1,4 +1,5 @@
 """The processor that Caffe computes on: what is asked for, and what Caffe can do."""
+
 import argparse
 import subprocess
 import sys
@@ -36,6 +37,7 @@ def said(monkeypatch, status, text=""):
     def run(command, **_):
         asked.append(command[-1])
         return subprocess.CompletedProcess(command, status, "", text)
+
     monkeypatch.setattr(device.subprocess, "run", run)
     return asked
 
@@ -58,13 +60,20 @@ def test_the_cpu_needs_no_check(monkeypatch):
     assert not asked
 
 
-@pytest.mark.parametrize("status, text, words", [
-    (-6, "F1 common.hpp:1] Cannot use GPU in CPU-only Caffe: check mode.", "built without CUDA.*--cuda"),
-    (3, "", "built without NCCL.*--nccl"),
-    (-6, "F1 common.cpp:1] Check failed: error == cudaSuccess (100 vs. 0)  no CUDA-capable device is detected\n"
-         "*** Check failure stack trace: ***", r"cannot use it \(Check failed.*no CUDA-capable.*\); nvidia-smi"),
-    (1, "", "cannot use it .it says no more"),
-])
+@pytest.mark.parametrize(
+    "status, text, words",
+    [
+        (-6, "F1 common.hpp:1] Cannot use GPU in CPU-only Caffe: check mode.", "built without CUDA.*--cuda"),
+        (3, "", "built without NCCL.*--nccl"),
+        (
+            -6,
+            "F1 common.cpp:1] Check failed: error == cudaSuccess (100 vs. 0)  no CUDA-capable device is detected\n"
+            "*** Check failure stack trace: ***",
+            r"cannot use it \(Check failed.*no CUDA-capable.*\); nvidia-smi",
+        ),
+        (1, "", "cannot use it .it says no more"),
+    ],
+)
 def test_what_caffe_cannot_do_is_said_in_a_line(monkeypatch, status, text, words):
     asked = said(monkeypatch, status, text)
     with pytest.raises(InputError, match="^--gpu 2,0: .*" + words) as error:
@@ -103,22 +112,31 @@ def test_the_real_caffe_answers():
 
 
 SOLVER = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" display: 1 max_iter: 2 snapshot_prefix: "snap/tiny" %s'
-NET = ('layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 4 } } } '
-       'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 1 } } '
-       'layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "fc" top: "loss" } %s')
+NET = (
+    'layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 dim: 4 } } } '
+    'layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 1 } } '
+    'layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "fc" top: "loss" } %s'
+)
 
 
-@pytest.mark.parametrize("mode, options, layer, words", [
-    ("", ["--gpu", "99"], "", "--gpu 99: "),
-    ("", ["--gpu", "0,1"], 'layer { name: "own" type: "Python" bottom: "fc" }', "--gpu 0,1: layer own of net is"),
-    ("", ["--gpu", "one"], "", "such as 0 or 0,1"),
-    ("solver_mode: GPU device_id: 99", [], "", "the solver has solver_mode GPU and device_id 99: "),
-])
+@pytest.mark.parametrize(
+    "mode, options, layer, words",
+    [
+        ("", ["--gpu", "99"], "", "--gpu 99: "),
+        ("", ["--gpu", "0,1"], 'layer { name: "own" type: "Python" bottom: "fc" }', "--gpu 0,1: layer own of net is"),
+        ("", ["--gpu", "one"], "", "such as 0 or 0,1"),
+        ("solver_mode: GPU device_id: 99", [], "", "the solver has solver_mode GPU and device_id 99: "),
+    ],
+)
 def test_train_says_it_before_caffe_starts(tmp_path, mode, options, layer, words):
     (tmp_path / "net.prototxt").write_text(NET % layer)
     (tmp_path / "solver.prototxt").write_text(SOLVER % mode)
-    result = subprocess.run([sys.executable, runs.ROOT / "tools" / "train.py", "--solver", "solver.prototxt", *options],
-                            cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, runs.ROOT / "tools" / "train.py", "--solver", "solver.prototxt", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 2
     assert words in result.stderr and result.stderr.count("\n") == 1, result.stderr
     assert not list(tmp_path.glob("snap/*.jsonl"))
@@ -127,9 +145,11 @@ def test_train_says_it_before_caffe_starts(tmp_path, mode, options, layer, words
 @pytest.mark.skipif(not gpu_at_hand(), reason="there is no GPU, or Caffe was built without CUDA")
 def test_a_net_gives_the_same_on_both_processors(tmp_path):
     path = tmp_path / "net.prototxt"
-    path.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 9 } } } '
-                    'layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param { '
-                    'num_output: 8 kernel_size: 3 weight_filler { type: "xavier" } } }')
+    path.write_text(
+        'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 9 dim: 9 } } } '
+        'layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param { '
+        'num_output: 8 kernel_size: 3 weight_filler { type: "xavier" } } }'
+    )
     x = np.random.default_rng(1).normal(size=(2, 3, 9, 9))
     caffe.set_mode_gpu()
     made = caffe.Net(str(path), caffe.TEST)

@@ -1,4 +1,5 @@
 """rcnn/scoring/display.py: annotated frames, videos that are whole or absent, and a history that is bounded."""
+
 import resource
 import subprocess
 import sys
@@ -33,8 +34,8 @@ def test_a_canvas_is_fit_for_a_video_and_shows_the_frame(height, width):
     assert canvas.shape[0] % 2 == canvas.shape[1] % 2 == 0
     assert 240 <= canvas.shape[0] <= 720 and canvas.shape[1] <= 2000
     panel = round(display.PANEL * canvas.shape[0] / 240)
-    view = drawn[:, :canvas.shape[1] - panel]
-    middle = view[view.shape[0] // 2 - 3:view.shape[0] // 2 + 3]
+    view = drawn[:, : canvas.shape[1] - panel]
+    middle = view[view.shape[0] // 2 - 3 : view.shape[0] // 2 + 3]
     assert abs(view.shape[1] / width - 240 / height) < 0.2 or number_of(middle) == 77
     assert number_of(middle) == 77
 
@@ -68,7 +69,7 @@ def test_frames_of_another_size_are_shown_whole():
         view = drawn[:, :320]
         seen = (view != np.uint8(display.BACKGROUND)).any(axis=2)
         rows, sides = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-        view = view[rows[0]:rows[-1] + 1, sides[0]:sides[-1] + 1]
+        view = view[rows[0] : rows[-1] + 1, sides[0] : sides[-1] + 1]
         assert number_of(view) == 201 and view.shape[1] / view.shape[0] == pytest.approx(width / height, rel=0.03)
 
 
@@ -94,9 +95,16 @@ def test_a_video_that_fails_leaves_the_old_one(tmp_path):
     assert [file.read_text() for file in tmp_path.iterdir()] == ["old"]
 
 
-@pytest.mark.parametrize("name, fps, said", [
-    ("a.txt", 5, "must end in .mp4, .mkv, .avi"), ("a", 5, "must end in"), ("a.mp4", 100000, "100000 frames a second"),
-    ("file/a.mp4", 5, "Not a directory"), ("folder.mp4", 5, "Is a directory")])
+@pytest.mark.parametrize(
+    "name, fps, said",
+    [
+        ("a.txt", 5, "must end in .mp4, .mkv, .avi"),
+        ("a", 5, "must end in"),
+        ("a.mp4", 100000, "100000 frames a second"),
+        ("file/a.mp4", 5, "Not a directory"),
+        ("folder.mp4", 5, "Is a directory"),
+    ],
+)
 def test_a_video_that_cannot_be_written(tmp_path, capfd, name, fps, said):
     (tmp_path / "file").touch()
     (tmp_path / "folder.mp4").mkdir()
@@ -109,13 +117,20 @@ def test_a_video_that_cannot_be_written(tmp_path, capfd, name, fps, said):
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 def test_a_full_disk_leaves_nothing(tmp_path, name):
     """A limit on the size of files stands for the disk: to FFmpeg, both are a write that fails."""
-    code = ("import sys, numpy as np\nfrom rcnn.scoring import display\nfrom rcnn.command import run\n"
-            "noise = np.random.default_rng(0).integers(0, 256, (20, 120, 160, 3), np.uint8)\n"
-            "def main():\n    with display.writing_video(sys.argv[1], 5) as write:\n"
-            "        for image in noise: write(image)\nrun(main)")
+    code = (
+        "import sys, numpy as np\nfrom rcnn.scoring import display\nfrom rcnn.command import run\n"
+        "noise = np.random.default_rng(0).integers(0, 256, (20, 120, 160, 3), np.uint8)\n"
+        "def main():\n    with display.writing_video(sys.argv[1], 5) as write:\n"
+        "        for image in noise: write(image)\nrun(main)"
+    )
     command = [sys.executable, "-c", code, tmp_path / name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(
-        resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY)))
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY)),
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert f"{name}: the video is not whole" in done.stderr and not list(tmp_path.iterdir())
 

@@ -1,4 +1,5 @@
 """tools/export.py: every way through it, and that nothing is left where it refuses."""
+
 import json
 import sys
 
@@ -36,6 +37,7 @@ def export(monkeypatch, capsys):
     tool = runs.module("export")
     if files.installed("torch"):
         import torch
+
         torch.set_num_threads(1)
 
     def call(weights, out, *options):
@@ -46,6 +48,7 @@ def export(monkeypatch, capsys):
         text, error = capsys.readouterr()
         assert "Traceback" not in error
         return end.value.code or 0, text, error
+
     return call
 
 
@@ -57,8 +60,9 @@ def same(one, other):
         assert [value.tobytes() for value in arrays[name]] == [value.tobytes() for value in others[name]]
 
 
-@pytest.mark.parametrize("suffix", ["onnx", "caffemodel", *(pytest.param(name, marks=TORCH.marks)
-                                                           for name in ("pt", "safetensors"))])
+@pytest.mark.parametrize(
+    "suffix", ["onnx", "caffemodel", *(pytest.param(name, marks=TORCH.marks) for name in ("pt", "safetensors"))]
+)
 def test_out_and_back(folder, export, suffix):
     status, text, error = export("rcnn.caffemodel", f"out.{suffix}", "--size", 39)
     assert status == 0, error
@@ -80,6 +84,7 @@ def test_out_and_back(folder, export, suffix):
 @pytest.mark.parametrize("mode", ["frame", "pair", "recurrent"])
 def test_each_mode_of_onnx(folder, export, mode):
     import onnxruntime
+
     status, text, error = export("rcnn.caffemodel", "out.onnx", "--size", 39, "--mode", mode)
     assert status == 0, error
     session = onnxruntime.InferenceSession("out.onnx", providers=["CPUExecutionProvider"])
@@ -108,8 +113,9 @@ def test_bvlc_googlenet(tmp_path, monkeypatch, export):
 
 @pytest.mark.parametrize("backend", ["onnx", TORCH])
 def test_beyond_the_tolerance_nothing_is_saved(folder, export, monkeypatch, backend):
-    status, _, error = export("rcnn.caffemodel", "out." + {"onnx": "onnx", "torch": "pt"}[backend], "--size", 39,
-                              "--tolerance", "1e-12")
+    status, _, error = export(
+        "rcnn.caffemodel", "out." + {"onnx": "onnx", "torch": "pt"}[backend], "--size", 39, "--tolerance", "1e-12"
+    )
     assert status == 2 and "beyond the tolerance of 1e-12; nothing is saved" in error and error.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == ["net.prototxt", "rcnn.caffemodel"]
 
@@ -117,12 +123,14 @@ def test_beyond_the_tolerance_nothing_is_saved(folder, export, monkeypatch, back
 def test_a_wrong_net_is_found_out(folder, export, monkeypatch):
     """Whose normalization takes alpha for each of its 5 channels, as some do."""
     from rcnn.nets import onnx_net as onnx
+
     made = onnx._Graph.node
 
     def wrong(self, kind, bottoms, top, **attributes):
         if kind == "LRN":
             attributes["alpha"] *= 5
         return made(self, kind, bottoms, top, **attributes)
+
     monkeypatch.setattr(onnx._Graph, "node", wrong)
     status, text, error = export("rcnn.caffemodel", "out.onnx", "--size", 39)
     assert status == 2 and "beyond the tolerance" in error and "pool1/norm1  " in text
@@ -152,18 +160,18 @@ def test_bad_input_leaves_no_file(folder, export):
     del arrays["inception_5b/1x1"]
     caffemodel.write("lacking.caffemodel", arrays, model)
     for weights, out, words, options in (
-            ("cut.caffemodel", "out.onnx", "cut short", ()),
-            ("text.onnx", "out.caffemodel", "cut short or no ONNX file", ()),
-            ("none.caffemodel", "out.onnx", "no such file", ()),
-            ("lacking.caffemodel", "out.onnx", "lacks 1 layers, the first is inception_5b/1x1", ("--size", 39)),
-            ("rcnn.caffemodel", "out.onnx", " takes --size", ()),
-            ("rcnn.caffemodel", "out.onnx", "layer loss1/fc has shapes", ("--size", 224)),
-            ("rcnn.caffemodel", "out.onnx", "combines its parts by average", ("--combine", "sum")),
-            ("rcnn.caffemodel", "out.h5", "is none of", ()),
-            ("rcnn.caffemodel", "rcnn.caffemodel", "is the file of --weights", ()),
-            ("rcnn.caffemodel", "net.prototxt/out.onnx", "cannot write", ("--size", 39))):
+        ("cut.caffemodel", "out.onnx", "cut short", ()),
+        ("text.onnx", "out.caffemodel", "cut short or no ONNX file", ()),
+        ("none.caffemodel", "out.onnx", "no such file", ()),
+        ("lacking.caffemodel", "out.onnx", "lacks 1 layers, the first is inception_5b/1x1", ("--size", 39)),
+        ("rcnn.caffemodel", "out.onnx", " takes --size", ()),
+        ("rcnn.caffemodel", "out.onnx", "layer loss1/fc has shapes", ("--size", 224)),
+        ("rcnn.caffemodel", "out.onnx", "combines its parts by average", ("--combine", "sum")),
+        ("rcnn.caffemodel", "out.h5", "is none of", ()),
+        ("rcnn.caffemodel", "rcnn.caffemodel", "is the file of --weights", ()),
+        ("rcnn.caffemodel", "net.prototxt/out.onnx", "cannot write", ("--size", 39)),
+    ):
         before = sorted(folder.iterdir())
         status, _, error = export(weights, out, *options)
         assert status == 2 and words in error and error.count("\n") == 1, (words, error)
         assert sorted(folder.iterdir()) == before
-

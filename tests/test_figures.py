@@ -1,4 +1,5 @@
 """tools/figures.py: its parts are those of Eq. 3 by NumPy, and what it draws is what it was asked for."""
+
 import sys
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from test_plots import pixels
 from rcnn.data import records
 from rcnn.data.builds import Build
 from rcnn.experiments import motion_energy, plots
-from rcnn.files import InputError
+from rcnn.files import InputError, ProgramError
 from rcnn.nets import compare
 from rcnn.nets import prototxt as net
 from rcnn.nets import weight_files as files
@@ -39,12 +40,17 @@ def folder(tmp_path, monkeypatch):
         caffe_net.save(f"{combine}.caffemodel")
     Path("cnn.prototxt").write_text(str(net.deploy_cnn(Tiny(size=SIZE, classes=3))))
     with Build("pairs.lmdb", "pairs", {"classes": ["A", "B"], "encoding": "raw"}, print) as build:
-        build.put((records.pair_key(place, f"v_{name}_g01_c01", t),
-                   records.encode_pair(frames.image(video, t - 1, SIDE), frames.image(video, t, SIDE), video, "raw"))
-                  for place, (name, video, t) in enumerate([("B", 1, 2), ("A", 0, 1)]))
+        build.put(
+            (
+                records.pair_key(place, f"v_{name}_g01_c01", t),
+                records.encode_pair(frames.image(video, t - 1, SIDE), frames.image(video, t, SIDE), video, "raw"),
+            )
+            for place, (name, video, t) in enumerate([("B", 1, 2), ("A", 0, 1)])
+        )
         build.finish(counts={"pairs": 2})
-    return frames.write(tmp_path / "frames.lmdb", {f"v_{name}_g01_c01": (label, 4) for label, name in enumerate("AB")},
-                        ["A", "B"], SIDE)
+    return frames.write(
+        tmp_path / "frames.lmdb", {f"v_{name}_g01_c01": (label, 4) for label, name in enumerate("AB")}, ["A", "B"], SIDE
+    )
 
 
 @pytest.fixture
@@ -54,19 +60,26 @@ def draw(monkeypatch):
     monkeypatch.setattr(plots, "feature_maps", lambda *given: drawn.append(given))
 
     def call(combine="sum", **options):
-        options = {"net": f"{combine}.prototxt", "weights": f"{combine}.caffemodel", "scale": SCALE, "layer": "one/5x5",
-                   "out": "out.png", **options}
+        options = {
+            "net": f"{combine}.prototxt",
+            "weights": f"{combine}.caffemodel",
+            "scale": SCALE,
+            "layer": "one/5x5",
+            "out": "out.png",
+            **options,
+        }
         words = [[f"--{name}", *str(value).split()] for name, value in options.items() if value is not None]
         monkeypatch.setattr(sys, "argv", ["figures.py", *sum(words, [])])
         runs.module("figures").main()
         return drawn.pop()
+
     return call
 
 
 def centre(image):
     """Return the SIZE x SIZE middle of a SIDE x SIDE image; the odd row and column stay at the end."""
     start = (SIDE - SIZE) // 2
-    return image[start:start + SIZE, start:start + SIZE]
+    return image[start : start + SIZE, start : start + SIZE]
 
 
 def eq3(combine, layer, previous, frame):
@@ -82,6 +95,7 @@ def eq3(combine, layer, previous, frame):
             return spatial, 0 * spatial
         temporal = reference.linear(before, weights[name + "/temporal"], dict(stride=1, pad=1))
         return share * spatial, share * temporal
+
     relu = lambda two: np.maximum(sum(two), 0)
     x = [((image.astype(float) - MEAN) * SCALE).transpose(2, 0, 1)[None] for image in (previous, frame)]
     before = relu(parts("one/5x5", x[0], None, 2, 2))
@@ -132,7 +146,7 @@ def test_image_files_are_made_square_and_cut(draw):
     image[:, 40:] = 200
     cv2.imwrite("a.png", image)
     cv2.imwrite("b.png", image[:, ::-1])
-    (before, now), = [draw(images="a.png b.png")[1].values()]
+    ((before, now),) = [draw(images="a.png b.png")[1].values()]
     assert before.shape == now.shape == (SIZE, SIZE, 3)
     assert before[:, :10].max() == 0 and before[:, 12:].min() == 200
     assert now[:, :10].min() == 200 and now[:, 12:].max() == 0
@@ -142,10 +156,16 @@ def test_the_picture_has_one_scale_a_row(tmp_path):
     """RdBu's ends are where a row's largest magnitude is; half of it is no end."""
     ones = np.ones((6, 6))
     frame = np.full((8, 8, 3), (0, 255, 0), np.uint8)
-    plots.feature_maps(tmp_path / "a.png", {"a $": frame, "b": frame}, "abc", {"map 1": (ones, -ones / 2, -ones / 2)},
-                       "t")
-    plots.feature_maps(tmp_path / "b.png", {"a": frame, "b": frame}, "abc",
-                       {"map 1": (ones, ones, -ones), "map 2": (ones / 9, 0 * ones, 0 * ones)}, "t")
+    plots.feature_maps(
+        tmp_path / "a.png", {"a $": frame, "b": frame}, "abc", {"map 1": (ones, -ones / 2, -ones / 2)}, "t"
+    )
+    plots.feature_maps(
+        tmp_path / "b.png",
+        {"a": frame, "b": frame},
+        "abc",
+        {"map 1": (ones, ones, -ones), "map 2": (ones / 9, 0 * ones, 0 * ones)},
+        "t",
+    )
     red = [pixels(tmp_path / name, "#67001F") for name in ("a.png", "b.png")]
     blue = [pixels(tmp_path / name, "#053061") for name in ("a.png", "b.png")]
     assert 2.5 * red[0] < red[1] and red[0] > 5000 and blue[0] < 2000 < blue[1]
@@ -158,24 +178,34 @@ def test_no_temporal_part_draws_too(tmp_path):
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("options, said", [
-    ({"pairs": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-    ({"pairs": "frames.lmdb"}, "frames.lmdb holds frames, not pairs"),
-    ({"pairs": "pairs.lmdb", "pair": 2}, "has the pairs 0 to 1, not 2"),
-    ({"pairs": "pairs.lmdb", "pair": -1}, "has the pairs 0 to 1, not -1"),
-    ({"frames": "frames.lmdb", "video": "v_C", "frame": 1}, "has no video v_C"),
-    ({"frames": "frames.lmdb", "video": "v_A_g01_c01", "frame": 4}, "has frames 0 to 3 in frames.lmdb, not 4"),
-    ({"pairs": "pairs.lmdb", "layer": "one/pool"}, "one/pool is no convolution with a temporal part; the net has 2"),
-    ({"pairs": "pairs.lmdb", "layer": "three/fc"}, "three/fc is no convolution with a temporal part"),
-    ({"pairs": "pairs.lmdb", "maps": "0 4"}, "one/5x5 has the maps 0 to 3, not 4"),
-    ({"pairs": "pairs.lmdb", "maps": "-1"}, "has the maps 0 to 3, not -1"),
-    ({"pairs": "pairs.lmdb", "net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
-    ({"pairs": "pairs.lmdb", "net": "average.prototxt"}, "made with --combine sum, the net has average"),
-    ({"pairs": "pairs.lmdb", "weights": "gone"}, "weights: no such file: gone"),
-    ({"pairs": "pairs.lmdb", "scale": 1e38}, "the values of one/5x5 are not finite"),
-    ({"images": "gone.png sum.prototxt"}, "--images: no such file: gone.png"),
-    ({"images": "sum.prototxt sum.prototxt"}, "sum.prototxt is not an image"),
-    ({"pairs": "pairs.lmdb", "out": "frames.lmdb"}, "cannot write frames.lmdb: Is a directory")])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"pairs": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+        ({"pairs": "frames.lmdb"}, "frames.lmdb holds frames, not pairs"),
+        ({"pairs": "pairs.lmdb", "pair": 2}, "has the pairs 0 to 1, not 2"),
+        ({"pairs": "pairs.lmdb", "pair": -1}, "has the pairs 0 to 1, not -1"),
+        ({"frames": "frames.lmdb", "video": "v_C", "frame": 1}, "has no video v_C"),
+        ({"frames": "frames.lmdb", "video": "v_A_g01_c01", "frame": 4}, "has frames 0 to 3 in frames.lmdb, not 4"),
+        (
+            {"pairs": "pairs.lmdb", "layer": "one/pool"},
+            "one/pool is no convolution with a temporal part; the net has 2",
+        ),
+        ({"pairs": "pairs.lmdb", "layer": "three/fc"}, "three/fc is no convolution with a temporal part"),
+        ({"pairs": "pairs.lmdb", "maps": "0 4"}, "one/5x5 has the maps 0 to 3, not 4"),
+        ({"pairs": "pairs.lmdb", "maps": "-1"}, "has the maps 0 to 3, not -1"),
+        (
+            {"pairs": "pairs.lmdb", "net": "cnn.prototxt"},
+            "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt",
+        ),
+        ({"pairs": "pairs.lmdb", "net": "average.prototxt"}, "made with --combine sum, the net has average"),
+        ({"pairs": "pairs.lmdb", "weights": "gone"}, "weights: no such file: gone"),
+        ({"pairs": "pairs.lmdb", "scale": 1e38}, "the values of one/5x5 are not finite"),
+        ({"images": "gone.png sum.prototxt"}, "--images: no such file: gone.png"),
+        ({"images": "sum.prototxt sum.prototxt"}, "sum.prototxt is not an image"),
+        ({"pairs": "pairs.lmdb", "out": "frames.lmdb"}, "cannot write frames.lmdb: Is a directory"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_bad_input_is_one_line(draw, options, said):
     with pytest.raises(ProgramError, match=said) as error:
@@ -190,20 +220,51 @@ def test_an_empty_image_file(draw):
 
 
 def test_the_program_draws():
-    status, out, error = runs.run("figures", "--net", "sum.prototxt", "--weights", "sum.caffemodel", "--frames",
-                                  "frames.lmdb", "--video", "v_B_g01_c01", "--frame", "1", "--layer", "two/3x3",
-                                  "--scale", SCALE, "--out", "new/figure.png")
+    status, out, error = runs.run(
+        "figures",
+        "--net",
+        "sum.prototxt",
+        "--weights",
+        "sum.caffemodel",
+        "--frames",
+        "frames.lmdb",
+        "--video",
+        "v_B_g01_c01",
+        "--frame",
+        "1",
+        "--layer",
+        "two/3x3",
+        "--scale",
+        SCALE,
+        "--out",
+        "new/figure.png",
+    )
     assert status == 0 and error == "" and out.startswith("two/3x3, maps ")
     assert cv2.imread("new/figure.png").shape[2] == 3
-    status, out, error = runs.run("figures", "--net", "sum.prototxt", "--weights", "sum.caffemodel", "--frames",
-                                  "frames.lmdb", "--out", "other.png")
+    status, out, error = runs.run(
+        "figures",
+        "--net",
+        "sum.prototxt",
+        "--weights",
+        "sum.caffemodel",
+        "--frames",
+        "frames.lmdb",
+        "--out",
+        "other.png",
+    )
     assert status == 2 and out == "" and error.count("\n") == 1 and "--frames takes --video and --frame" in error
 
 
 @pytest.mark.parametrize("combine", ["average", "sum"])
-@pytest.mark.parametrize("net_name, weights", [
-    ("recurrent.prototxt", "rcnn.caffemodel"), (None, "pair.onnx"), (None, "recurrent.onnx"),
-    pytest.param(None, "rcnn.pt", marks=TORCH)])
+@pytest.mark.parametrize(
+    "net_name, weights",
+    [
+        ("recurrent.prototxt", "rcnn.caffemodel"),
+        (None, "pair.onnx"),
+        (None, "recurrent.onnx"),
+        pytest.param(None, "rcnn.pt", marks=TORCH),
+    ],
+)
 def test_every_net_of_pairs_gives_caffes_parts(draw, combine, net_name, weights):
     model = NetModel(classes=3, width=0.1, size=64, combine=combine)
     arrays = compare.random_arrays(model)

@@ -1,4 +1,5 @@
 """rcnn/data/flow.py: flow of synthetic pairs against what it must be, and its 8 bits."""
+
 import json
 
 import cv2
@@ -98,6 +99,7 @@ def test_methods_are_described_and_none_is_made_up(monkeypatch):
 
 def test_brox_by_cuda_where_opencv_has_it(monkeypatch):
     """No GPU here: a stand-in with OpenCV's interface is called with the parameters and images from 0 to 1."""
+
     class Gpu:
         def upload(self, image):
             self.image = image
@@ -108,8 +110,14 @@ def test_brox_by_cuda_where_opencv_has_it(monkeypatch):
     class Brox:
         @staticmethod
         def create(**parameters):
-            assert parameters == {"alpha": 0.197, "gamma": 50.0, "scale_factor": 0.8, "inner_iterations": 10,
-                                  "outer_iterations": 77, "solver_iterations": 10}
+            assert parameters == {
+                "alpha": 0.197,
+                "gamma": 50.0,
+                "scale_factor": 0.8,
+                "inner_iterations": 10,
+                "outer_iterations": 77,
+                "solver_iterations": 10,
+            }
             return Brox()
 
         def calc(self, previous, frame, out):
@@ -117,6 +125,7 @@ def test_brox_by_cuda_where_opencv_has_it(monkeypatch):
             found = Gpu()
             found.upload(np.dstack([previous.image, frame.image]))
             return found
+
     monkeypatch.setattr(cv2, "cuda_BroxOpticalFlow", Brox, raising=False)
     monkeypatch.setattr(cv2, "cuda_GpuMat", Gpu)
     monkeypatch.setattr(cv2.cuda, "getCudaEnabledDeviceCount", lambda: 1)
@@ -128,6 +137,7 @@ def test_brox_by_cuda_where_opencv_has_it(monkeypatch):
 
 
 # 8 bits
+
 
 @pytest.mark.parametrize("bound", [20.0, 7.5])
 def test_quantisation(bound):

@@ -1,4 +1,5 @@
 """The flow stream from videos to scores: records, pairs, Caffe's own training, and what the deploy nets give."""
+
 import os
 import subprocess
 import sys
@@ -12,19 +13,11 @@ from google.protobuf import text_format
 from runs import ROOT, contents, module, run
 from test_build_frames import flow_set
 
-from rcnn.data import crops
-
-from rcnn.data import flow
-
-from rcnn.nets import prototxt as net
-
-from rcnn.data import records
-
-from rcnn.scoring import score_files
-
-from rcnn.scoring import scores
+from rcnn.data import crops, flow, records
 from rcnn.files import InputError
+from rcnn.nets import prototxt as net
 from rcnn.nets.caffe_net import CaffeNetwork
+from rcnn.scoring import score_files, scores
 from rcnn.scoring.score_videos import score_videos
 from rcnn.stream import Classifier
 
@@ -38,6 +31,7 @@ def smooth(seed, side=64):
 
 
 # Records
+
 
 def test_a_frame_of_flow_is_a_grey_jpeg_of_x_above_y():
     stored = smooth(1)
@@ -65,12 +59,24 @@ def test_a_pair_of_flow(encoding, shape, most):
 
 # From videos to trained nets
 
+
 @pytest.mark.parametrize("encoding", ["jpeg", "raw"])
 def test_pairs_of_flow(tmp_path, encoding):
     arguments = flow_set(tmp_path, one={}, two={"shift": (-1, 0)})
     assert run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")[0] == 0
-    status, _, error = run("build_pairs", "--frames", tmp_path / "f.lmdb", "--list", tmp_path / "list.txt", "--classes",
-                           tmp_path / "classInd.txt", "--encoding", encoding, "--out", tmp_path / "p.lmdb")
+    status, _, error = run(
+        "build_pairs",
+        "--frames",
+        tmp_path / "f.lmdb",
+        "--list",
+        tmp_path / "list.txt",
+        "--classes",
+        tmp_path / "classInd.txt",
+        "--encoding",
+        encoding,
+        "--out",
+        tmp_path / "p.lmdb",
+    )
     assert status == 0, error
     stored, manifest = contents(tmp_path / "p.lmdb")
     assert len(stored) == manifest["counts"]["pairs"] == 4
@@ -88,23 +94,80 @@ def test_caffe_trains_every_net_of_flow(tmp_path):
     arguments = flow_set(tmp_path, one={}, two={"shift": (-1, 0)})
     assert run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")[0] == 0
     lists = tmp_path / "list.txt"
-    assert run("build_pairs", "--frames", tmp_path / "f.lmdb", "--list", lists, "--classes", tmp_path / "classInd.txt",
-               "--out", tmp_path / "p.lmdb")[0] == 0
-    assert run("make_prototxt", "--out", tmp_path / "nets", "--channels", 2, "--train-pairs", tmp_path / "p.lmdb",
-               "--test-pairs", tmp_path / "p.lmdb", "--frames", tmp_path / "f.lmdb", "--train-list", lists,
-               "--test-list", lists, "--classes", 1, "--width", 0.0625, "--size", 48, "--batch", 2, "--seed", 1,
-               "--iterations", 2, "--cnn-iterations", 2, "--test-iterations", 1, "--snapshot", 2)[0] == 0
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOG_minloglevel": "0",
-                   "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    assert (
+        run(
+            "build_pairs",
+            "--frames",
+            tmp_path / "f.lmdb",
+            "--list",
+            lists,
+            "--classes",
+            tmp_path / "classInd.txt",
+            "--out",
+            tmp_path / "p.lmdb",
+        )[0]
+        == 0
+    )
+    assert (
+        run(
+            "make_prototxt",
+            "--out",
+            tmp_path / "nets",
+            "--channels",
+            2,
+            "--train-pairs",
+            tmp_path / "p.lmdb",
+            "--test-pairs",
+            tmp_path / "p.lmdb",
+            "--frames",
+            tmp_path / "f.lmdb",
+            "--train-list",
+            lists,
+            "--test-list",
+            lists,
+            "--classes",
+            1,
+            "--width",
+            0.0625,
+            "--size",
+            48,
+            "--batch",
+            2,
+            "--seed",
+            1,
+            "--iterations",
+            2,
+            "--cnn-iterations",
+            2,
+            "--test-iterations",
+            1,
+            "--snapshot",
+            2,
+        )[0]
+        == 0
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "GLOG_minloglevel": "0",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     for name in ("cnn", "rcnn_r", "rcnn_s"):
-        done = subprocess.run(["caffe", "train", "-solver", tmp_path / f"nets/solver_{name}_flow.prototxt"],
-                              cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120)
+        done = subprocess.run(
+            ["caffe", "train", "-solver", tmp_path / f"nets/solver_{name}_flow.prototxt"],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         weights = tmp_path / f"nets/snapshots/{name}_flow_iter_2.caffemodel"
         assert CaffeNetwork(tmp_path / f"nets/deploy_{name}_flow.prototxt", weights).channels == 2
 
 
 # Scores
+
 
 @pytest.fixture
 def flow_lmdb(tmp_path, monkeypatch):
@@ -136,8 +199,9 @@ def test_mirrored_crops_of_flow_reach_the_net(flow_lmdb):
     stored = [np.kron(smooth(t, 26), np.ones((2, 2, 1), np.uint8)).astype(np.uint8) for t in range(3)]
     stored = [np.maximum(frame, 1) for frame in stored]
     found = scored(network, stored, 10)
-    mirrored = [np.dstack([256 - frame[:, ::-1, 0].astype(int), frame[:, ::-1, 1]]).astype(np.uint8)
-                for frame in stored]
+    mirrored = [
+        np.dstack([256 - frame[:, ::-1, 0].astype(int), frame[:, ::-1, 1]]).astype(np.uint8) for frame in stored
+    ]
     other = scored(network, mirrored, 5)
     # A corner's mirror is the mirror's other corner: centre, right, left, right, left.
     np.testing.assert_allclose(found[:, 5:], other[:, [0, 2, 1, 4, 3]], atol=1e-6)
@@ -148,11 +212,28 @@ def test_mirrored_crops_of_flow_reach_the_net(flow_lmdb):
 def test_evaluate_scores_flow(flow_lmdb, monkeypatch, kind):
     path, weights = made(kind)
     with records.open_records("f.lmdb") as built:
-        big = {(name, t): np.kron(built.frame(name, t)[0], np.ones((2, 2, 1), np.uint8)).astype(np.uint8)
-               for name, count in (("v_Up_g01_c01", 3), ("v_Down_g01_c01", 2)) for t in range(count)}
+        big = {
+            (name, t): np.kron(built.frame(name, t)[0], np.ones((2, 2, 1), np.uint8)).astype(np.uint8)
+            for name, count in (("v_Up_g01_c01", 3), ("v_Down_g01_c01", 2))
+            for t in range(count)
+        }
     monkeypatch.setattr(records.Records, "frame", lambda self, name, t: (big[name, t], 0))
-    words = ["--net", path, "--weights", weights, "--frames", "f.lmdb", "--list", "f.txt", "--classes", "classes.txt",
-             "--crops", "5", "--out", "s.h5"]
+    words = [
+        "--net",
+        path,
+        "--weights",
+        weights,
+        "--frames",
+        "f.lmdb",
+        "--list",
+        "f.txt",
+        "--classes",
+        "classes.txt",
+        "--crops",
+        "5",
+        "--out",
+        "s.h5",
+    ]
     monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
     module("evaluate").main()
     network = CaffeNetwork(path, weights)
@@ -163,14 +244,36 @@ def test_evaluate_scores_flow(flow_lmdb, monkeypatch, kind):
         assert len(scores.predictions(file.fused("high")["log-mean"])) == 2
 
 
-@pytest.mark.parametrize("channels, lmdb, more, words", [
-    (2, "images.lmdb", [], "--frames: images.lmdb has frames of 3 channels, frame2.prototxt takes 2"),
-    (3, "f.lmdb", [], "--frames: f.lmdb has frames of 2 channels, frame3.prototxt takes 3"),
-    (2, "f.lmdb", ["--mean", "1", "2", "3"], "--mean: 3 values for the 2 channels of frame2.prototxt")])
+@pytest.mark.parametrize(
+    "channels, lmdb, more, words",
+    [
+        (2, "images.lmdb", [], "--frames: images.lmdb has frames of 3 channels, frame2.prototxt takes 2"),
+        (3, "f.lmdb", [], "--frames: f.lmdb has frames of 2 channels, frame3.prototxt takes 3"),
+        (2, "f.lmdb", ["--mean", "1", "2", "3"], "--mean: 3 values for the 2 channels of frame2.prototxt"),
+    ],
+)
 def test_frames_that_do_not_fit_the_net(flow_lmdb, monkeypatch, channels, lmdb, more, words):
     path, weights = made("frame", channels)
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--net", str(path), "--weights", str(weights), "--frames", lmdb,
-                                      "--list", "f.txt", "--classes", "classes.txt", "--out", "s.h5", *more])
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "evaluate.py",
+            "--net",
+            str(path),
+            "--weights",
+            str(weights),
+            "--frames",
+            lmdb,
+            "--list",
+            "f.txt",
+            "--classes",
+            "classes.txt",
+            "--out",
+            "s.h5",
+            *more,
+        ],
+    )
     with pytest.raises(InputError, match=words):
         module("evaluate").main()
     assert not Path("s.h5").exists()

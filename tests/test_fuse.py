@@ -1,4 +1,5 @@
 """tools/fuse.py over score files, against NumPy."""
+
 import json
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ def write(path, seed, crops=10, signals=SIGNALS, order=range(len(LENGTHS)), labe
         values = np.exp(generator.normal(size=(frames, 10, 3, len(CLASSES))))
         values[..., LABELS[index]] *= 1.3
         values *= generator.random(values.shape) < 0.9
-        videos.append((values / values.sum(axis=-1, keepdims=True)).astype(np.float32)[:, :crops, :len(signals)])
+        videos.append((values / values.sum(axis=-1, keepdims=True)).astype(np.float32)[:, :crops, : len(signals)])
     listed = [(f"v_{index}", labels[index], np.arange(LENGTHS[index]) / 5) for index in order]
     with writing(path, listed, crops, signals, classes, {"seed": seed}) as writer:
         for place, index in enumerate(order):
@@ -47,6 +48,7 @@ def fuse(monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", ["fuse.py", *map(str, arguments)])
         module.main()
         return capsys.readouterr().out
+
     return call
 
 
@@ -56,8 +58,9 @@ def logarithms(videos, how, crops, places):
     for values in videos:
         frames = np.mean([values[:, crop, place].astype(float) for crop in range(crops) for place in places], axis=0)
         frames = np.maximum(frames, 1e-12)
-        rows.append({"log-mean": np.log(frames).mean(0), "mean": np.log(frames.mean(0)),
-                     "max": np.log(frames.max(0))}[how])
+        rows.append(
+            {"log-mean": np.log(frames).mean(0), "mean": np.log(frames.mean(0)), "max": np.log(frames.max(0))}[how]
+        )
     return np.array(rows)
 
 
@@ -69,9 +72,15 @@ def metrics(scores):
     return right.mean(), np.mean(classes), np.mean([label in row[:5] for label, row in zip(LABELS, ranks)])
 
 
-@pytest.mark.parametrize("options, crops, places", [
-    ((), (10, 5), [2]), (("--crops", 5), (5, 5), [2]), (("--crops", 1, "--signal", "low"), (1, 1), [0]),
-    (("--signal", "all"), (10, 5), [0, 1, 2])])
+@pytest.mark.parametrize(
+    "options, crops, places",
+    [
+        ((), (10, 5), [2]),
+        (("--crops", 5), (5, 5), [2]),
+        (("--crops", 1, "--signal", "low"), (1, 1), [0]),
+        (("--signal", "all"), (10, 5), [0, 1, 2]),
+    ],
+)
 @pytest.mark.parametrize("weight", [None, 0, 0.25, 0.5])
 def test_every_number_is_numpys(fuse, scores, options, crops, places, weight):
     streams = () if weight is None else ("b.h5", "--weight", weight)
@@ -96,15 +105,16 @@ def test_every_number_is_numpys(fuse, scores, options, crops, places, weight):
             assert (row["class"], row["videos"]) == (CLASSES[place], len(mine))
             assert row["accuracy"] == (pytest.approx(np.mean(predicted[mine] == place)) if mine else None)
     assert report["scores"][0] == {"file": "a.h5", "sha256": sha256("a.h5")} and report["videos"] == len(LABELS)
-    assert report["weight"] == weight and report["crops"] == list(crops[:len(report["scores"])])
+    assert report["weight"] == weight and report["crops"] == list(crops[: len(report["scores"])])
     assert len(report["scores"]) == (1 if weight is None else 2)
 
 
 def test_what_is_said(fuse):
     assert fuse("a.h5").splitlines()[0] == "a.h5 (10 crops), high signal, 8 videos"
     said = fuse("a.h5", "b.h5", "--weight", 0.7, "--fusion", "max", "--signal", "all").splitlines()
-    assert said[0] == ("0.7 x log a.h5 (10 crops) + 0.3 x log b.h5 (5 crops), mean of low, medium and high signal, "
-                       "8 videos")
+    assert said[0] == (
+        "0.7 x log a.h5 (10 crops) + 0.3 x log b.h5 (5 crops), mean of low, medium and high signal, 8 videos"
+    )
     assert len(said) == 3 and said[2].startswith("max ")
 
 
@@ -124,19 +134,26 @@ def cut():
     Path("b.h5").write_bytes(Path("b.h5").read_bytes()[:3000])
 
 
-@pytest.mark.parametrize("prepare, arguments, said", [
-    (lambda: None, ["a.h5", "none.h5"], "no such file: none.h5"),
-    (cut, ["a.h5", "b.h5"], "b.h5 is cut short"),
-    (lambda: write("c.h5", 3, order=range(7)), ["a.h5", "c.h5"], "video v_7 is in a.h5, but not in c.h5"),
-    (lambda: write("c.h5", 3, labels=(0, 1, 2, 4, *LABELS[4:])), ["a.h5", "c.h5"],
-     "video v_3 is of class Right in a.h5, but of Near in c.h5"),
-    (lambda: write("c.h5", 3, classes=[*CLASSES[:-1], "Sword"]), ["a.h5", "c.h5"], "class 7 is Épée in a.h5"),
-    (lambda: write("c.h5", 3, signals=SIGNALS[:2]), ["c.h5"], "c.h5 has no signal high; it has low, medium"),
-    (lambda: None, ["b.h5", "--crops", "10"], "b.h5 has 5 crops a frame, 10 are asked for"),
-    (lambda: None, ["a.h5", "--json", "a.h5"], "neither of them a score file"),
-    (lambda: None, ["a.h5", "b.h5", "--confusion", "./b.h5"], "neither of them a score file"),
-    (lambda: None, ["a.h5", "--json", "x", "--confusion", "x"], "must be two files"),
-    (lambda: Path("folder").mkdir(), ["a.h5", "--json", "folder"], "cannot write folder: Is a directory")])
+@pytest.mark.parametrize(
+    "prepare, arguments, said",
+    [
+        (lambda: None, ["a.h5", "none.h5"], "no such file: none.h5"),
+        (cut, ["a.h5", "b.h5"], "b.h5 is cut short"),
+        (lambda: write("c.h5", 3, order=range(7)), ["a.h5", "c.h5"], "video v_7 is in a.h5, but not in c.h5"),
+        (
+            lambda: write("c.h5", 3, labels=(0, 1, 2, 4, *LABELS[4:])),
+            ["a.h5", "c.h5"],
+            "video v_3 is of class Right in a.h5, but of Near in c.h5",
+        ),
+        (lambda: write("c.h5", 3, classes=[*CLASSES[:-1], "Sword"]), ["a.h5", "c.h5"], "class 7 is Épée in a.h5"),
+        (lambda: write("c.h5", 3, signals=SIGNALS[:2]), ["c.h5"], "c.h5 has no signal high; it has low, medium"),
+        (lambda: None, ["b.h5", "--crops", "10"], "b.h5 has 5 crops a frame, 10 are asked for"),
+        (lambda: None, ["a.h5", "--json", "a.h5"], "neither of them a score file"),
+        (lambda: None, ["a.h5", "b.h5", "--confusion", "./b.h5"], "neither of them a score file"),
+        (lambda: None, ["a.h5", "--json", "x", "--confusion", "x"], "must be two files"),
+        (lambda: Path("folder").mkdir(), ["a.h5", "--json", "folder"], "cannot write folder: Is a directory"),
+    ],
+)
 def test_bad_input_is_one_line_and_writes_nothing(fuse, prepare, arguments, said):
     prepare()
     before = {path: path.read_bytes() for path in Path(".").glob("*.*")}
@@ -146,11 +163,17 @@ def test_bad_input_is_one_line_and_writes_nothing(fuse, prepare, arguments, said
     assert before == {path: path.read_bytes() for path in Path(".").glob("*.*")}
 
 
-@pytest.mark.parametrize("arguments, said", [
-    (["a.h5", "--weight", "0.5"], "--weight is for two score files"), (["a.h5"] * 3, "3 score files"),
-    (["a.h5", "b.h5", "--weight", "1.1"], "1.1 is not a number from 0 to 1"),
-    (["a.h5", "b.h5", "--weight", "nan"], "nan is not a number"), ([], "SCORES"),
-    (["a.h5", "--crops", "3"], "--crops")])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["a.h5", "--weight", "0.5"], "--weight is for two score files"),
+        (["a.h5"] * 3, "3 score files"),
+        (["a.h5", "b.h5", "--weight", "1.1"], "1.1 is not a number from 0 to 1"),
+        (["a.h5", "b.h5", "--weight", "nan"], "nan is not a number"),
+        ([], "SCORES"),
+        (["a.h5", "--crops", "3"], "--crops"),
+    ],
+)
 def test_wrong_arguments(fuse, capsys, arguments, said):
     with pytest.raises(SystemExit) as stop:
         fuse(*arguments)

@@ -1,11 +1,22 @@
 """The architecture as data; test_structure.py compares what Caffe makes of it with BVLC GoogLeNet."""
+
 import subprocess
 import sys
 
 import pytest
 
-from rcnn.googlenet import (RECURRENT, Classifier, Concatenation, Convolution, FullyConnected, Model, Pooling,
-                            googlenet, shapes, without_classifiers)
+from rcnn.googlenet import (
+    RECURRENT,
+    Classifier,
+    Concatenation,
+    Convolution,
+    FullyConnected,
+    Model,
+    Pooling,
+    googlenet,
+    shapes,
+    without_classifiers,
+)
 
 
 def named(layers):
@@ -26,11 +37,23 @@ def test_bottoms_come_before_tops_and_names_once():
 def test_full_size_shapes():
     """The output sizes of the table that the GoogLeNet paper gives for 224 x 224."""
     found = shapes(googlenet(), 3, 224)
-    expected = {"conv1/7x7_s2": (64, 112), "pool1/3x3_s2": (64, 56), "conv2/3x3": (192, 56), "pool2/3x3_s2": (192, 28),
-                "inception_3a/output": (256, 28), "inception_3b/output": (480, 28), "pool3/3x3_s2": (480, 14),
-                "inception_4a/output": (512, 14), "inception_4e/output": (832, 14), "pool4/3x3_s2": (832, 7),
-                "inception_5b/output": (1024, 7), "pool5/7x7_s1": (1024, 1), "loss1/ave_pool": (512, 4),
-                "loss2/ave_pool": (528, 4), "loss3/fc": (1024, 1)}
+    expected = {
+        "conv1/7x7_s2": (64, 112),
+        "pool1/3x3_s2": (64, 56),
+        "conv2/3x3": (192, 56),
+        "pool2/3x3_s2": (192, 28),
+        "inception_3a/output": (256, 28),
+        "inception_3b/output": (480, 28),
+        "pool3/3x3_s2": (480, 14),
+        "inception_4a/output": (512, 14),
+        "inception_4e/output": (832, 14),
+        "pool4/3x3_s2": (832, 7),
+        "inception_5b/output": (1024, 7),
+        "pool5/7x7_s1": (1024, 1),
+        "loss1/ave_pool": (512, 4),
+        "loss2/ave_pool": (528, 4),
+        "loss3/fc": (1024, 1),
+    }
     assert {name: (*found[name][:1], *set(found[name][1:])) for name in expected} == expected
     assert not any(isinstance(layer, Classifier) and layer.name in found for layer in googlenet())
 
@@ -88,14 +111,30 @@ def test_average_pools_fit_their_map(size):
 def test_without_classifiers():
     kept = without_classifiers(googlenet())
     dropped = set(named(googlenet())) - set(named(kept))
-    assert dropped == {"loss1/drop_fc", "loss1/classifier_video", "loss2/drop_fc", "loss2/classifier_video",
-                       "loss3/classifier_video"}
+    assert dropped == {
+        "loss1/drop_fc",
+        "loss1/classifier_video",
+        "loss2/drop_fc",
+        "loss2/classifier_video",
+        "loss3/classifier_video",
+    }
     assert kept == [layer for layer in googlenet() if layer.name not in dropped]
 
 
-@pytest.mark.parametrize("values", [dict(width=0), dict(width=-1), dict(width=float("nan")), dict(size=16),
-                                    dict(size=32), dict(conv1_temporal_kernel=4), dict(conv1_temporal_kernel=0),
-                                    dict(conv1_temporal_kernel=-3)], ids=str)
+@pytest.mark.parametrize(
+    "values",
+    [
+        dict(width=0),
+        dict(width=-1),
+        dict(width=float("nan")),
+        dict(size=16),
+        dict(size=32),
+        dict(conv1_temporal_kernel=4),
+        dict(conv1_temporal_kernel=0),
+        dict(conv1_temporal_kernel=-3),
+    ],
+    ids=str,
+)
 def test_values_that_make_no_network(values):
     with pytest.raises(ValueError) as error:
         googlenet(**values)
@@ -110,6 +149,8 @@ def test_a_model_that_combines_otherwise():
 
 
 def test_nothing_of_ours_and_no_framework():
-    code = ("import sys, rcnn.googlenet; sys.exit(any(name in sys.modules for name in ('caffe', 'torch', 'cv2')) or "
-            "any(name.startswith('rcnn.') and name != 'rcnn.googlenet' for name in sys.modules))")
+    code = (
+        "import sys, rcnn.googlenet; sys.exit(any(name in sys.modules for name in ('caffe', 'torch', 'cv2')) or "
+        "any(name.startswith('rcnn.') and name != 'rcnn.googlenet' for name in sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,4 +1,5 @@
 """tools/init_weights.py: what it writes, as the `caffe` program loads it, and what it refuses."""
+
 import os
 import subprocess
 import sys
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import recipe
 from caffe.proto import caffe_pb2
+from nets import recipe
 from runs import ROOT, run
 from test_nets_weights import CLASSES, RCNN, old_googlenet, values, written
 
@@ -27,9 +28,18 @@ def folder(tmp_path):
 
 
 def arguments(folder, **changes):
-    settings = {"net": folder / "deploy.prototxt", "weights": folder / "googlenet.caffemodel",
-                "out": folder / "start.caffemodel", **changes}
+    settings = {
+        "net": folder / "deploy.prototxt",
+        "weights": folder / "googlenet.caffemodel",
+        "out": folder / "start.caffemodel",
+        **changes,
+    }
     return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+
+def saved(path):
+    """Return `values` of a caffemodel."""
+    return values(caffe_pb2.NetParameter.FromString(path.read_bytes()))
 
 
 def caffe_train(folder, stage, iterations):
@@ -37,8 +47,12 @@ def caffe_train(folder, stage, iterations):
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (PAIRS, 2, 56, 56, 3), np.uint8)
     with builds.Build(folder / "pairs.lmdb", "pairs", {"encoding": "jpeg"}, print) as pairs:
-        pairs.put([(records.pair_key(place, "v", 1), records.encode_pair(*pair, place % CLASSES))
-                   for place, pair in enumerate(images)])
+        pairs.put(
+            [
+                (records.pair_key(place, "v", 1), records.encode_pair(*pair, place % CLASSES))
+                for place, pair in enumerate(images)
+            ]
+        )
         pairs.finish(counts={"pairs": PAIRS})
     settings = recipe(RCNN, batch=2, seed=1)
     written(folder / "train.prototxt", net.rcnn_r(settings, folder / "pairs.lmdb", net.TRAIN, stage))
@@ -49,8 +63,14 @@ def caffe_train(folder, stage, iterations):
     solver.max_iter = iterations
     written(folder / "solver.prototxt", solver)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    done = subprocess.run(["caffe", "train", "-solver", "solver.prototxt", "-weights", "start.caffemodel"], cwd=folder,
-                          env=environment, text=True, capture_output=True, timeout=120)
+    done = subprocess.run(
+        ["caffe", "train", "-solver", "solver.prototxt", "-weights", "start.caffemodel"],
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return saved(folder / f"made_iter_{iterations}.caffemodel")
 
@@ -135,7 +155,7 @@ def test_a_net_that_combines_otherwise_is_refused(folder):
 def test_missing_and_broken_files_are_refused(folder):
     refused(folder, "no such file", net=folder / "none.prototxt")
     whole = (folder / "googlenet.caffemodel").read_bytes()
-    (folder / "half.caffemodel").write_bytes(whole[:len(whole) // 2])
+    (folder / "half.caffemodel").write_bytes(whole[: len(whole) // 2])
     refused(folder, "cut short", weights=folder / "half.caffemodel")
 
 

@@ -3,6 +3,7 @@
 tools/caffe_build/compat.h has the colour ones decoded by libjpeg-turbo itself.  Expected is what cv2.imdecode of
 PyPI's cv2 gives; its libjpeg-turbo (3.0) and Debian's (2.1) agree to the last bit on all that is not cut off.
 """
+
 import struct
 import subprocess
 
@@ -68,8 +69,11 @@ def decoded_by_opencv(jpeg, colour):
 
 
 KINDS = {
-    **{f"{sampling} {height} x {width}": sampled(scene(height, width), sampling)
-       for sampling in SAMPLINGS for height, width in ((64, 48), (37, 53), (1, 1), (3, 70))},
+    **{
+        f"{sampling} {height} x {width}": sampled(scene(height, width), sampling)
+        for sampling in SAMPLINGS
+        for height, width in ((64, 48), (37, 53), (1, 1), (3, 70))
+    },
     **{f"{sampling} progressive": sampled(scene(37, 53), sampling, "PROGRESSIVE", 1) for sampling in SAMPLINGS},
     **{f"quality {quality}": encoded(scene(37, 53), "QUALITY", quality) for quality in (1, 50, 100)},
     "restart markers": encoded(scene(64, 48), "RST_INTERVAL", 2),
@@ -98,7 +102,7 @@ def test_orientation_is_applied_in_colour_alone(tmp_path):
 def test_what_there_is_of_a_cut_off_jpeg_is_decoded(tmp_path):
     """Caffe goes on, as OpenCV does; the sound record after it is not touched by it."""
     whole = sampled(scene(64, 48), "422", "QUALITY", 95)
-    cut, after = decoded_by_caffe(tmp_path, [whole[:len(whole) * 3 // 4], whole], False)
+    cut, after = decoded_by_caffe(tmp_path, [whole[: len(whole) * 3 // 4], whole], False)
     sound = decoded_by_opencv(whole, False)
     np.testing.assert_array_equal(after, sound)
     assert cut.shape == sound.shape

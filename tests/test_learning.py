@@ -1,4 +1,5 @@
 """What one and several updates of Caffe's own solver do to a generated net; the solver."""
+
 import json
 from pathlib import Path
 
@@ -9,8 +10,12 @@ from nets import SLIM, Tiny, by_name, images, largest_difference, randomize, rec
 from rcnn.nets import prototxt as net
 
 BVLC = json.loads((Path(__file__).parent / "bvlc_googlenet.json").read_text())["layers"]
-PRETRAINED = {f"{layer['name']}/{part}" for layer in BVLC if layer.get("shapes") and "classifier" not in layer["name"]
-              for part in ("weight", "bias")}
+PRETRAINED = {
+    f"{layer['name']}/{part}"
+    for layer in BVLC
+    if layer.get("shapes") and "classifier" not in layer["name"]
+    for part in ("weight", "bias")
+}
 TINY_PRETRAINED = {"one/5x5/weight", "one/5x5/bias", "two/3x3/weight", "two/3x3/bias"}
 LABELS = np.array([3, 1, 0, 2])
 
@@ -45,6 +50,7 @@ def update(made):
 
 # The solver
 
+
 def test_solver_is_that_of_section_3_1(tmp_path):
     made = net.solver(recipe(test_interval=250, snapshot=500, display=20), "net.prototxt", "snapshots/rcnn", 5000)
     assert (made.net, made.train_net, list(made.test_net)) == ("net.prototxt", "", [])
@@ -76,6 +82,7 @@ def test_rate_falls_to_final_rate_in_float32(iterations):
 
 # One update
 
+
 def test_first_update(tiny):
     """W and What: rate (gradient + decay W); b: twice the rate, no decay."""
     options = dict(rate=0.1, weight_decay=0.01)
@@ -95,8 +102,9 @@ def test_spatial_rate_scales_the_update_of_pretrained_layers(tiny):
         assert (value == np.float32(rate) * full[name]).all() and np.any(value), name
 
 
-@pytest.mark.parametrize("learning", [{}, dict(previous_loss=True, cut_gradient=False)],
-                         ids=["one loss, cut", "two losses, uncut"])
+@pytest.mark.parametrize(
+    "learning", [{}, dict(previous_loss=True, cut_gradient=False)], ids=["one loss, cut", "two losses, uncut"]
+)
 def test_iter_size_is_a_larger_batch(tiny, learning):
     """Batch 4 once, 2 twice and 1 four times make the same update; 2 once makes another."""
     whole = update(tiny(batch=4, **learning))
@@ -114,13 +122,15 @@ def test_clip_gradients(tiny):
     made.net.forward()
     made.net.backward()
     norm = np.sqrt(sum(np.square(value.astype(np.float64)).sum() for value in by_name(made.net, diff=True).values()))
-    free, clipped, loose = (update(tiny(clip_gradients=bound, **options))
-                            for bound in (None, float(norm / 4), float(norm * 4)))
+    free, clipped, loose = (
+        update(tiny(clip_gradients=bound, **options)) for bound in (None, float(norm / 4), float(norm * 4))
+    )
     for name, value in free.items():
         assert largest_difference(clipped[name], value / 4) < 1e-4 and (loose[name] == value).all(), name
 
 
 # Stages
+
 
 def changed(folder, stage, weight_decay, **settings):
     """Run ten updates of the slim GoogLeNet-RCNN; return ({parameter}, those that changed)."""

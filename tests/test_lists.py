@@ -15,12 +15,16 @@ def test_classes(tmp_path):
     assert read_classes(write(tmp_path / "c.txt", "1 Archery\r\n2 HandstandPushups\r\n\r\n")) == CLASSES
 
 
-@pytest.mark.parametrize("text, message", [
-    ("", "is empty"),
-    ("Archery\n", "line 1: 'Archery' is not a class number and a class name"),
-    ("0 Archery\n", "line 1: class number 0 where 1 is due"),
-    ("1 Archery\n3 Biking\n", "line 2: class number 3 where 2 is due"),
-    ("1 Archery\n2 Archery\n", "line 2: class Archery is there twice")])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "is empty"),
+        ("Archery\n", "line 1: 'Archery' is not a class number and a class name"),
+        ("0 Archery\n", "line 1: class number 0 where 1 is due"),
+        ("1 Archery\n3 Biking\n", "line 2: class number 3 where 2 is due"),
+        ("1 Archery\n2 Archery\n", "line 2: class Archery is there twice"),
+    ],
+)
 def test_bad_classes(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         read_classes(write(tmp_path / "c.txt", text))
@@ -39,15 +43,19 @@ def test_union(tmp_path):
     assert [video.name for video in read_lists([one, two], CLASSES)] == ["b", "a", "c d"]
 
 
-@pytest.mark.parametrize("text, message", [
-    ("\n\n", "is empty"),
-    ("v_Archery.avi 1\n", "line 1: 'v_Archery.avi 1' is not a video of a list"),
-    ("../x/v.avi\n", "is not a video"),
-    ("Archery/a.avi one\n", "is not a video"),
-    ("Archery/a.avi 1\nRowing/b.avi 2\n", "line 2: class Rowing is not in the class list"),
-    ("Archery/a.avi 2\n", "line 1: number 2 disagrees with the class list, where Archery is 1"),
-    ("Archery/a.avi 1\nArchery/a.avi 1\n", "line 2: Archery/a.avi is there twice"),
-    ("Archery/a.avi 1\nHandstandPushups/a.avi 2\n", "has the name of Archery/a.avi")])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("\n\n", "is empty"),
+        ("v_Archery.avi 1\n", "line 1: 'v_Archery.avi 1' is not a video of a list"),
+        ("../x/v.avi\n", "is not a video"),
+        ("Archery/a.avi one\n", "is not a video"),
+        ("Archery/a.avi 1\nRowing/b.avi 2\n", "line 2: class Rowing is not in the class list"),
+        ("Archery/a.avi 2\n", "line 1: number 2 disagrees with the class list, where Archery is 1"),
+        ("Archery/a.avi 1\nArchery/a.avi 1\n", "line 2: Archery/a.avi is there twice"),
+        ("Archery/a.avi 1\nHandstandPushups/a.avi 2\n", "has the name of Archery/a.avi"),
+    ],
+)
 def test_bad_list(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         read_list(write(tmp_path / "l.txt", text), CLASSES)

@@ -1,4 +1,5 @@
 """tools/make_motion_videos.py: the files and lists it makes, made again, interrupted, and what it refuses."""
+
 import json
 import os
 import resource
@@ -41,11 +42,23 @@ def made_scenes(tmp_path_factory):
     return folder, out
 
 
-@pytest.mark.parametrize("fixture, expected, splits, said", [
-    ("made", ["FlowersStill", "FlowersUp"], (4, 3, 2, 1),
-     "8 videos of 2 classes, 0.4 s each, XVID; each split has 6 to train on and 2 to test on"),
-    ("made_scenes", sorted(scenes.CLASSES), (3, 2, 1),
-     "36 videos of 12 classes, 0.2 to 0.6 s each, XVID; each split has 24 to train on and 12 to test on")])
+@pytest.mark.parametrize(
+    "fixture, expected, splits, said",
+    [
+        (
+            "made",
+            ["FlowersStill", "FlowersUp"],
+            (4, 3, 2, 1),
+            "8 videos of 2 classes, 0.4 s each, XVID; each split has 6 to train on and 2 to test on",
+        ),
+        (
+            "made_scenes",
+            sorted(scenes.CLASSES),
+            (3, 2, 1),
+            "36 videos of 12 classes, 0.2 to 0.6 s each, XVID; each split has 24 to train on and 12 to test on",
+        ),
+    ],
+)
 def test_it_is_laid_out_as_ucf101(request, fixture, expected, splits, said):
     """splits: the group that each tests on."""
     folder, out = request.getfixturevalue(fixture)
@@ -54,8 +67,9 @@ def test_it_is_laid_out_as_ucf101(request, fixture, expected, splits, said):
     names = [f"{name}/v_{name}_g{group:02d}_c01.avi" for name in classes for group in sorted(splits)]
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*.avi")) == sorted(names)
     for split, group in enumerate(splits, 1):
-        train, test = (lists.read_list(folder / f"lists/{kind}list{split:02d}.txt", classes)
-                       for kind in ("train", "test"))
+        train, test = (
+            lists.read_list(folder / f"lists/{kind}list{split:02d}.txt", classes) for kind in ("train", "test")
+        )
         assert sorted(listed.file for listed in train + test) == sorted(names)
         assert [listed.name.split("_")[1:3] for listed in test] == [[name, f"g{group:02d}"] for name in classes]
         assert lists.check_files(train + test, folder) == folder
@@ -76,8 +90,21 @@ def test_the_files_are_mpeg4_avi_of_the_drawn_frames(made):
 
 def test_videos_depend_on_seed_and_name_alone(made, tmp_path):
     """Not on the number of workers, nor on which others are made."""
-    arguments = ["--appearances", "Flowers", "Crates", "--movements", "Up", "--groups", 2, "--clips", 2,
-                 "--seconds", 0.4, "--workers", 1]
+    arguments = [
+        "--appearances",
+        "Flowers",
+        "Crates",
+        "--movements",
+        "Up",
+        "--groups",
+        2,
+        "--clips",
+        2,
+        "--seconds",
+        0.4,
+        "--workers",
+        1,
+    ]
     assert run("make_motion_videos", "--out", tmp_path / "one", *arguments)[0] == 0
     first, other = files(made[0]), files(tmp_path / "one")
     common = {path for path in first if path.suffix == ".avi"} & set(other)
@@ -102,8 +129,9 @@ def test_made_again_it_keeps_what_is_there_and_adds_what_is_missing(made, tmp_pa
     assert files(folder) == content
 
 
-@pytest.mark.parametrize("fixture, arguments", [("made", [*SMALL, "--splits", 4, "--workers", 1]),
-                                                ("made_scenes", SCENES)])
+@pytest.mark.parametrize(
+    "fixture, arguments", [("made", [*SMALL, "--splits", 4, "--workers", 1]), ("made_scenes", SCENES)]
+)
 def test_killed_it_leaves_whole_files_and_goes_on(request, tmp_path, fixture, arguments):
     folder, expected = tmp_path / "videos", files(request.getfixturevalue(fixture)[0])
     process = start("make_motion_videos", "--out", folder, *arguments)
@@ -147,10 +175,16 @@ def refused(*arguments):
     return error.splitlines()[-1]
 
 
-@pytest.mark.parametrize("fixture, arguments, words", [
-    ("made", [*SMALL, "--seed", 2], "(seed)"), ("made", [*SMALL, "--groups", 5], "(groups)"),
-    ("made", SCENES, "(classes, groups, seconds)"), ("made_scenes", SMALL, "(classes, groups, seconds)"),
-    ("made_scenes", [*SCENES, "--seconds", 0.2, 0.7], "(seconds)")])
+@pytest.mark.parametrize(
+    "fixture, arguments, words",
+    [
+        ("made", [*SMALL, "--seed", 2], "(seed)"),
+        ("made", [*SMALL, "--groups", 5], "(groups)"),
+        ("made", SCENES, "(classes, groups, seconds)"),
+        ("made_scenes", SMALL, "(classes, groups, seconds)"),
+        ("made_scenes", [*SCENES, "--seconds", 0.2, 0.7], "(seconds)"),
+    ],
+)
 def test_a_folder_of_other_settings_is_refused(request, fixture, arguments, words):
     folder = request.getfixturevalue(fixture)[0]
     before = files(folder)
@@ -165,18 +199,25 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-@pytest.mark.parametrize("kind, arguments, words", [
-    (SMALL, ("--groups", 1), "2 to 99 groups"), (SMALL, ("--clips", 100), "at most 99 clips"),
-    (SMALL, ("--seed", -1), "--seed -1"), (SMALL, ("--splits", 5), "4 quarters"),
-    (SMALL, ("--seconds", 0.04), "two frames (0.08 s) at least"), (SMALL, ("--seconds", 1e9), "600 s at most"),
-    (SMALL, ("--movements", "Left"), "invalid choice: 'Left'"),
-    (SMALL, ("--workers", 0), "whole number of at least 1"),
-    (SCENES, ("--seconds", 3), "--seconds: the set scenes takes the shortest length and the longest"),
-    (SCENES, ("--seconds", 3, 1), "--seconds: the set scenes takes the shortest length and the longest"),
-    (SCENES, ("--seconds", 0.04, 1), "two frames (0.08 s) at least"),
-    (SCENES, ("--set", "motion"), "--seconds: the set motion takes one length"),
-    (SCENES, ("--appearances", "Flowers"), "--appearances and --movements are of the set motion"),
-    (SCENES, ("--movements", "Up"), "--appearances and --movements are of the set motion")])
+@pytest.mark.parametrize(
+    "kind, arguments, words",
+    [
+        (SMALL, ("--groups", 1), "2 to 99 groups"),
+        (SMALL, ("--clips", 100), "at most 99 clips"),
+        (SMALL, ("--seed", -1), "--seed -1"),
+        (SMALL, ("--splits", 5), "4 quarters"),
+        (SMALL, ("--seconds", 0.04), "two frames (0.08 s) at least"),
+        (SMALL, ("--seconds", 1e9), "600 s at most"),
+        (SMALL, ("--movements", "Left"), "invalid choice: 'Left'"),
+        (SMALL, ("--workers", 0), "whole number of at least 1"),
+        (SCENES, ("--seconds", 3), "--seconds: the set scenes takes the shortest length and the longest"),
+        (SCENES, ("--seconds", 3, 1), "--seconds: the set scenes takes the shortest length and the longest"),
+        (SCENES, ("--seconds", 0.04, 1), "two frames (0.08 s) at least"),
+        (SCENES, ("--set", "motion"), "--seconds: the set motion takes one length"),
+        (SCENES, ("--appearances", "Flowers"), "--appearances and --movements are of the set motion"),
+        (SCENES, ("--movements", "Up"), "--appearances and --movements are of the set motion"),
+    ],
+)
 def test_arguments_that_make_no_set_are_refused(kind, arguments, words, tmp_path):
     assert words in refused("--out", tmp_path / "videos", *kind, *arguments)
     assert not (tmp_path / "videos").exists()
@@ -184,14 +225,21 @@ def test_arguments_that_make_no_set_are_refused(kind, arguments, words, tmp_path
 
 def program(out, **options):
     """Run the program with options of subprocess.run."""
-    return subprocess.run([sys.executable, ROOT / "tools/make_motion_videos.py", "--out", out, *map(str, SMALL)],
-                          text=True, capture_output=True, timeout=120, **options)
+    return subprocess.run(
+        [sys.executable, ROOT / "tools/make_motion_videos.py", "--out", out, *map(str, SMALL)],
+        text=True,
+        capture_output=True,
+        timeout=120,
+        **options,
+    )
 
 
 def test_a_disk_that_is_full_leaves_no_short_video(tmp_path):
     """A limit on the size of files stands in for it; OpenCV's writer reports neither."""
+
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+
     done = program(tmp_path / "videos", env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=limit)
     assert done.returncode == 2, done.stderr
     assert "is the disk full?" in done.stderr.splitlines()[-1]
@@ -203,7 +251,8 @@ def test_without_an_mpeg4_encoder_it_writes_motion_jpeg_and_says_so(tmp_path):
     (tmp_path / "sitecustomize.py").write_text(
         "import cv2\n"
         "Writer, xvid = cv2.VideoWriter, cv2.VideoWriter_fourcc(*'XVID')\n"
-        "cv2.VideoWriter = lambda path, fourcc, *rest: Writer() if fourcc == xvid else Writer(path, fourcc, *rest)\n")
+        "cv2.VideoWriter = lambda path, fourcc, *rest: Writer() if fourcc == xvid else Writer(path, fourcc, *rest)\n"
+    )
     done = program(tmp_path / "videos", env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.returncode == 0, done.stderr
     assert "MJPG" in done.stdout and "cannot write XVID" in done.stderr

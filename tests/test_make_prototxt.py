@@ -1,4 +1,5 @@
 """tools/make_prototxt.py, rcnn/nets/prototxt_set.py: what is committed, what options change, what Caffe makes of it."""
+
 import json
 import os
 import re
@@ -17,8 +18,8 @@ from nets import write_pairs
 
 from rcnn import recipe
 from rcnn.files import InputError, ProgramError
-from rcnn.nets import prototxt as net
 from rcnn.nets import caffemodel, protos, prototxt_set
+from rcnn.nets import prototxt as net
 from rcnn.recipe import Recipe
 
 TOOL = runs.ROOT / "tools" / "make_prototxt.py"
@@ -31,8 +32,28 @@ DEPLOY = {"deploy_cnn", "deploy_rcnn_r", "deploy_rcnn_s"}
 NETS = FED | DEPLOY
 RECURRENT = LEARNT | IN_ORDER | {"deploy_rcnn_r", "deploy_rcnn_s"}
 FLOW = {f"{name}_flow" for name in NETS | SOLVERS if "stage1" not in name}
-SMALL = ["--classes", "12", "--width", "0.25", "--size", "64", "--combine", "sum", "--filler", "msra",
-         "--temporal-filler", "constant", "--bias", "0", "--batch", "16", "--scale", "0.015625", "--seed", "1"]
+SMALL = [
+    "--classes",
+    "12",
+    "--width",
+    "0.25",
+    "--size",
+    "64",
+    "--combine",
+    "sum",
+    "--filler",
+    "msra",
+    "--temporal-filler",
+    "constant",
+    "--bias",
+    "0",
+    "--batch",
+    "16",
+    "--scale",
+    "0.015625",
+    "--seed",
+    "1",
+]
 SETS = {"images": [], "flow": ["--channels", "2"], "small": SMALL}
 
 # option, value, the files it changes, what each of them then has, and what it then lacks
@@ -47,8 +68,13 @@ OPTIONS = [
     ("--classes", "7", NETS, "num_output: 7\n", "num_output: 101\n"),
     ("--width", "0.125", NETS, "num_output: 8\n", "num_output: 64\n"),
     ("--size", "80", NETS, r'size\\": 80,|dim: 80\n', r'size\\": 224,|dim: 224\n'),
-    ("--batch", "3", FED | SOLVERS, r'batch_size: 3\n|\\"batch\\": 3,|test_iter: 1280\n',
-     r'batch_size: 64|\\"batch\\": 64|test_iter: 60'),
+    (
+        "--batch",
+        "3",
+        FED | SOLVERS,
+        r'batch_size: 3\n|\\"batch\\": 3,|test_iter: 1280\n',
+        r'batch_size: 64|\\"batch\\": 64|test_iter: 60',
+    ),
     ("--iter-size", "2", SOLVERS, "iter_size: 2\n", "iter_size: 1\n"),
     ("--cnn-iterations", "5", {"solver_cnn"}, "max_iter: 5\n", None),
     ("--stage1-iterations", "5", STAGE1, "max_iter: 5\n", None),
@@ -91,6 +117,7 @@ def make(tool, tmp_path, monkeypatch):
     def call(*options):
         monkeypatch.setattr(sys, "argv", ["make_prototxt.py", *options])
         return tool.main()
+
     return call
 
 
@@ -147,15 +174,23 @@ def test_check_names_what_differs(make, tmp_path, capsys, harmed):
     capsys.readouterr()
     assert make("--check") == 1
     out, error = capsys.readouterr()
-    said = {f"{name}.prototxt is " + ("made by nothing; remove it" if "stray" in name else
-                                      "not what tools/make_prototxt.py writes; run it again") for name in harmed}
+    said = {
+        f"{name}.prototxt is "
+        + ("made by nothing; remove it" if "stray" in name else "not what tools/make_prototxt.py writes; run it again")
+        for name in harmed
+    }
     assert not out and set(error.splitlines()) == said and error.count("\n") == len(said)
     assert before == {path: path.read_bytes() for path in files_below(tmp_path)}
 
 
 def test_check_ends_with_status_1_as_a_program(tmp_path):
-    done = subprocess.run([sys.executable, TOOL, "--check"], cwd=tmp_path, env={"PYTHONPATH": str(runs.ROOT)},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, TOOL, "--check"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1 and done.stderr.count("\n") == len(NETS | SOLVERS)
     assert "Traceback" not in done.stderr
     assert not files_below(tmp_path)
@@ -163,9 +198,32 @@ def test_check_ends_with_status_1_as_a_program(tmp_path):
 
 def test_each_head_names_the_command_that_makes_the_file(make, tmp_path):
     own = "a-folder-whose-name-is-long-and has-blanks-in-it/" * 2
-    for options in ([], ["--out", f"{own}set", "--snapshots", f"{own}snapshots", "--train-pairs", f"{own}pairs.lmdb",
-                         "--seed", "7", "--previous-loss", "yes", "--clip-gradients", "0.1", "--size", "64", "--bias",
-                         "-0.25", "--mean", "1", "2", "3"], ["--out", "flow", "--channels", "2"]):
+    for options in (
+        [],
+        [
+            "--out",
+            f"{own}set",
+            "--snapshots",
+            f"{own}snapshots",
+            "--train-pairs",
+            f"{own}pairs.lmdb",
+            "--seed",
+            "7",
+            "--previous-loss",
+            "yes",
+            "--clip-gradients",
+            "0.1",
+            "--size",
+            "64",
+            "--bias",
+            "-0.25",
+            "--mean",
+            "1",
+            "2",
+            "3",
+        ],
+        ["--out", "flow", "--channels", "2"],
+    ):
         make(*options)
         written = {path: path.read_text() for path in files_below(tmp_path)}
         heads = {text.split("\n\n", 1)[0] for text in written.values()}
@@ -193,19 +251,29 @@ def in_phase(message, phase):
 @pytest.mark.parametrize("options", SETS.values(), ids=SETS)
 def test_each_phase_has_the_layers_of_its_own_net(options):
     """One net of both phases is, in each, what the functions of a single phase return, layer by layer."""
-    given = recipe.parse({name[2:]: json.loads(value) if re.match("[0-9]", value) else value
-                          for name, value in zip(options[::2], options[1::2])})
+    given = recipe.parse(
+        {
+            name[2:]: json.loads(value) if re.match("[0-9]", value) else value
+            for name, value in zip(options[::2], options[1::2])
+        }
+    )
     paths = prototxt_set.default_paths(given, "mine")
     files = prototxt_set.files(given, "mine", paths)
     for run, (kind, stage, _) in prototxt_set.runs(given).items():
-        message = text_format.Parse(files[f"mine/{prototxt_set.names(given)[run + '_train_val']}"], caffe_pb2.NetParameter())
+        message = text_format.Parse(
+            files[f"mine/{prototxt_set.names(given)[run + '_train_val']}"], caffe_pb2.NetParameter()
+        )
         ruled = [layer.name for layer in message.layer if layer.include]
         assert 4 <= len(ruled) < 8 and len(message.layer) - len(ruled) > 100
-        for phase, pairs, videos in ((net.TRAIN, paths.train_pairs, paths.train_list),
-                                     (net.TEST, paths.test_pairs, paths.test_list)):
-            alone = {"cnn": lambda: net.cnn(given, pairs, phase),
-                     "rcnn_r": lambda: net.rcnn_r(given, pairs, phase, stage),
-                     "rcnn_s": lambda: net.rcnn_s(given, paths.frames, videos, phase, stage)}[kind]()
+        for phase, pairs, videos in (
+            (net.TRAIN, paths.train_pairs, paths.train_list),
+            (net.TEST, paths.test_pairs, paths.test_list),
+        ):
+            alone = {
+                "cnn": lambda: net.cnn(given, pairs, phase),
+                "rcnn_r": lambda: net.rcnn_r(given, pairs, phase, stage),
+                "rcnn_s": lambda: net.rcnn_s(given, paths.frames, videos, phase, stage),
+            }[kind]()
             # From text, as a filler's value is written with fewer digits than a message holds.
             expected = text_format.Parse(text_format.MessageToString(alone), caffe_pb2.NetParameter())
             copy = caffe_pb2.NetParameter()
@@ -237,7 +305,9 @@ def test_every_option_is_tested_here(make, capsys):
         make("--help")
     usage = capsys.readouterr().out.split("\n\n")[0]
     together = {"--channels", "--mean"}  # below
-    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check", "--version"} - together == {row[0] for row in OPTIONS}
+    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check", "--version"} - together == {
+        row[0] for row in OPTIONS
+    }
 
 
 def test_frames_of_other_channels(make, tmp_path):
@@ -247,7 +317,8 @@ def test_frames_of_other_channels(make, tmp_path):
     for name in ("deploy_rcnn_r", "deploy_rcnn_s"):
         assert "dim: 4\n" in (tmp_path / "mine" / f"{name}.prototxt").read_text()
     assert {path.stem for path in files_below(tmp_path)} == {
-        name for name in NETS | SOLVERS if "rcnn_s" not in name and "stage1" not in name} | {"deploy_rcnn_s"}
+        name for name in NETS | SOLVERS if "rcnn_s" not in name and "stage1" not in name
+    } | {"deploy_rcnn_s"}
 
 
 def test_nets_of_flow(make, tmp_path):
@@ -265,8 +336,16 @@ def test_nets_of_flow(make, tmp_path):
         assert options["list"].endswith(f"{videos}list01.txt")
 
 
-@pytest.mark.parametrize("options", [["--channels", "4"], ["--mean", "1", "2"], ["--channels", "4", "--mean", "1", "2"],
-                                     ["--channels", "2", "--mean", "1"], ["--channels", "4", "--encoding", "raw"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--channels", "4"],
+        ["--mean", "1", "2"],
+        ["--channels", "4", "--mean", "1", "2"],
+        ["--channels", "2", "--mean", "1"],
+        ["--channels", "4", "--encoding", "raw"],
+    ],
+)
 def test_channels_that_do_not_fit_are_refused(make, tmp_path, options):
     with pytest.raises(InputError, match="channels"):
         make("--out", "mine", *options)
@@ -281,14 +360,29 @@ def test_an_option_without_out_is_refused(make, tmp_path, option, value):
     assert not files_below(tmp_path)
 
 
-@pytest.mark.parametrize("option, values", [
-    ("--classes", ("0", "-1", "2.5", "many", "99999999999")), ("--batch", ("0", "99999999999")),
-    ("--size", ("0", "32", "x")), ("--momentum", ("1", "-0.1")), ("--mean", ("x", "nan")),
-    ("--width", ("0", "-1", "nan", "inf")), ("--rate", ("0", "-0.1", "nan")), ("--final-rate", ("0", "1.5", "nan")),
-    ("--seed", ("-1", "4294967296", "1.5")), ("--bias", ("nan", "inf", "x")), ("--scale", ("0", "inf")),
-    ("--encoding", ("png",)), ("--combine", ("product",)), ("--previous-loss", ("true", "1", "")),
-    ("--together", ("maybe",)), ("--filler", ("gaussian",)), ("--temporal-filler", ("none",)),
-    ("--spatial-rate", ("0", "-1"))])
+@pytest.mark.parametrize(
+    "option, values",
+    [
+        ("--classes", ("0", "-1", "2.5", "many", "99999999999")),
+        ("--batch", ("0", "99999999999")),
+        ("--size", ("0", "32", "x")),
+        ("--momentum", ("1", "-0.1")),
+        ("--mean", ("x", "nan")),
+        ("--width", ("0", "-1", "nan", "inf")),
+        ("--rate", ("0", "-0.1", "nan")),
+        ("--final-rate", ("0", "1.5", "nan")),
+        ("--seed", ("-1", "4294967296", "1.5")),
+        ("--bias", ("nan", "inf", "x")),
+        ("--scale", ("0", "inf")),
+        ("--encoding", ("png",)),
+        ("--combine", ("product",)),
+        ("--previous-loss", ("true", "1", "")),
+        ("--together", ("maybe",)),
+        ("--filler", ("gaussian",)),
+        ("--temporal-filler", ("none",)),
+        ("--spatial-rate", ("0", "-1")),
+    ],
+)
 def test_a_bad_value_is_refused(make, tmp_path, capsys, option, values):
     for value in values:
         with pytest.raises(SystemExit) as stopped:
@@ -298,11 +392,15 @@ def test_a_bad_value_is_refused(make, tmp_path, capsys, option, values):
     assert not files_below(tmp_path)
 
 
-@pytest.mark.parametrize("options, said", [
-    (["--conv1-temporal-kernel", "4"], "the kernel odd"),
-    (["--encoding", "raw", "--together", "no"], "raw pairs have one crop for both frames"),
-    (["--out", "file/mine"], "cannot write file/mine/.*: Not a directory"),
-    (["--out", "file"], "cannot write file/.*: File exists")])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (["--conv1-temporal-kernel", "4"], "the kernel odd"),
+        (["--encoding", "raw", "--together", "no"], "raw pairs have one crop for both frames"),
+        (["--out", "file/mine"], "cannot write file/mine/.*: Not a directory"),
+        (["--out", "file"], "cannot write file/.*: File exists"),
+    ],
+)
 def test_what_makes_no_set_is_refused(make, tmp_path, options, said):
     Path("file").write_text("kept")
     with pytest.raises(ProgramError, match=said) as error:
@@ -312,8 +410,13 @@ def test_what_makes_no_set_is_refused(make, tmp_path, options, said):
 
 
 def test_a_bad_value_is_one_line_as_a_program(tmp_path):
-    done = subprocess.run([sys.executable, TOOL, "--out", "mine", "--conv1-temporal-kernel", "2"], cwd=tmp_path,
-                          env={"PYTHONPATH": str(runs.ROOT)}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, TOOL, "--out", "mine", "--conv1-temporal-kernel", "2"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(runs.ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("make_prototxt.py: no network")
 
@@ -381,9 +484,16 @@ def test_caffe_builds_every_file(tmp_path, options):
     given = written(tmp_path, options, small or {"batch": 1})
     built = [f"set/{name}" for key, name in sorted(prototxt_set.names(given).items()) if "train_val" not in key]
     assert {protos.read_solver(tmp_path / path).net for path in built if "solver" in path} == {
-        f"set/{name}" for key, name in prototxt_set.names(given).items() if "train_val" in key}
-    done = subprocess.run([sys.executable, "-c", BUILD, *built], cwd=tmp_path, text=True, capture_output=True,
-                          env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"}, timeout=120)
+        f"set/{name}" for key, name in prototxt_set.names(given).items() if "train_val" in key
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, *built],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"},
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     size = given.model.size
     assert done.stdout.splitlines() == [f"{path} ({given.model.channels}, {size}, {size})" for path in built]
@@ -391,11 +501,24 @@ def test_caffe_builds_every_file(tmp_path, options):
 
 def test_a_set_of_the_older_form_trains(tmp_path):
     """A net a phase, and train_net and test_net in the solver, as sets had them that people have: by both programs."""
-    settings = {"width": 0.05, "size": 33, "classes": 2, "batch": 1, "iterations": 2, "test-iterations": 1,
-                "test-interval": 1, "display": 1, "snapshot": 2}
+    settings = {
+        "width": 0.05,
+        "size": 33,
+        "classes": 2,
+        "batch": 1,
+        "iterations": 2,
+        "test-iterations": 1,
+        "test-interval": 1,
+        "display": 1,
+        "snapshot": 2,
+    }
     written(tmp_path, [], settings)
-    environment = {**os.environ, "PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "0",
-                   "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(runs.ROOT),
+        "GLOG_minloglevel": "0",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     for kind in ("rcnn_r", "rcnn_s"):
         path = tmp_path / f"set/solver_{kind}.prototxt"
         solver = protos.read_solver(path)
@@ -407,8 +530,10 @@ def test_a_set_of_the_older_form_trains(tmp_path):
         solver.train_net, solver.snapshot_prefix = f"set/{kind}_train.prototxt", f"set/snapshots/{kind}"
         solver.test_net.append(f"set/{kind}_test.prototxt")
         path.write_text(text_format.MessageToString(solver))
-        for command in (["caffe", "train", "-solver", path], [sys.executable, runs.ROOT / "tools/train.py", "--fresh",
-                                                              "--solver", path]):
+        for command in (
+            ["caffe", "train", "-solver", path],
+            [sys.executable, runs.ROOT / "tools/train.py", "--fresh", "--solver", path],
+        ):
             done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120)
             assert done.returncode == 0, done.stderr
             caffemodel.read(tmp_path / f"set/snapshots/{kind}_iter_2.caffemodel")

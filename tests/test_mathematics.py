@@ -1,4 +1,5 @@
 """Eq. 3-9 as Caffe computes them from generated nets, against float64 NumPy (reference.py)."""
+
 import numpy as np
 import pytest
 import reference
@@ -33,10 +34,16 @@ class Step:
         self.outputs = self.net.forward()
 
     def reference(self, parameters, **options):
-        settings = dict(combine=self.model.combine, cut=self.learning.cut_gradient,
-                        previous_loss=self.learning.previous_loss)
-        return reference.step(parameters, self.previous.astype(np.float64), self.frame.astype(np.float64), self.labels,
-                              **{**settings, **options})
+        settings = dict(
+            combine=self.model.combine, cut=self.learning.cut_gradient, previous_loss=self.learning.previous_loss
+        )
+        return reference.step(
+            parameters,
+            self.previous.astype(np.float64),
+            self.frame.astype(np.float64),
+            self.labels,
+            **{**settings, **options},
+        )
 
     def backward(self):
         self.net.clear_param_diffs()
@@ -46,8 +53,10 @@ class Step:
     def loss(self, start=None):
         """Return Caffe's loss, run forward from the layer `start`."""
         outputs = self.net.forward(start=start)
-        return sum(float(value) * reference.HEADS["one/classifier" if "low" in name else "three/classifier"][1]
-                   for name, value in outputs.items())
+        return sum(
+            float(value) * reference.HEADS["one/classifier" if "low" in name else "three/classifier"][1]
+            for name, value in outputs.items()
+        )
 
     def check_gradients(self):
         gradients, expected = self.backward(), self.expected["gradients"]
@@ -71,6 +80,7 @@ def check_tower(caffe_net, prefix, expected):
 
 
 # Forward
+
 
 @COMBINES
 def test_forward_is_equations_3_and_4(step, combine):
@@ -126,6 +136,7 @@ def test_average_is_sum_of_halves(tmp_path):
 
 # Backward
 
+
 @COMBINES
 def test_gradients_of_the_parameters_are_equations_7_to_9(step, combine):
     step(combine).check_gradients()
@@ -169,8 +180,12 @@ def test_uncut_gradient(step, combine):
 @pytest.mark.parametrize("cut_gradient", [True, False])
 def test_loss_on_the_frame_before(step, cut_gradient):
     made = step(previous_loss=True, cut_gradient=cut_gradient)
-    assert {name for name in made.outputs if "loss" in name} == {"low/loss", "high/loss", "previous/low/loss",
-                                                                 "previous/high/loss"}
+    assert {name for name in made.outputs if "loss" in name} == {
+        "low/loss",
+        "high/loss",
+        "previous/low/loss",
+        "previous/high/loss",
+    }
     assert made.loss() == pytest.approx(made.expected["loss"], rel=1e-5)
     made.check_gradients()
 
@@ -181,6 +196,7 @@ def test_no_loss_on_the_frame_before_unless_asked(step):
 
 
 # Finite differences
+
 
 def directions(parameters, seed=5):
     generator = np.random.default_rng(seed)

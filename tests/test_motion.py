@@ -1,4 +1,5 @@
 """synthetic/motion.py: no single frame shows the movement, no class is another's mirror image, objects move."""
+
 from collections import Counter
 from itertools import combinations
 
@@ -92,12 +93,21 @@ def flow_of(movement):
     for seed in range(4):
         frames = list(motion.frames("Flowers", movement, 12 / motion.FPS, np.random.default_rng(seed)))
         for index in (0, 10):
-            grey = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in frames[index:index + 2]]
+            grey = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in frames[index : index + 2]]
             flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 15, 3, 5, 1.2, 0)
             down, right = np.gradient(flow, axis=(0, 1))
             where = np.hypot(cv2.Sobel(grey[0], cv2.CV_32F, 1, 0), cv2.Sobel(grey[0], cv2.CV_32F, 0, 1)) > 60
-            found.append([part[where].mean() for part in (flow[..., 0], flow[..., 1], right[..., 0] + down[..., 1],
-                                                          abs(right[..., 1] - down[..., 0]))])
+            found.append(
+                [
+                    part[where].mean()
+                    for part in (
+                        flow[..., 0],
+                        flow[..., 1],
+                        right[..., 0] + down[..., 1],
+                        abs(right[..., 1] - down[..., 0]),
+                    )
+                ]
+            )
     return np.array(found)
 
 
@@ -120,7 +130,9 @@ def test_frames_are_images_of_the_stated_size_and_number(seconds, number):
 
 
 def test_one_seed_gives_one_video_and_appearances_differ():
-    videos = [np.stack(list(motion.frames(appearance, "In", 0.2, np.random.default_rng(seed))))
-              for appearance, seed in (("Wheels", 1), ("Wheels", 1), ("Wheels", 2), ("Crates", 1), ("Flowers", 1))]
+    videos = [
+        np.stack(list(motion.frames(appearance, "In", 0.2, np.random.default_rng(seed))))
+        for appearance, seed in (("Wheels", 1), ("Wheels", 1), ("Wheels", 2), ("Crates", 1), ("Flowers", 1))
+    ]
     assert np.array_equal(videos[0], videos[1])
     assert all(not np.array_equal(videos[0], other) for other in videos[2:])

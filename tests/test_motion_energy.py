@@ -1,4 +1,5 @@
 """rcnn/experiments/motion_energy.py and tools/motion_energy.py: the moving region, and shares of energy, by NumPy."""
+
 import json
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def block(position):
     """Return a grey SIDE x SIDE image with a bright square at a position, both noisy."""
     generator = np.random.default_rng(position)
     image = generator.integers(90, 110, (SIDE, SIDE, 3))
-    image[position:position + 7, position:position + 7] += generator.integers(50, 140, (7, 7, 3))
+    image[position : position + 7, position : position + 7] += generator.integers(50, 140, (7, 7, 3))
     return image.astype(np.uint8)
 
 
@@ -42,8 +43,10 @@ def pairs(folder):
 
 def write(path, pairs):
     with Build(path, "pairs", {"classes": ["A"], "encoding": "raw"}, print) as build:
-        build.put((records.pair_key(place, "v_A_g01_c01", place + 1), records.encode_pair(*pair, 0, "raw"))
-                  for place, pair in enumerate(pairs))
+        build.put(
+            (records.pair_key(place, "v_A_g01_c01", place + 1), records.encode_pair(*pair, 0, "raw"))
+            for place, pair in enumerate(pairs)
+        )
         build.finish(counts={"pairs": len(pairs)})
 
 
@@ -53,11 +56,11 @@ def region_of(previous, frame, height, width):
     means = {}
     for row in range(height):
         for column in range(width):
-            square = np.s_[row * rows:(row + 1) * rows, column * columns:(column + 1) * columns]
+            square = np.s_[row * rows : (row + 1) * rows, column * columns : (column + 1) * columns]
             difference = np.abs(previous[square].astype(float) - frame[square].astype(float))
             means[row, column] = sum(max(pixel) for pixel in difference.reshape(-1, 3)) / (rows * columns)
     region = np.zeros((height, width), bool)
-    for place in sorted(means, key=lambda place: (-means[place], place))[:round(0.1 * height * width)]:
+    for place in sorted(means, key=lambda place: (-means[place], place))[: round(0.1 * height * width)]:
         region[place] = True
     return region
 
@@ -90,7 +93,7 @@ def expected(combine, pair):
     region, found = region_of(previous, frame, PLACES, PLACES), []
     for before in (previous, frame):
         spatial, temporal = (part[0] for part in eq3(combine, "one/5x5", before, frame))
-        energies = {"spatial": spatial ** 2, "temporal": temporal ** 2, "sum": (spatial + temporal) ** 2}
+        energies = {"spatial": spatial**2, "temporal": temporal**2, "sum": (spatial + temporal) ** 2}
         found.append({part: energy[:, region].sum() / energy.sum() for part, energy in energies.items()})
     return found
 
@@ -109,13 +112,22 @@ def test_the_shares_are_numpys(pairs, combine):
 @pytest.fixture
 def measure(folder, monkeypatch):
     """Run main() with options; return what it wrote."""
+
     def call(**options):
-        options = {"net": "sum.prototxt", "weights": "sum.caffemodel", "pairs": "moving.lmdb", "layer": "one/5x5",
-                   "scale": SCALE, "out": "new/out.json", **options}
+        options = {
+            "net": "sum.prototxt",
+            "weights": "sum.caffemodel",
+            "pairs": "moving.lmdb",
+            "layer": "one/5x5",
+            "scale": SCALE,
+            "out": "new/out.json",
+            **options,
+        }
         words = [[f"--{name}", *str(value).split()] for name, value in options.items() if value is not None]
         monkeypatch.setattr(sys, "argv", ["motion_energy.py", *sum(words, [])])
         runs.module("motion_energy").main()
         return json.loads(Path(options["out"]).read_text())
+
     return call
 
 
@@ -126,8 +138,13 @@ def test_the_program_gives_means_over_pairs(pairs, measure, capsys, number):
     for place, name in enumerate(("motion", "without motion")):
         means = {part: np.mean([pair[place][part] for pair in some]) for part in ("spatial", "temporal", "sum")}
         assert found.pop(name) == pytest.approx(means, rel=1e-4)
-    assert found == {"pairs": len(some), "layer": "one/5x5", "region": 0.1, "net": "sum.prototxt",
-                     "weights": "sum.caffemodel"}
+    assert found == {
+        "pairs": len(some),
+        "layer": "one/5x5",
+        "region": 0.1,
+        "net": "sum.prototxt",
+        "weights": "sum.caffemodel",
+    }
     assert capsys.readouterr().out.startswith("motion: spatial ")
 
 
@@ -149,24 +166,28 @@ def silent(path):
     made.save(path)
 
 
-@pytest.mark.parametrize("options, said", [
-    ({"pairs": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-    ({"pairs": "frames.lmdb"}, "frames.lmdb holds frames, not pairs"),
-    ({"pairs": "flow.lmdb"}, "flow.lmdb holds optical flow; give an LMDB of images"),
-    ({"pairs": "small.lmdb"}, "a 22 x 22 crop does not fit an image of 20 x 20"),
-    ({"pairs": "empty.lmdb"}, "empty.lmdb has no pairs"),
-    ({"net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
-    ({"net": "average.prototxt"}, "made with --combine sum, the net has average"),
-    ({"net": "gone.prototxt"}, "net: no such file: gone.prototxt"),
-    ({"net": "flow.prototxt", "weights": "flow.caffemodel"}, "flow.prototxt takes frames of 2 channels, not 3"),
-    ({"mean": "1 2"}, "--mean: 2 values for the 3 channels of sum.prototxt"),
-    ({"gpu": 99}, "--gpu 99: "),
-    ({"backend": "onnx"}, "--net: only Caffe runs a prototxt"),
-    ({"weights": "gone"}, "weights: no such file: gone"),
-    ({"weights": "silent.caffemodel"}, "a part of the layer is 0 on every pair"),
-    ({"layer": "one/pool"}, "one/pool is no convolution with a temporal part"),
-    ({"scale": 1e38}, "the values of one/5x5 are not finite"),
-    ({"out": "frames.lmdb"}, "cannot write frames.lmdb: Is a directory")])
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"pairs": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+        ({"pairs": "frames.lmdb"}, "frames.lmdb holds frames, not pairs"),
+        ({"pairs": "flow.lmdb"}, "flow.lmdb holds optical flow; give an LMDB of images"),
+        ({"pairs": "small.lmdb"}, "a 22 x 22 crop does not fit an image of 20 x 20"),
+        ({"pairs": "empty.lmdb"}, "empty.lmdb has no pairs"),
+        ({"net": "cnn.prototxt"}, "cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt"),
+        ({"net": "average.prototxt"}, "made with --combine sum, the net has average"),
+        ({"net": "gone.prototxt"}, "net: no such file: gone.prototxt"),
+        ({"net": "flow.prototxt", "weights": "flow.caffemodel"}, "flow.prototxt takes frames of 2 channels, not 3"),
+        ({"mean": "1 2"}, "--mean: 2 values for the 3 channels of sum.prototxt"),
+        ({"gpu": 99}, "--gpu 99: "),
+        ({"backend": "onnx"}, "--net: only Caffe runs a prototxt"),
+        ({"weights": "gone"}, "weights: no such file: gone"),
+        ({"weights": "silent.caffemodel"}, "a part of the layer is 0 on every pair"),
+        ({"layer": "one/pool"}, "one/pool is no convolution with a temporal part"),
+        ({"scale": 1e38}, "the values of one/5x5 are not finite"),
+        ({"out": "frames.lmdb"}, "cannot write frames.lmdb: Is a directory"),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_bad_input_is_one_line_and_nothing_is_written(pairs, measure, options, said):
     flow_pairs("flow.lmdb")
@@ -192,8 +213,18 @@ def test_a_pair_that_is_all_alike_counts_for_nothing(pairs, measure):
 
 
 def test_the_program(pairs):
-    words = ("--net", "sum.prototxt", "--weights", "sum.caffemodel", "--layer", "two/3x3", "--scale", SCALE, "--out",
-             "out.json")
+    words = (
+        "--net",
+        "sum.prototxt",
+        "--weights",
+        "sum.caffemodel",
+        "--layer",
+        "two/3x3",
+        "--scale",
+        SCALE,
+        "--out",
+        "out.json",
+    )
     status, out, _ = runs.run("motion_energy", "--pairs", "moving.lmdb", *words)
     assert status == 0 and out.splitlines()[-1] == "4 pairs, two/3x3, the 10 % of places that change most: out.json"
     status, out, error = runs.run("motion_energy", "--pairs", "gone.lmdb", *words)
@@ -208,8 +239,10 @@ def test_onnx_runtime_gives_caffes_shares(pairs, measure):
         files.save(name, arrays, model, "pair")
     write("large.lmdb", [[np.kron(image, np.ones((2, 2, 1), np.uint8)) for image in pair] for pair in pairs])
     usual = dict(pairs="large.lmdb", layer="conv2/3x3")
-    expected, found = measure(net="pair.prototxt", weights="rcnn.caffemodel", **usual), measure(
-        net=None, weights="rcnn.onnx", **usual)
+    expected, found = (
+        measure(net="pair.prototxt", weights="rcnn.caffemodel", **usual),
+        measure(net=None, weights="rcnn.onnx", **usual),
+    )
     assert found["net"] is None
     for name in ("motion", "without motion"):
         assert found[name] == pytest.approx(expected[name], abs=1e-4)

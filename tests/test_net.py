@@ -1,4 +1,5 @@
 """Every switch of the generated nets: each reaches Caffe, and does there what it says."""
+
 import json
 import subprocess
 import sys
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 from nets import SLIM, Tiny, build, by_name, fed, images, recipe, write_pairs
 
-from rcnn.nets import prototxt as net
 from rcnn.files import InputError
 from rcnn.googlenet import googlenet
+from rcnn.nets import prototxt as net
 from rcnn.recipe import Fillers
 
 MODEL = net.Model(**SLIM)
@@ -28,6 +29,7 @@ def made(folder, model=MODEL, pair=True, fillers=Fillers()):
 
 
 # Model
+
 
 def test_classes_channels_and_size(tmp_path):
     for pair in (False, True):
@@ -98,6 +100,7 @@ def test_fillers_and_bias(tmp_path, filler, temporal_filler):
 
 # Learning, in the net of GoogLeNet (test_mathematics.py and test_learning.py have its numbers)
 
+
 def needing_backward(tmp_path, stage=2, **learning):
     """Return {layer: whether Caffe runs its backward pass} of a slim pair net, as Caffe says when it builds it."""
     path = tmp_path / "net.prototxt"
@@ -119,8 +122,11 @@ def test_the_tower_of_the_frame_before_runs_no_backward(tmp_path, stage):
 
 @pytest.mark.parametrize("learning", [dict(cut_gradient=False), dict(previous_loss=True)], ids=str)
 def test_the_tower_of_the_frame_before_runs_backward_if_asked(tmp_path, learning):
-    assert all(need for name, need in needing_backward(tmp_path, **learning).items()
-               if name.startswith("previous/") and ("inception" in name or "conv" in name))
+    assert all(
+        need
+        for name, need in needing_backward(tmp_path, **learning).items()
+        if name.startswith("previous/") and ("inception" in name or "conv" in name)
+    )
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -134,19 +140,26 @@ def test_frozen_layers_neither_learn_nor_decay(stage, temporal_bias):
             frozen = stage == 1 and layer.name.replace(net.PREVIOUS, "") in pretrained
             expected = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
             found = [(param.lr_mult, param.decay_mult) for param in layer.param]
-            assert found == expected[:1 if layer.name.endswith("/temporal") and not temporal_bias else 2], layer.name
+            assert found == expected[: 1 if layer.name.endswith("/temporal") and not temporal_bias else 2], layer.name
 
 
 @pytest.mark.parametrize("previous_loss", [False, True])
 def test_losses(previous_loss):
     for phase in (net.TRAIN, net.TEST):
         message = net.rcnn_r(recipe(MODEL, previous_loss=previous_loss), NONE, phase)
-        losses = {layer.name: (list(layer.bottom), round(layer.loss_weight[0], 6))
-                  for layer in message.layer if layer.type == "SoftmaxWithLoss"}
-        heads = {f"{signal}/loss": ([f"loss{number}/classifier_video", "label"], weight)
-                 for number, (signal, weight) in enumerate((("low", 0.3), ("medium", 0.3), ("high", 1)), 1)}
-        before = {f"previous/{name}": ([f"previous/{bottoms[0]}", "label"], weight)
-                  for name, (bottoms, weight) in heads.items()}
+        losses = {
+            layer.name: (list(layer.bottom), round(layer.loss_weight[0], 6))
+            for layer in message.layer
+            if layer.type == "SoftmaxWithLoss"
+        }
+        heads = {
+            f"{signal}/loss": ([f"loss{number}/classifier_video", "label"], weight)
+            for number, (signal, weight) in enumerate((("low", 0.3), ("medium", 0.3), ("high", 1)), 1)
+        }
+        before = {
+            f"previous/{name}": ([f"previous/{bottoms[0]}", "label"], weight)
+            for name, (bottoms, weight) in heads.items()
+        }
         assert losses == {**heads, **(before if previous_loss else {})}
         accuracies = sum(layer.type == "Accuracy" for layer in message.layer)
         assert accuracies == (0 if phase == net.TRAIN else 6 if previous_loss else 3)
@@ -155,19 +168,21 @@ def test_losses(previous_loss):
 
 # Data
 
+
 @pytest.fixture
 def pairs(tmp_path):
     """Six pairs of different smooth frames, as {encoding: LMDB}, and the frames of t - 1, of t, and the labels."""
     generator = np.random.default_rng(4)
     previous, frames, labels = images(generator, 6, SIDE), images(generator, 6, SIDE), np.array([3, 1, 0, 2, 4, 1])
-    paths = {encoding: write_pairs(tmp_path / encoding, previous, frames, labels, encoding)
-             for encoding in ("raw", "jpeg")}
+    paths = {
+        encoding: write_pairs(tmp_path / encoding, previous, frames, labels, encoding) for encoding in ("raw", "jpeg")
+    }
     return paths, previous, frames, labels
 
 
 def blobs(folder, message, phase, batches=1):
     """Run the data layers of a generated net; return {blob: its values in all batches}."""
-    del message.layer[[layer.type in ("Data", "Python", "Slice", "Silence") for layer in message.layer].index(False):]
+    del message.layer[[layer.type in ("Data", "Python", "Slice", "Silence") for layer in message.layer].index(False) :]
     found = build(message, folder, phase)
     names, runs = [name for name in found.blobs if name != "pair"], []
     for _ in range(batches):
@@ -178,7 +193,7 @@ def blobs(folder, message, phase, batches=1):
 
 def centre(frames, size, mean=(104, 117, 123), scale=1.0):
     start = (SIDE - size) // 2
-    cropped = frames[:, start:start + size, start:start + size].astype(np.float64)
+    cropped = frames[:, start : start + size, start : start + size].astype(np.float64)
     return ((cropped - mean) * scale).transpose(0, 3, 1, 2)
 
 
@@ -197,8 +212,10 @@ def test_data_at_test_is_the_centre_of_the_pairs_in_order(tmp_path, pairs, encod
 
 
 def test_raw_and_jpeg_agree(tmp_path, pairs):
-    found = [blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, encoding=encoding), path, net.TEST), caffe.TEST)
-             for encoding, path in pairs[0].items()]
+    found = [
+        blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, encoding=encoding), path, net.TEST), caffe.TEST)
+        for encoding, path in pairs[0].items()
+    ]
     assert np.ptp(found[0]["frame"]) > 150
     for name in ("previous/frame", "frame"):
         error = np.abs(found[0][name] - found[1][name])
@@ -212,7 +229,7 @@ def nearest_crop(image, frame):
     for mirror in (False, True):
         for top in range(SIDE - size + 1):
             for left in range(SIDE - size + 1):
-                view = frame[top:top + size, left:left + size][:, ::-1 if mirror else 1]
+                view = frame[top : top + size, left : left + size][:, :: -1 if mirror else 1]
                 found.append((np.abs(view - image).mean(), (top, left, mirror)))
     error, place = min(found)
     return place, error
@@ -223,9 +240,13 @@ def test_crops_of_training(tmp_path, pairs, encoding, together):
     paths, previous, frames, labels = pairs
     settings = recipe(Tiny(size=33), batch=6, encoding=encoding, seed=1, together=together)
     found = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TRAIN), caffe.TRAIN, batches=4)
-    places = [[nearest_crop(values.transpose(1, 2, 0) + (104, 117, 123), frame)
-               for values, frame in zip(found[name], np.concatenate([stored] * 4))]
-              for name, stored in (("previous/frame", previous), ("frame", frames))]
+    places = [
+        [
+            nearest_crop(values.transpose(1, 2, 0) + (104, 117, 123), frame)
+            for values, frame in zip(found[name], np.concatenate([stored] * 4))
+        ]
+        for name, stored in (("previous/frame", previous), ("frame", frames))
+    ]
     assert max(error for tower in places for _, error in tower) < 1
     before, now = ([place for place, _ in tower] for tower in places)
     assert len(set(now)) > 12 and {mirror for _, _, mirror in now} == {False, True}
@@ -234,8 +255,12 @@ def test_crops_of_training(tmp_path, pairs, encoding, together):
 
 
 def test_seed_of_the_crops(tmp_path, pairs):
-    runs = [blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, seed=seed), pairs[0]["jpeg"], net.TRAIN),
-                  caffe.TRAIN)["frame"] for seed in (1, 1, 2, None, None)]
+    runs = [
+        blobs(
+            tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, seed=seed), pairs[0]["jpeg"], net.TRAIN), caffe.TRAIN
+        )["frame"]
+        for seed in (1, 1, 2, None, None)
+    ]
     assert (runs[0] == runs[1]).all()
     assert (runs[0] != runs[2]).any() and (runs[3] != runs[4]).any()
 
@@ -263,8 +288,10 @@ def test_raw_pairs_of_one_channel():
 def test_flow_through_caffes_data_layer(tmp_path, encoding):
     """Pairs of flow are mirrored with x negated, both frames alike, in either encoding; JPEG is near to it."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    previous, frames = (np.stack([128 + 2 * columns + part, 128 + rows - part], axis=-1).astype(np.uint8)[np.newaxis]
-                        for part in (0, 20))
+    previous, frames = (
+        np.stack([128 + 2 * columns + part, 128 + rows - part], axis=-1).astype(np.uint8)[np.newaxis]
+        for part in (0, 20)
+    )
     path = write_pairs(tmp_path / "pairs", previous, frames, [3], encoding)
     settings = recipe(Tiny(size=33, channels=2), batch=8, encoding=encoding, seed=1)
     found = blobs(tmp_path, net.rcnn_r(settings, path, net.TRAIN), caffe.TRAIN)
@@ -291,12 +318,20 @@ def test_flow_nets_learn_from_their_first_layer_on():
 
 # Bad values
 
-@pytest.mark.parametrize("make, message", [
-    (lambda: net.rcnn_r(recipe(), NONE, net.TRAIN, 3), "stage: there are stages 1 and 2, not 3"),
-    (lambda: net.rcnn_s(recipe(), NONE, "none.txt", net.TRAIN, 0), "stage: there are stages 1 and 2, not 0"),
-    (lambda: net.rcnn_s(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, "none.txt", net.TRAIN), "channels: frames in order"),
-    (lambda: net.cnn(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, net.TRAIN), "channels: jpeg pairs have 3"),
-    (lambda: net.cnn(recipe(channels=4, encoding="raw"), NONE, net.TRAIN), "mean: frames of 4 channels have none")])
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: net.rcnn_r(recipe(), NONE, net.TRAIN, 3), "stage: there are stages 1 and 2, not 3"),
+        (lambda: net.rcnn_s(recipe(), NONE, "none.txt", net.TRAIN, 0), "stage: there are stages 1 and 2, not 0"),
+        (
+            lambda: net.rcnn_s(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, "none.txt", net.TRAIN),
+            "channels: frames in order",
+        ),
+        (lambda: net.cnn(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, net.TRAIN), "channels: jpeg pairs have 3"),
+        (lambda: net.cnn(recipe(channels=4, encoding="raw"), NONE, net.TRAIN), "mean: frames of 4 channels have none"),
+    ],
+)
 def test_bad_values(make, message):
     with pytest.raises(InputError, match=message) as error:
         make()

@@ -1,4 +1,5 @@
 """rcnn/nets/backends.py and Classifier on each backend: the same scores, and what does not go together."""
+
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def folder(tmp_path_factory):
     files.save(folder / "frame.onnx", *without_temporal(arrays, MODEL), "frame")
     if files.installed("torch"):
         import torch
+
         torch.set_num_threads(1)
         for name in ("rcnn.pt", "rcnn.safetensors"):
             files.save(folder / name, arrays, MODEL, "recurrent")
@@ -43,19 +45,28 @@ def pushed(classifier, streams):
     """Push frames into streams, of which some pause, and one begins anew; return all that came out."""
     found = []
     for step in range(6):
-        results = classifier.push([None if (step, row) in ((2, 0), (3, 0), (0, 2)) else images[step]
-                                   for row, images in enumerate(streams)])
+        results = classifier.push(
+            [None if (step, row) in ((2, 0), (3, 0), (0, 2)) else images[step] for row, images in enumerate(streams)]
+        )
         found += [(result.frame, result.so_far) for result in results if result]
         if step == 3:
             classifier.reset(1)
     return np.array(found)
 
 
-@pytest.mark.parametrize("backend, weights, mode", [
-    ("onnx", "rcnn.onnx", None), ("auto", "rcnn.onnx", None), ("onnx", "rcnn.onnx", "pair"),
-    ("auto", "pair.onnx", None),
-    pytest.param("torch", "rcnn.pt", None, marks=TORCH), pytest.param("torch", "rcnn.pt", "pair", marks=TORCH),
-    pytest.param("onnx", "rcnn.pt", "pair", marks=TORCH), pytest.param("auto", "rcnn.safetensors", None, marks=TORCH)])
+@pytest.mark.parametrize(
+    "backend, weights, mode",
+    [
+        ("onnx", "rcnn.onnx", None),
+        ("auto", "rcnn.onnx", None),
+        ("onnx", "rcnn.onnx", "pair"),
+        ("auto", "pair.onnx", None),
+        pytest.param("torch", "rcnn.pt", None, marks=TORCH),
+        pytest.param("torch", "rcnn.pt", "pair", marks=TORCH),
+        pytest.param("onnx", "rcnn.pt", "pair", marks=TORCH),
+        pytest.param("auto", "rcnn.safetensors", None, marks=TORCH),
+    ],
+)
 def test_every_backend_gives_caffes_scores(folder, backend, weights, mode):
     streams = [images(np.random.default_rng(seed), 6, 80) for seed in range(3)]
     net_name = "pair.prototxt" if "pair" in (mode, weights[:4]) else "net.prototxt"
@@ -65,16 +76,19 @@ def test_every_backend_gives_caffes_scores(folder, backend, weights, mode):
     assert np.abs(found - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize("backend, net_name, weights, words", [
-    ("onnx", None, "frame.onnx", "frame.onnx sees single frames; export it with --mode recurrent"),
-    ("auto", None, "none.onnx", "no such file"),
-    ("onnx", "net.prototxt", "rcnn.onnx", "only Caffe runs a prototxt"),
-    ("caffe", None, "rcnn.caffemodel", "cannot run .* without"),
-    ("caffe", "net.prototxt", "rcnn.onnx", "cannot run .* with one"),
-    ("onnx", None, "rcnn.caffemodel", "takes --size"),
-    pytest.param("torch", None, "rcnn.onnx", "is for --backend onnx", marks=TORCH),
-    ("onnx", None, "net.prototxt", "is none of"),
-])
+@pytest.mark.parametrize(
+    "backend, net_name, weights, words",
+    [
+        ("onnx", None, "frame.onnx", "frame.onnx sees single frames; export it with --mode recurrent"),
+        ("auto", None, "none.onnx", "no such file"),
+        ("onnx", "net.prototxt", "rcnn.onnx", "only Caffe runs a prototxt"),
+        ("caffe", None, "rcnn.caffemodel", "cannot run .* without"),
+        ("caffe", "net.prototxt", "rcnn.onnx", "cannot run .* with one"),
+        ("onnx", None, "rcnn.caffemodel", "takes --size"),
+        pytest.param("torch", None, "rcnn.onnx", "is for --backend onnx", marks=TORCH),
+        ("onnx", None, "net.prototxt", "is none of"),
+    ],
+)
 def test_what_does_not_go_together(folder, backend, net_name, weights, words):
     with pytest.raises(InputError, match=words) as error:
         open_network(backend, net_name and folder / net_name, folder / weights, pairs=True)
@@ -85,9 +99,11 @@ def test_the_cpu_and_what_is_not_there(folder, monkeypatch):
     with pytest.raises(InputError, match="--gpu 0: ONNX Runtime runs on the CPU"):
         open_network("onnx", None, folder / "rcnn.onnx", gpu=0)
     monkeypatch.setattr(files, "installed", lambda module: False)
-    for backend, weights, words in (("torch", "rcnn.caffemodel", "torch is not installed; pip install"),
-                                    ("auto", "rcnn.caffemodel", "needs onnx or torch: pip install"),
-                                    ("onnx", "rcnn.onnx", "onnx is not installed; pip install")):
+    for backend, weights, words in (
+        ("torch", "rcnn.caffemodel", "torch is not installed; pip install"),
+        ("auto", "rcnn.caffemodel", "needs onnx or torch: pip install"),
+        ("onnx", "rcnn.onnx", "onnx is not installed; pip install"),
+    ):
         with pytest.raises(InputError, match=words):
             open_network(backend, None, folder / weights)
     with pytest.raises(InputError, match="caffe is not installed; tools/install_caffe.sh"):
@@ -107,9 +123,11 @@ def test_a_cnn_keeps_no_state(folder):
 
 def test_what_runs_an_exported_net_imports_no_caffe():
     """Though Caffe is there."""
-    code = ("import sys; import rcnn.stream, rcnn.nets.equality, rcnn.nets.onnx_net, rcnn.nets.device; "
-            "from rcnn.programs import classify_video, evaluate, export, figures, fuse, init_weights, motion_energy; "
-            "print([name for name in sys.modules if name.split('.')[0] == 'caffe'])")
+    code = (
+        "import sys; import rcnn.stream, rcnn.nets.equality, rcnn.nets.onnx_net, rcnn.nets.device; "
+        "from rcnn.programs import classify_video, evaluate, export, figures, fuse, init_weights, motion_energy; "
+        "print([name for name in sys.modules if name.split('.')[0] == 'caffe'])"
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr

@@ -1,4 +1,5 @@
 """rcnn/nets/caffemodel.py against pycaffe's own reading and writing."""
+
 import caffe
 import numpy as np
 import pytest
@@ -29,8 +30,10 @@ def test_it_reads_what_caffe_saved(snapshot):
     found = caffemodel.read(path)
     assert found.combine == combine
     assert {name: [value.shape for value in values] for name, values in found.arrays.items()} == {
-        name: [tuple(blob.shape) for blob in blobs] for name, blobs in made.params.items()
-        if not name.startswith("previous/")}
+        name: [tuple(blob.shape) for blob in blobs]
+        for name, blobs in made.params.items()
+        if not name.startswith("previous/")
+    }
     for name, values in found.arrays.items():
         for value, blob in zip(values, made.params[name]):
             assert value.dtype == np.float32 and value.tobytes() == blob.data.tobytes()
@@ -66,8 +69,9 @@ def old_format(arrays):
 
 def test_the_old_format_of_bvlc_googlenet(tmp_path):
     arrays, _ = parameters(MODEL, "frame")
-    arrays = {name.replace("classifier_video", "classifier"): values for name, values in arrays.items()
-              if name != "loss3/fc"}
+    arrays = {
+        name.replace("classifier_video", "classifier"): values for name, values in arrays.items() if name != "loss3/fc"
+    }
     (tmp_path / "old.caffemodel").write_bytes(old_format(arrays).SerializeToString())
     found = caffemodel.read(tmp_path / "old.caffemodel")
     assert found.combine is None and found.arrays.keys() == arrays.keys()
@@ -91,7 +95,7 @@ def test_what_is_no_caffemodel(snapshot, tmp_path):
             caffemodel.read(tmp_path / "bad.caffemodel")
         assert "\n" not in str(error.value)
 
-    refused(data[:len(data) // 2], "cut short")
+    refused(data[: len(data) // 2], "cut short")
     refused(b"# A prototxt\nname: 'net'\n", "cut short or not Caffe's binary format")
     refused(b"", "holds no parameters")
     refused(caffe_pb2.NetParameter(name="empty"), "holds no parameters")
@@ -115,9 +119,18 @@ def test_what_is_no_caffemodel(snapshot, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["layer", "V1 layer", "V1 layer without a type"])
-@pytest.mark.parametrize("shape, stored, fits", [
-    ((4, 6), (1, 1, 4, 6), True), ((4, 6), (1, 1, 6, 4), False), ((4, 6), (4, 6, 1, 1), False),
-    ((1, 6), (1, 1, 1, 6), True), ((4, 6), (4, 6), True), ((4, 6), (6, 4), False), ((4, 6), (4, 1, 6), False)])
+@pytest.mark.parametrize(
+    "shape, stored, fits",
+    [
+        ((4, 6), (1, 1, 4, 6), True),
+        ((4, 6), (1, 1, 6, 4), False),
+        ((4, 6), (4, 6, 1, 1), False),
+        ((1, 6), (1, 1, 1, 6), True),
+        ((4, 6), (4, 6), True),
+        ((4, 6), (6, 4), False),
+        ((4, 6), (4, 1, 6), False),
+    ],
+)
 def test_shapes_are_equal_where_caffe_says_so(tmp_path, shape, stored, fits, kind):
     """Caffe's copy_from ends the process where shapes differ, so it judges those that we accept."""
     message = caffe_pb2.NetParameter()

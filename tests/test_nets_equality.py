@@ -1,4 +1,5 @@
 """Every layer of the nets in PyTorch and ONNX Runtime against Caffe's, on the same weights and input."""
+
 import functools
 import tempfile
 from pathlib import Path
@@ -19,8 +20,10 @@ def made(backend, kind, arrays, model, watch=True):
     if backend == "torch":
         pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
         from rcnn.nets.torch_net import TorchNetwork
+
         return TorchNetwork(kind, arrays, model, threads=1, watch=watch)
     from rcnn.nets.onnx_net import OnnxNetwork, build
+
     return OnnxNetwork(build(kind, arrays, model), threads=1, watch=watch)
 
 
@@ -35,14 +38,16 @@ def names(model, kind):
     return outputs
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def from_caffe(model, kind):
     """Return [(frames, Caffe's outputs)] of a model's net of one kind, on random frames and on videos'."""
     arrays, model = parameters(model, kind)
     with tempfile.TemporaryDirectory() as folder:
         net = in_caffe(kind, model, arrays, Path(folder))
-    return [(frames, compare.outputs(net, frames, compare.marks(kind)))
-            for frames in (compare.random_frames(model), compare.real_frames(model))]
+    return [
+        (frames, compare.outputs(net, frames, compare.marks(kind)))
+        for frames in (compare.random_frames(model), compare.real_frames(model))
+    ]
 
 
 @KINDS
@@ -86,7 +91,7 @@ def test_batches_of_any_size_and_rows_that_are_put_back(backend):
     found = net.forward(frames[2], first=np.zeros(3))
     for row, steps in enumerate(([0, 1, 2], [0, 2], [0, 1, 2])):
         for step in steps:
-            expected = alone.forward(frames[step][row:row + 1], first=[step == 0])
+            expected = alone.forward(frames[step][row : row + 1], first=[step == 0])
         assert np.abs(found[row] - expected[0]).max() < 1e-5
     assert found.shape == (3, 3, 4) and np.ptp(found[:, 2], axis=0).max() > 1e-3
 

@@ -1,4 +1,5 @@
 """rcnn/nets/model.py: the model from names and shapes of parameters."""
+
 import json
 from dataclasses import asdict, replace
 
@@ -13,16 +14,18 @@ from rcnn.nets.model import NetModel, check, infer, restored, without_temporal
 
 def empty(model):
     """Return parameters of a model's shapes without values of their own."""
-    return {name: [np.broadcast_to(np.float32(0), shape) for shape in shapes]
-            for name, shapes in model.parameters().items()}
+    return {
+        name: [np.broadcast_to(np.float32(0), shape) for shape in shapes] for name, shapes in model.parameters().items()
+    }
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_all_but_size_and_combination_is_in_the_shapes(model):
     assert infer(empty(model), model.combine, model.size) == model
     arrays, plain = without_temporal(empty(model), model)
-    assert infer(arrays, None, model.size) == replace(plain, combine="average", conv1_temporal_kernel=3,
-                                                      temporal_bias=False)
+    assert infer(arrays, None, model.size) == replace(
+        plain, combine="average", conv1_temporal_kernel=3, temporal_bias=False
+    )
 
 
 @pytest.mark.parametrize("width", [0.01, 0.05, 0.08, 0.125, 0.25, 1 / 3, 0.3, 0.5, 0.66, 0.75, 0.9, 1.0, 1.1, 1.5, 2.0])
@@ -30,7 +33,8 @@ def test_the_width(width):
     model = NetModel(width=width)
     found = infer(empty(model), "average")
     assert [layer.channels for layer in googlenet.googlenet(found.width) if hasattr(layer, "channels")] == [
-        layer.channels for layer in googlenet.googlenet(width) if hasattr(layer, "channels")]
+        layer.channels for layer in googlenet.googlenet(width) if hasattr(layer, "channels")
+    ]
     assert found.width == pytest.approx(width, abs=0.02)
 
 

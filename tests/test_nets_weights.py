@@ -1,4 +1,5 @@
 """rcnn/nets/weights.py: what is copied by name, halved, left fresh, and refused."""
+
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
@@ -55,16 +56,21 @@ def old_googlenet(model=RCNN, classifier="classifier", classes=1000):
 
 def values(message):
     """Return {(layer, part): flat values} of a caffemodel's message."""
-    return {(layer.name, part): np.array(blob.data) for layer in [*message.layer, *message.layers]
-            for part, blob in enumerate(layer.blobs)}
+    return {
+        (layer.name, part): np.array(blob.data)
+        for layer in [*message.layer, *message.layers]
+        for part, blob in enumerate(layer.blobs)
+    }
 
 
 @pytest.fixture
 def parameters(tmp_path):
     """A function that returns the Parameters of a caffemodel's message, by way of a file."""
+
     def call(message):
         (tmp_path / "source.caffemodel").write_bytes(message.SerializeToString())
         return caffemodel.read(tmp_path / "source.caffemodel")
+
     return call
 
 
@@ -89,7 +95,8 @@ def test_a_googlenet_of_the_old_format_fills_both_towers_and_leaves_the_rest_fre
         assert state == ("fresh" if fresh else "unused" if unused else "copied"), layer
     assert len(rows) == len(states(rows)), "each parameter is listed once"
     assert {row.layer for row in rows} == {name.replace("previous/", "") for name in made.params} | {
-        f"loss{number}/classifier" for number in (1, 2, 3)}
+        f"loss{number}/classifier" for number in (1, 2, 3)
+    }
     conv1 = rows[0]
     assert conv1 == ("copied", "conv1/7x7_s2", 0, (3, 3, 7, 7), "")
     temporal = [row for row in rows if row.layer == "conv1/7x7_s2/temporal"]
@@ -197,7 +204,7 @@ def test_a_net_that_reads_data_is_refused(tmp_path):
         weights.build(written(tmp_path / "train.prototxt", train), 1)
 
 
-@pytest.mark.parametrize("seed", [-1, 2 ** 32])
+@pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_caffe_cannot_take_is_refused(rcnn, seed):
     with pytest.raises(InputError, match="--seed"):
         weights.build(rcnn, seed)
@@ -211,11 +218,15 @@ def test_the_seed_decides_the_fillers(rcnn):
 
 
 def test_the_table_is_aligned_and_totals_all():
-    rows = [weights.Blob("copied", "conv1", 0, (4, 3, 7, 7)), weights.Blob("unused", "fc", 1, (1, 1, 1, 10)),
-            weights.Blob("fresh", "conv1/temporal", 0, (4, 4, 3, 3), "xavier")]
+    rows = [
+        weights.Blob("copied", "conv1", 0, (4, 3, 7, 7)),
+        weights.Blob("unused", "fc", 1, (1, 1, 1, 10)),
+        weights.Blob("fresh", "conv1/temporal", 0, (4, 4, 3, 3), "xavier"),
+    ]
     assert weights.table(rows).splitlines() == [
         "copied  conv1           W  4 x 3 x 7 x 7",
         "unused  fc              b  1 x 1 x 1 x 10",
         "fresh   conv1/temporal  W  4 x 4 x 3 x 3   xavier",
         "1 blobs copied (588 numbers), 0 blobs halved (0 numbers), 1 blobs fresh (144 numbers), "
-        "1 blobs unused (10 numbers)"]
+        "1 blobs unused (10 numbers)",
+    ]

@@ -1,4 +1,5 @@
 """layers/pair_augment.py in real Caffe nets: its crops, read back from images whose values say where they are."""
+
 import json
 import os
 import subprocess
@@ -33,8 +34,13 @@ def net(folder, phase, number=16, tops=("previous/frame", "frame"), **options):
 def written(folder, phase, shape, tops, options):
     """Return the net of an Input of a shape with options, a dict or a param_str."""
     path, options = folder / "net.prototxt", options if isinstance(options, str) else json.dumps(options)
-    path.write_text(NET.format(shape=" ".join(f"dim: {side}" for side in shape), options=options,
-                               tops=" ".join(f'top: "{top}"' for top in tops)))
+    path.write_text(
+        NET.format(
+            shape=" ".join(f"dim: {side}" for side in shape),
+            options=options,
+            tops=" ".join(f'top: "{top}"' for top in tops),
+        )
+    )
     return caffe.Net(str(path), phase)
 
 
@@ -52,7 +58,7 @@ def places(blob, offset=0):
         mirror = bool(crop[0, 0, 0] > crop[0, 0, -1])
         straight = crop[:, :, ::-1] if mirror else crop
         top, left = int(straight[0, 0, 0] // 100), int(straight[0, 0, 0] % 100 // 10)
-        expected = pairs(1)[0][:, HEIGHT + top:HEIGHT + top + SIZE, left:left + SIZE]
+        expected = pairs(1)[0][:, HEIGHT + top : HEIGHT + top + SIZE, left : left + SIZE]
         np.testing.assert_array_equal(straight, expected)
         found.append((top, left, mirror))
     return found
@@ -136,9 +142,10 @@ def test_the_input_is_left_as_it_is(tmp_path):
 def test_one_seed_gives_one_sequence_and_no_seed_a_fresh_one(tmp_path):
     def drawn(**options):
         return run(net(tmp_path, caffe.TRAIN, **options), 2)[1]
+
     assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
     assert drawn() != drawn()
-    first, second = (drawn(seed=1)[start:start + 16] for start in (0, 16))
+    first, second = (drawn(seed=1)[start : start + 16] for start in (0, 16))
     assert first != second, "each iteration draws anew"
 
 
@@ -163,12 +170,23 @@ def caffe_program(folder, images, options, tops=("previous/frame", "frame")):
         for place, image in enumerate(images):
             build.put([(records.pair_key(place, "v", 1), records.encode_frame(image, 0))])
         build.finish(counts={"pairs": len(images)})
-    (folder / "net.prototxt").write_text(DATA_NET.format(
-        source=folder / "pairs.lmdb", options=options, tops=" ".join(f'top: "{top}"' for top in tops),
-        bottoms=" ".join(f'bottom: "{top}"' for top in tops)))
+    (folder / "net.prototxt").write_text(
+        DATA_NET.format(
+            source=folder / "pairs.lmdb",
+            options=options,
+            tops=" ".join(f'top: "{top}"' for top in tops),
+            bottoms=" ".join(f'bottom: "{top}"' for top in tops),
+        )
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(["caffe", "time", "-model", "net.prototxt", "-iterations", "2", "-phase", "TRAIN"],
-                          cwd=folder, env=environment, text=True, capture_output=True, timeout=120)
+    return subprocess.run(
+        ["caffe", "time", "-model", "net.prototxt", "-iterations", "2", "-phase", "TRAIN"],
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
 
 
 def image(height, width):
@@ -180,28 +198,47 @@ def test_it_runs_in_the_caffe_program(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("size, options, words", [
-    ((41, 20), '{"size": 16}', "PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not (2, 3, 41, 20)"),
-    ((30, 20), '{"size": 16}', "a 16 x 16 crop does not fit an image of 20 x 15"),
-    ((40, 20), "{size: 16}", "PairAugment: param_str is not JSON"),
-    ((40, 20), '{"size": 16, "mirror": true}', "PairAugment: param_str knows size, mean, scale, seed, together"),
-    ((40, 20), "{}", 'PairAugment: param_str needs "size"')])
+@pytest.mark.parametrize(
+    "size, options, words",
+    [
+        ((41, 20), '{"size": 16}', "PairAugment needs N x 3 x 2H x W, frame t-1 above frame t, not (2, 3, 41, 20)"),
+        ((30, 20), '{"size": 16}', "a 16 x 16 crop does not fit an image of 20 x 15"),
+        ((40, 20), "{size: 16}", "PairAugment: param_str is not JSON"),
+        ((40, 20), '{"size": 16, "mirror": true}', "PairAugment: param_str knows size, mean, scale, seed, together"),
+        ((40, 20), "{}", 'PairAugment: param_str needs "size"'),
+    ],
+)
 def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, size, options, words):
     done = caffe_program(tmp_path, [image(*size)] * 3, options)
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if line.startswith(words)], done.stderr
 
 
-@pytest.mark.parametrize("options, words", [
-    ('{"size": 0}', "size"), ('{"size": 7.5}', "size"), ('{"size": true}', "size"),
-    ('{"size": 7, "mean": 1}', "three numbers"), ('{"size": 7, "mean": [1]}', "three numbers"),
-    ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"), ('{"size": 7, "mean": [1, 2]}', "mean of two numbers"),
-    ('{"size": "7"}', "size"), ('{"size": 7, "mean": [1, 2, NaN]}', "three numbers"),
-    ('{"size": 7, "mean": [1, 2, null]}', "three numbers"), ('{"size": 7, "mean": [1, 2, 3, 4]}', "three numbers"),
-    ('{"size": 7, "scale": Infinity}', "scale"), ('{"size": 7, "scale": "x"}', "scale"),
-    ('{"size": 7, "seed": "1"}', "seed"),
-    ('{"size": 7, "scale": null}', "scale"), ('{"size": 7, "seed": -1}', "seed"), ('{"size": 7, "seed": 1.5}', "seed"),
-    ('{"size": 7, "together": "no"}', "together"), ("[7]", "knows size"), ("", "needs")])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ('{"size": 0}', "size"),
+        ('{"size": 7.5}', "size"),
+        ('{"size": true}', "size"),
+        ('{"size": 7, "mean": 1}', "three numbers"),
+        ('{"size": 7, "mean": [1]}', "three numbers"),
+        ('{"size": 7, "mean": ["a", "b", "c"]}', "three numbers"),
+        ('{"size": 7, "mean": [1, 2]}', "mean of two numbers"),
+        ('{"size": "7"}', "size"),
+        ('{"size": 7, "mean": [1, 2, NaN]}', "three numbers"),
+        ('{"size": 7, "mean": [1, 2, null]}', "three numbers"),
+        ('{"size": 7, "mean": [1, 2, 3, 4]}', "three numbers"),
+        ('{"size": 7, "scale": Infinity}', "scale"),
+        ('{"size": 7, "scale": "x"}', "scale"),
+        ('{"size": 7, "seed": "1"}', "seed"),
+        ('{"size": 7, "scale": null}', "scale"),
+        ('{"size": 7, "seed": -1}', "seed"),
+        ('{"size": 7, "seed": 1.5}', "seed"),
+        ('{"size": 7, "together": "no"}', "together"),
+        ("[7]", "knows size"),
+        ("", "needs"),
+    ],
+)
 def test_wrong_options_are_refused(tmp_path, options, words, capfd):
     with pytest.raises(Exception):
         written(tmp_path, caffe.TRAIN, (1, 3, 2 * HEIGHT, WIDTH), ("frame",), options)
@@ -233,7 +270,7 @@ def flows(number):
 def found_at(crop, frame):
     """Return (top, left, mirror) of a crop of a frame of flow; in a mirror, stored x is 256 - x, 255 of 0."""
     for top, left in FLOW_PLACES:
-        cut = frame[:, top:top + SIZE, left:left + SIZE].astype(int)
+        cut = frame[:, top : top + SIZE, left : left + SIZE].astype(int)
         if (cut == crop).all():
             return top, left, False
         mirrored = cut[:, :, ::-1].copy()
@@ -250,8 +287,10 @@ def test_flow_is_negated_exactly_where_it_is_mirrored(tmp_path, planes, together
     made = flow_net(tmp_path, caffe.TRAIN, (40, planes, 4 * HEIGHT // planes, WIDTH), together=together)
     made.blobs["data"].data[...] = stored.reshape(made.blobs["data"].data.shape)
     made.forward()
-    places = [[found_at(crop + 128, frame) for crop, frame in zip(made.blobs[top].data, stored[:, index])]
-              for index, top in enumerate(("previous/frame", "frame"))]
+    places = [
+        [found_at(crop + 128, frame) for crop, frame in zip(made.blobs[top].data, stored[:, index])]
+        for index, top in enumerate(("previous/frame", "frame"))
+    ]
     assert made.blobs["frame"].data.shape == (40, 2, SIZE, SIZE)
     assert (places[0] == places[1]) == together
     assert {mirror for _, _, mirror in places[1]} == {False, True} and len(set(places[1])) > 12

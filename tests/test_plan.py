@@ -1,4 +1,5 @@
 """The steps of a description, what they hang on, and what they cost: rcnn/experiments/plan.py and estimates.py."""
+
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -8,12 +9,9 @@ from nets import build
 from runs import ROOT, run
 from test_description import GIVEN, made, scenes
 
-from rcnn.experiments import description
-
-from rcnn.nets import prototxt as net
-
-from rcnn.experiments import plan
+from rcnn.experiments import description, plan
 from rcnn.experiments.estimates import Costs
+from rcnn.nets import prototxt as net
 
 OUT = Path("out")
 FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "nets": {"iterations": 6}}}
@@ -48,19 +46,43 @@ def test_all_steps_of_three_splits():
     steps = planned(MOTION)
     run = {"pairs_train", "pairs_test", "nets", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"}
     whole = run | {"cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"}
-    whole |= {f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn",
-                                          "scores_rcnn_r")}
-    expected = {"videos", "frames_5fps", "frames_25fps", "frames_5fps_flow",
-                *(f"split01_25fps.{name}" for name in run),
-                *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole)}
+    whole |= {
+        f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
+    }
+    expected = {
+        "videos",
+        "frames_5fps",
+        "frames_25fps",
+        "frames_5fps_flow",
+        *(f"split01_25fps.{name}" for name in run),
+        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole),
+    }
     assert set(steps) == expected
 
 
 def test_each_step_comes_after_what_it_needs():
-    for given in (MOTION, *map(description.parse, (GIVEN, {**GIVEN, "pretrained": "bvlc.caffemodel"}, {
-            **GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True}))):
-        there = {Path(name) for name in ("videos", "lists/classInd.txt", "lists/trainlist01.txt",
-                                         "lists/testlist01.txt", "bvlc.caffemodel") if given.make is None}
+    for given in (
+        MOTION,
+        *map(
+            description.parse,
+            (
+                GIVEN,
+                {**GIVEN, "pretrained": "bvlc.caffemodel"},
+                {**GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True},
+            ),
+        ),
+    ):
+        there = {
+            Path(name)
+            for name in (
+                "videos",
+                "lists/classInd.txt",
+                "lists/trainlist01.txt",
+                "lists/testlist01.txt",
+                "bvlc.caffemodel",
+            )
+            if given.make is None
+        }
         for step in planned(given).values():
             assert set(step.inputs) <= there, step.name
             assert not set(step.outputs) & there, f"{step.name} makes what another one makes"
@@ -83,12 +105,16 @@ def test_the_nets_are_what_make_prototxt_writes(tmp_path, monkeypatch):
         step = steps[f"split01_5fps.{name}"]
         status, _, error = run("make_prototxt", *step.command[1:])
         assert status == 0, error
-        assert set(step.outputs) == {path for path in (OUT / "split01_5fps/prototxt").glob("*.prototxt")
-                                     if path.stem.endswith("_flow") == name.endswith("_flow")}
+        assert set(step.outputs) == {
+            path
+            for path in (OUT / "split01_5fps/prototxt").glob("*.prototxt")
+            if path.stem.endswith("_flow") == name.endswith("_flow")
+        }
 
 
-@pytest.mark.parametrize("values, pairs", [({}, ("1",)), ({"test-pairs-per-video": 3}, ("3",)),
-                                           ({"test-pairs-per-video": None}, None)])
+@pytest.mark.parametrize(
+    "values, pairs", [({}, ("1",)), ({"test-pairs-per-video": 3}, ("3",)), ({"test-pairs-per-video": None}, None)]
+)
 def test_pairs_that_trainings_are_watched_by(values, pairs):
     steps = planned(description.parse({**GIVEN, **values}))
     assert "--pairs-per-video" not in steps["split01_5fps.pairs_train"].command
@@ -98,8 +124,11 @@ def test_pairs_that_trainings_are_watched_by(values, pairs):
 
 def test_what_hangs_on_what():
     steps = planned(MOTION)
-    assert needs(steps, "split02_5fps.rcnn_r") == {"videos", "frames_5fps", *(f"split02_5fps.{name}" for name in (
-        "pairs_train", "pairs_test", "nets", "cnn", "start", "rcnn_r_stage1"))}
+    assert needs(steps, "split02_5fps.rcnn_r") == {
+        "videos",
+        "frames_5fps",
+        *(f"split02_5fps.{name}" for name in ("pairs_train", "pairs_test", "nets", "cnn", "start", "rcnn_r_stage1")),
+    }
     sequential = needs(steps, "split02_5fps.rcnn_s")
     assert "split02_5fps.rcnn_s_stage1" in sequential and "split02_5fps.rcnn_r_stage1" not in sequential
     # row 1 of Table 2 starts from the CNN of the other frame rate, and from nothing else of it
@@ -135,13 +164,19 @@ def test_flow_leaves_the_image_stream_as_it_is():
 def test_the_flow_stream_learns_from_nothing():
     steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel", **FLOW}))
     build = steps["frames_5fps_flow"]
-    assert (words(build, "--flow"), words(build, "--flow-between"), words(build, "--flow-bound"),
-            words(build, "--fps")) == (("dis",), ("neighbours",), ("2.5",), ("5",))
+    assert (
+        words(build, "--flow"),
+        words(build, "--flow-between"),
+        words(build, "--flow-bound"),
+        words(build, "--fps"),
+    ) == (("dis",), ("neighbours",), ("2.5",), ("5",))
     for kind in ("cnn", "rcnn_r"):
         step = steps[f"split01_5fps.{kind}_flow"]
         assert step.command == ("train.py", "--solver", f"out/split01_5fps/prototxt/solver_{kind}_flow.prototxt")
-        assert needs(steps, step.name) == {"frames_5fps_flow", *(f"split01_5fps.{name}_flow" for name in (
-            "pairs_train", "pairs_test", "nets"))}
+        assert needs(steps, step.name) == {
+            "frames_5fps_flow",
+            *(f"split01_5fps.{name}_flow" for name in ("pairs_train", "pairs_test", "nets")),
+        }
         score = steps[f"split01_5fps.scores_{kind}_flow"]
         assert words(score, "--weights") == tuple(map(str, step.outputs))
         assert words(score, "--frames") == words(build, "--out") and "--mean" not in score.command
@@ -149,12 +184,16 @@ def test_the_flow_stream_learns_from_nothing():
     assert words(nets, "--channels") == ("2",) and words(nets, "--iterations") == ("6",)
     assert words(nets, "--cnn-iterations") == ("2",) and not {"--stage1-iterations", "--mean"} & set(nets.command)
     assert steps["split01_5fps.rcnn_r_flow"].outputs == (
-        OUT / "split01_5fps" / "snapshots" / "rcnn_r_flow_iter_6.caffemodel",)
+        OUT / "split01_5fps" / "snapshots" / "rcnn_r_flow_iter_6.caffemodel",
+    )
     assert not any("rcnn_s_flow" in name or "25fps" in name for name in steps if "flow" in name)
 
 
-VARIANTS = {"other": {"nets": {"combine": "sum", "scale": 0.25}, "unhalved": True},
-            "one stage": {"stages": 1, "nets": {"rate": 0.5}}, "from none": {"stages": 1, "start": "nothing"}}
+VARIANTS = {
+    "other": {"nets": {"combine": "sum", "scale": 0.25}, "unhalved": True},
+    "one stage": {"stages": 1, "nets": {"rate": 0.5}},
+    "from none": {"stages": 1, "start": "nothing"},
+}
 
 
 def test_variants_leave_the_rest_as_it_is():
@@ -163,25 +202,31 @@ def test_variants_leave_the_rest_as_it_is():
         after = planned(description.parse({**given, "variants": VARIANTS}))
         assert list(before.values()) == [step for name, step in after.items() if name in before]
         first = f"split{given['splits'][0]:02d}_5fps"
-        of = {"other": ["nets", "start", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"],
-              "one stage": ["nets", "start", "rcnn_r", "scores_rcnn_r"],
-              "from none": ["nets", "rcnn_r", "scores_rcnn_r"]}
+        of = {
+            "other": ["nets", "start", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"],
+            "one stage": ["nets", "start", "rcnn_r", "scores_rcnn_r"],
+            "from none": ["nets", "rcnn_r", "scores_rcnn_r"],
+        }
         assert [name for name in after if name not in before] == [
-            f"{first}.{variant}.{name}" for variant, names in of.items() for name in names]
+            f"{first}.{variant}.{name}" for variant, names in of.items() for name in names
+        ]
         outputs = [path for step in after.values() for path in step.outputs]
         assert len(set(outputs)) == len(outputs)
 
 
 def test_where_variants_start():
     """Each from the main CNN, halved or not as it says; one from nothing has no weights at all."""
-    steps = {name.replace("split01_5fps.", ""): step
-             for name, step in planned(description.parse({**GIVEN, "variants": VARIANTS})).items()}
+    steps = {
+        name.replace("split01_5fps.", ""): step
+        for name, step in planned(description.parse({**GIVEN, "variants": VARIANTS})).items()
+    }
     snapshots = "out/split01_5fps/variant_{}/snapshots/{}.caffemodel"
     for variant in ("other", "one stage"):
         start = steps[f"{variant}.start"]
         assert words(start, "--weights") == words(steps["start"], "--weights")
-        assert words(start, "--net") == (f"out/split01_5fps/variant_{variant.replace(' ', '_')}/prototxt/"
-                                         "deploy_rcnn_r.prototxt",)
+        assert words(start, "--net") == (
+            f"out/split01_5fps/variant_{variant.replace(' ', '_')}/prototxt/deploy_rcnn_r.prototxt",
+        )
         assert ("--unhalved" in start.command) == (variant == "other")
     assert words(steps["other.rcnn_r_stage1"], "--weights") == (snapshots.format("other", "start"),)
     assert words(steps["other.rcnn_r"], "--weights") == (snapshots.format("other", "rcnn_r_stage1_iter_3"),)
@@ -199,7 +244,7 @@ def test_one_stage_has_all_updates():
     steps = planned(description.parse({**GIVEN, "variants": VARIANTS}))
     for variant in ("one stage", "from none"):
         assert words(steps[f"split01_5fps.{variant}.nets"], "--iterations") == ("7",)
-        trained, = steps[f"split01_5fps.{variant}.rcnn_r"].outputs
+        (trained,) = steps[f"split01_5fps.{variant}.rcnn_r"].outputs
         assert trained.name == "rcnn_r_iter_7.caffemodel"
         assert words(steps[f"split01_5fps.{variant}.scores_rcnn_r"], "--weights") == (str(trained),)
     assert words(steps["split01_5fps.nets"], "--iterations") == ("4",)
@@ -216,14 +261,17 @@ def test_a_variant_is_of_the_main_pairs_with_its_own_options():
     assert (words(test, "--crops"), words(test, "--scale")) == (("1",), ("0.25",))
     read = description.parse({**GIVEN, "variants": VARIANTS})
     assert {variant: (path,) for variant, path in plan.variant_scores(read, OUT).items()} == {
-        variant: steps[f"split01_5fps.{variant}.scores_rcnn_r"].outputs for variant in VARIANTS}
+        variant: steps[f"split01_5fps.{variant}.scores_rcnn_r"].outputs for variant in VARIANTS
+    }
 
 
 def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
     given = {**GIVEN, "splits": [2, 1], "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5, "mean": [1, 2, 3]}}
     steps = planned(description.parse({**given, "recurrent-test": True, "motion-energy": True}))
     assert set(steps) - set(planned(description.parse(given))) == {
-        "split02_5fps.scores_rcnn_r_recurrent", "split02_5fps.motion_energy"}
+        "split02_5fps.scores_rcnn_r_recurrent",
+        "split02_5fps.motion_energy",
+    }
     tested, energy = steps["split02_5fps.scores_rcnn_r_recurrent"], steps["split02_5fps.motion_energy"]
     folder = Path("out/split02_5fps")
     assert words(tested, "--net") == (str(folder / "prototxt/deploy_rcnn_s.prototxt"),)
@@ -236,8 +284,7 @@ def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
 
 
 def test_only_the_main_net_is_tested_with_ten_crops():
-    crops = {name: words(step, "--crops") for name, step in planned(MOTION).items()
-             if step.command[0] == "evaluate.py"}
+    crops = {name: words(step, "--crops") for name, step in planned(MOTION).items() if step.command[0] == "evaluate.py"}
     assert crops.pop("split01_5fps.scores_rcnn_r") == ("10",)
     assert len(crops) == 15 and set(crops.values()) == {("5",)}
     one = planned(description.parse({**GIVEN, "crops": [1]}))
@@ -249,7 +296,8 @@ def test_rcnn_s_is_tested_with_the_recurrent_net():
     assert words(steps["split01_5fps.scores_rcnn_s"], "--net") == ("out/split01_5fps/prototxt/deploy_rcnn_s.prototxt",)
     assert words(steps["split01_5fps.scores_rcnn_r"], "--net") == ("out/split01_5fps/prototxt/deploy_rcnn_r.prototxt",)
     assert words(steps["split01_5fps.scores_rcnn_s"], "--weights") == (
-        "out/split01_5fps/snapshots/rcnn_s_iter_2000.caffemodel",)
+        "out/split01_5fps/snapshots/rcnn_s_iter_2000.caffemodel",
+    )
     assert words(steps["split01_5fps.scores_rcnn_s"], "--scale") == ("0.015625",)
 
 
@@ -284,18 +332,27 @@ def test_the_page_is_about_the_best_net_that_is_there():
     assert not {"--scores", "--logs", "--frames"} & set(none.command) and none.outputs == step.outputs
 
 
-@pytest.mark.parametrize("options, model", [
-    ({"size": 64, "width": 0.25}, net.Model(classes=3, width=0.25, size=64)),
-    ({"size": 64, "width": 0.25, "high-rnn": False, "conv1-temporal-kernel": 7},
-     net.Model(classes=3, width=0.25, size=64, high_rnn=False, conv1_temporal_kernel=7))])
+@pytest.mark.parametrize(
+    "options, model",
+    [
+        ({"size": 64, "width": 0.25}, net.Model(classes=3, width=0.25, size=64)),
+        (
+            {"size": 64, "width": 0.25, "high-rnn": False, "conv1-temporal-kernel": 7},
+            net.Model(classes=3, width=0.25, size=64, high_rnn=False, conv1_temporal_kernel=7),
+        ),
+    ],
+)
 def test_multiply_adds_and_parameters_are_the_nets(tmp_path, options, model):
     """Against the blobs of Caffe's own net; the estimates leave out biases and classifiers."""
     message = net.deploy_rcnn_r(model)
     net_ = build(message, tmp_path)
     work, weights = np.zeros(2), np.zeros(2)
     for layer in message.layer:
-        if layer.type in ("Convolution", "InnerProduct") and not layer.name.startswith(net.PREVIOUS) \
-                and "classifier" not in layer.name:
+        if (
+            layer.type in ("Convolution", "InnerProduct")
+            and not layer.name.startswith(net.PREVIOUS)
+            and "classifier" not in layer.name
+        ):
             shape = net_.blobs[layer.top[0]].data.shape
             number = net_.params[layer.name][0].data.size
             temporal = int(layer.name.endswith("/temporal"))
@@ -332,7 +389,8 @@ def test_costs_by_hand():
     assert flow.frames(5, "dis")[1] == pytest.approx(stored * 7300) and flow.pairs(5, 100, 1)[1] == 100 * 12200
     gpu = Costs(nets, counts, 256, gpu=True)
     assert gpu.test("rcnn_s", 5, 3783, 1)[0] == pytest.approx(
-        2 + 3783 * 36 * (spatial + temporal) / 4.7e9 * 0.0125)  # Sec. 3.4: 12.5 ms a frame
+        2 + 3783 * 36 * (spatial + temporal) / 4.7e9 * 0.0125
+    )  # Sec. 3.4: 12.5 ms a frame
 
 
 def test_made_videos_are_asked_for_by_the_description():

@@ -1,4 +1,5 @@
 """The pictures: they are there, and what they show is in them."""
+
 import cv2
 import numpy as np
 import pytest
@@ -9,15 +10,16 @@ from rcnn.files import InputError
 
 def pixels(path, colour):
     """Return how many pixels of a PNG have a colour, "#RRGGBB"."""
-    wanted = np.array([int(colour[place:place + 2], 16) for place in (5, 3, 1)])
+    wanted = np.array([int(colour[place : place + 2], 16) for place in (5, 3, 1)])
     return int((np.abs(cv2.imread(str(path)).astype(int) - wanted).max(axis=2) <= 2).sum())
 
 
 def test_loss_curves_of_several_trainings(tmp_path):
     iterations = np.arange(0, 400, 4)
     raw = 4 + np.sin(iterations)
-    plots.loss_curves(tmp_path / "out" / "loss.png", {"RCNN-r": (iterations, raw, raw / 2),
-                                                      "CNN": (iterations, raw, raw / 4)})
+    plots.loss_curves(
+        tmp_path / "out" / "loss.png", {"RCNN-r": (iterations, raw, raw / 2), "CNN": (iterations, raw, raw / 4)}
+    )
     assert cv2.imread(str(tmp_path / "out" / "loss.png")).shape[2] == 3
     assert all(pixels(tmp_path / "out" / "loss.png", colour) > 300 for colour in plots.COLOURS[:2])
     assert pixels(tmp_path / "out" / "loss.png", plots.COLOURS[2]) == 0
@@ -50,8 +52,10 @@ def test_a_confusion_matrix_of_other_classes(tmp_path):
 
 def test_scores_over_time(tmp_path):
     times = np.arange(0, 60, 0.2)
-    curves = {name: (0.5 + 0.4 * np.sin(times + index), np.full(len(times), 0.2 + index / 4))
-              for index, name in enumerate(["a", "$\\b$", "c"])}
+    curves = {
+        name: (0.5 + 0.4 * np.sin(times + index), np.full(len(times), 0.2 + index / 4))
+        for index, name in enumerate(["a", "$\\b$", "c"])
+    }
     plots.scores_over_time(tmp_path / "out" / "s.png", times, curves, "$\\film$.avi", stride=4)
     assert all(pixels(tmp_path / "out" / "s.png", colour) > 300 for colour in plots.COLOURS[:3])
     assert pixels(tmp_path / "out" / "s.png", plots.COLOURS[3]) == 0
@@ -80,7 +84,7 @@ def test_names_are_no_formulas(tmp_path):
 
 def columns(path, colour):
     """Return the columns and rows that pixels of a colour lie in, as (first column, last, first row, last)."""
-    wanted = np.array([int(colour[place:place + 2], 16) for place in (5, 3, 1)])
+    wanted = np.array([int(colour[place : place + 2], 16) for place in (5, 3, 1)])
     rows, places = np.nonzero(np.abs(cv2.imread(str(path)).astype(int) - wanted).max(axis=2) <= 2)
     return places.min(), places.max(), rows.min(), rows.max()
 
@@ -103,11 +107,13 @@ def test_intervals(tmp_path):
 
 def test_grouped_bars(tmp_path):
     """A bar is as high as the mean of its values; each value is a dot."""
+
     def heights(value):
         series = {"one": {"a": [value], "b": [value - 10, value + 10]}, "two": {"a": [1], "b": [1]}}
         plots.grouped_bars(tmp_path / "out" / "g.png", series, "t $")
         image = cv2.imread(str(tmp_path / "out" / "g.png")).astype(int)
         shade = 0.6 * np.array([0xB2, 0x72, 0x00]) + 0.4 * 255
         return int((np.abs(image - shade).max(axis=2) <= 3).sum())
+
     low, high = heights(20), heights(80)
     assert low > 1000 and high == pytest.approx(4 * low, rel=0.2)

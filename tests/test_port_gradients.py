@@ -1,13 +1,13 @@
 """Gradients of the PyTorch module against Caffe's, on the same weights, pairs and labels."""
+
 import numpy as np
 import pytest
 from nets import build, fed, recipe
 from random_nets import MODELS, parameters
 
 from rcnn import googlenet
-
-from rcnn.nets import prototxt as net
 from rcnn.nets import compare
+from rcnn.nets import prototxt as net
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[torch]'")
 torch.set_num_threads(1)
@@ -22,10 +22,14 @@ def without_dropout(message):
 
 
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "uncut"])
-@pytest.mark.parametrize("model", [model for model in MODELS.values() if model.channels == 3],
-                         ids=[name for name, model in MODELS.items() if model.channels == 3])
+@pytest.mark.parametrize(
+    "model",
+    [model for model in MODELS.values() if model.channels == 3],
+    ids=[name for name, model in MODELS.items() if model.channels == 3],
+)
 def test_gradients_are_caffes(tmp_path, model, cut):
     from rcnn.nets import torch_net as port
+
     arrays, _ = parameters(model, "pair")
     message = net.rcnn_r(recipe(model, cut_gradient=cut), "none.lmdb", net.TRAIN)
     made = build(without_dropout(fed(message, model, 2, force_backward=False)), tmp_path)
@@ -44,8 +48,9 @@ def test_gradients_are_caffes(tmp_path, model, cut):
     if cut:
         state = {name: value.detach() for name, value in state.items()}
     scores, _ = module(torch.from_numpy(frames), state)
-    losses = {signal: torch.nn.functional.cross_entropy(values, torch.from_numpy(labels))
-              for signal, values in scores.items()}
+    losses = {
+        signal: torch.nn.functional.cross_entropy(values, torch.from_numpy(labels)) for signal, values in scores.items()
+    }
     sum(googlenet.LOSS_WEIGHT[signal] * loss for signal, loss in losses.items()).backward()
 
     for signal, loss in losses.items():

@@ -1,4 +1,5 @@
 """rcnn/recipe.py: the paper's settings, what changes them, how they are spelled, and what answers a wrong one."""
+
 import argparse
 import subprocess
 import sys
@@ -13,21 +14,76 @@ from rcnn.googlenet import Model
 from rcnn.recipe import PART_OF, PARTS, Data, Recipe
 
 PAPERS = {
-    "classes": 101, "width": 1, "size": 224, "channels": 3, "high-rnn": True, "conv1-temporal-kernel": 3,
-    "combine": "average", "temporal-bias": False, "filler": "xavier", "temporal-filler": "xavier", "bias": 0.2,
-    "batch": 64, "encoding": "jpeg", "mean": None, "scale": 1, "together": True, "spatial-rate": 1,
-    "previous-loss": False, "cut-gradient": True, "dropout": True, "rate": 0.01, "final-rate": 0.01, "momentum": 0.9,
-    "weight-decay": 0.0002, "clip-gradients": None, "iter-size": 1, "cnn-iterations": 20000,
-    "stage1-iterations": 10000, "iterations": 30000, "test-iterations": None, "test-interval": 1000, "snapshot": 1000,
-    "display": 40, "seed": None,
+    "classes": 101,
+    "width": 1,
+    "size": 224,
+    "channels": 3,
+    "high-rnn": True,
+    "conv1-temporal-kernel": 3,
+    "combine": "average",
+    "temporal-bias": False,
+    "filler": "xavier",
+    "temporal-filler": "xavier",
+    "bias": 0.2,
+    "batch": 64,
+    "encoding": "jpeg",
+    "mean": None,
+    "scale": 1,
+    "together": True,
+    "spatial-rate": 1,
+    "previous-loss": False,
+    "cut-gradient": True,
+    "dropout": True,
+    "rate": 0.01,
+    "final-rate": 0.01,
+    "momentum": 0.9,
+    "weight-decay": 0.0002,
+    "clip-gradients": None,
+    "iter-size": 1,
+    "cnn-iterations": 20000,
+    "stage1-iterations": 10000,
+    "iterations": 30000,
+    "test-iterations": None,
+    "test-interval": 1000,
+    "snapshot": 1000,
+    "display": 40,
+    "seed": None,
 }
 OTHERS = {
-    "classes": 7, "width": 0.5, "size": 64, "channels": 2, "high-rnn": False, "conv1-temporal-kernel": 5,
-    "combine": "sum", "temporal-bias": True, "filler": "msra", "temporal-filler": "constant", "bias": 0.0,
-    "batch": 16, "encoding": "raw", "mean": (1.0, 2.5), "scale": 0.25, "together": True, "spatial-rate": 0.5,
-    "previous-loss": True, "cut-gradient": False, "dropout": False, "rate": 0.5, "final-rate": 1.0, "momentum": 0.0,
-    "weight-decay": 0.0, "clip-gradients": 2.0, "iter-size": 4, "cnn-iterations": 5, "stage1-iterations": 6,
-    "iterations": 7, "test-iterations": 8, "test-interval": 9, "snapshot": 10, "display": 11, "seed": 0,
+    "classes": 7,
+    "width": 0.5,
+    "size": 64,
+    "channels": 2,
+    "high-rnn": False,
+    "conv1-temporal-kernel": 5,
+    "combine": "sum",
+    "temporal-bias": True,
+    "filler": "msra",
+    "temporal-filler": "constant",
+    "bias": 0.0,
+    "batch": 16,
+    "encoding": "raw",
+    "mean": (1.0, 2.5),
+    "scale": 0.25,
+    "together": True,
+    "spatial-rate": 0.5,
+    "previous-loss": True,
+    "cut-gradient": False,
+    "dropout": False,
+    "rate": 0.5,
+    "final-rate": 1.0,
+    "momentum": 0.0,
+    "weight-decay": 0.0,
+    "clip-gradients": 2.0,
+    "iter-size": 4,
+    "cnn-iterations": 5,
+    "stage1-iterations": 6,
+    "iterations": 7,
+    "test-iterations": 8,
+    "test-interval": 9,
+    "snapshot": 10,
+    "display": 11,
+    "seed": 0,
 }
 
 
@@ -60,14 +116,26 @@ def test_a_model_of_another_kind_is_kept():
     class Other(Model):
         def layers(self):
             return []
+
     base = Recipe(model=Other(size=9))
     assert recipe.parse({"batch": 2}, base).model is base.model
 
 
 def test_the_words_of_a_command():
     given = {"scale": 0.5, "mean": [1, 2], "cut-gradient": False, "high_rnn": "yes", "batch": 4}
-    assert recipe.words(given) == ["--scale", "0.5", "--mean", "1", "2", "--cut-gradient", "no", "--high-rnn", "yes",
-                                   "--batch", "4"]
+    assert recipe.words(given) == [
+        "--scale",
+        "0.5",
+        "--mean",
+        "1",
+        "2",
+        "--cut-gradient",
+        "no",
+        "--high-rnn",
+        "yes",
+        "--batch",
+        "4",
+    ]
 
 
 def test_the_mean():
@@ -77,29 +145,37 @@ def test_the_mean():
         recipe.parse({"channels": 4}).mean(means)
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"colour": 1}, "unknown setting colour; the settings are classes, width, size, channels, high-rnn, "),
-    ({"width": "wide"}, 'width: "wide": it should be a number'), ({"width": 0}, "width: 0: it should be above 0"),
-    ({"width": None}, "width: null: it should be a number"),
-    ({"width": float("nan")}, "width: NaN: it should be a finite number"),
-    ({"size": 32}, "size: 32: it should be at least 33"),
-    ({"classes": 2 ** 31}, "classes: 2147483648: it should be at most 2147483647"),
-    ({"batch": "9"}, 'batch: "9": it should be a whole number'), ({"batch": True}, "batch: true: it should be a whole"),
-    ({"batch": 2.5}, "batch: 2.5: it should be a whole number"), ({"seed": -1}, "seed: -1: it should be at least 0"),
-    ({"seed": 2 ** 32}, "seed: 4294967296: it should be below 4294967296"),
-    ({"momentum": 1}, "momentum: 1: it should be below 1"), ({"rate": 0}, "rate: 0: it should be above 0"),
-    ({"final-rate": 1.5}, "final-rate: 1.5: it should be at most 1"),
-    ({"clip-gradients": 0}, "clip-gradients: 0: it should be above 0"),
-    ({"spatial_rate": 0}, "spatial-rate: 0: it should be above 0"),
-    ({"combine": "product"}, "combine: \"product\": it should be 'average' or 'sum'"),
-    ({"cut-gradient": "maybe"}, 'cut-gradient: "maybe": it should be true or false'),
-    ({"high-rnn": 1}, "high-rnn: 1: it should be true or false"), ({"mean": {}}, "mean: {}: it should be a list"),
-    ({"mean": [1, "x", 3]}, 'mean: "x": it should be a number'),
-    ({"mean": [1, 2]}, "mean: frames of 3 channels take as many numbers, not 2"),
-    ({"channels": 2, "mean": [1]}, "mean: frames of 2 channels take as many numbers, not 1"),
-    ({"conv1-temporal-kernel": 4}, "no network .* 4 x 4 temporal kernel: .* the kernel odd"),
-    ({"encoding": "raw", "together": "no"}, "raw pairs have one crop for both frames; use jpeg pairs"),
-])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"colour": 1}, "unknown setting colour; the settings are classes, width, size, channels, high-rnn, "),
+        ({"width": "wide"}, 'width: "wide": it should be a number'),
+        ({"width": 0}, "width: 0: it should be above 0"),
+        ({"width": None}, "width: null: it should be a number"),
+        ({"width": float("nan")}, "width: NaN: it should be a finite number"),
+        ({"size": 32}, "size: 32: it should be at least 33"),
+        ({"classes": 2**31}, "classes: 2147483648: it should be at most 2147483647"),
+        ({"batch": "9"}, 'batch: "9": it should be a whole number'),
+        ({"batch": True}, "batch: true: it should be a whole"),
+        ({"batch": 2.5}, "batch: 2.5: it should be a whole number"),
+        ({"seed": -1}, "seed: -1: it should be at least 0"),
+        ({"seed": 2**32}, "seed: 4294967296: it should be below 4294967296"),
+        ({"momentum": 1}, "momentum: 1: it should be below 1"),
+        ({"rate": 0}, "rate: 0: it should be above 0"),
+        ({"final-rate": 1.5}, "final-rate: 1.5: it should be at most 1"),
+        ({"clip-gradients": 0}, "clip-gradients: 0: it should be above 0"),
+        ({"spatial_rate": 0}, "spatial-rate: 0: it should be above 0"),
+        ({"combine": "product"}, "combine: \"product\": it should be 'average' or 'sum'"),
+        ({"cut-gradient": "maybe"}, 'cut-gradient: "maybe": it should be true or false'),
+        ({"high-rnn": 1}, "high-rnn: 1: it should be true or false"),
+        ({"mean": {}}, "mean: {}: it should be a list"),
+        ({"mean": [1, "x", 3]}, 'mean: "x": it should be a number'),
+        ({"mean": [1, 2]}, "mean: frames of 3 channels take as many numbers, not 2"),
+        ({"channels": 2, "mean": [1]}, "mean: frames of 2 channels take as many numbers, not 1"),
+        ({"conv1-temporal-kernel": 4}, "no network .* 4 x 4 temporal kernel: .* the kernel odd"),
+        ({"encoding": "raw", "together": "no"}, "raw pairs have one crop for both frames; use jpeg pairs"),
+    ],
+)
 def test_a_wrong_setting_is_answered_in_a_line(settings, message):
     with pytest.raises(InputError, match=f"^{message}") as error:
         recipe.parse(settings)
@@ -107,8 +183,14 @@ def test_a_wrong_setting_is_answered_in_a_line(settings, message):
 
 
 def test_a_part_made_in_python_is_checked_too():
-    for make in (lambda: Data(batch=0), lambda: Data(encoding="png"), lambda: Data(encoding="raw", together=False),
-                 lambda: Data(pairs="a"), lambda: replace(Data(), scale=-1.0), lambda: Recipe(model=Model(width=0))):
+    for make in (
+        lambda: Data(batch=0),
+        lambda: Data(encoding="png"),
+        lambda: Data(encoding="raw", together=False),
+        lambda: Data(pairs="a"),
+        lambda: replace(Data(), scale=-1.0),
+        lambda: Recipe(model=Model(width=0)),
+    ):
         with pytest.raises(ValueError):
             make()
 
@@ -122,6 +204,8 @@ def test_options_are_added_but_for_some():
 
 
 def test_it_imports_no_framework_and_nothing_above_it():
-    code = ("import sys, rcnn.recipe; print([name for name in sys.modules if name in ('caffe', 'torch', 'cv2') or "
-            "name.startswith('rcnn.') and name not in ('rcnn.recipe', 'rcnn.files', 'rcnn.googlenet')])")
+    code = (
+        "import sys, rcnn.recipe; print([name for name in sys.modules if name in ('caffe', 'torch', 'cv2') or "
+        "name.startswith('rcnn.') and name not in ('rcnn.recipe', 'rcnn.files', 'rcnn.googlenet')])"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"

@@ -63,11 +63,11 @@ def test_keys():
     for name in ("v_A_g01_c01", "1_2/3"[:3], "h\u00e4nde", "a b"):
         assert records.parse_frame_key(records.frame_key(name, 999999)) == (name, 999999)
         assert records.parse_pair_key(records.pair_key(99999999, name, 1)) == (99999999, name, 1)
-    for index in (-1, 10 ** 6):
+    for index in (-1, 10**6):
         with pytest.raises(InputError, match="does not fit"):
             records.frame_key("v", index)
     with pytest.raises(InputError, match="does not fit"):
-        records.pair_key(10 ** 8, "v", 1)
+        records.pair_key(10**8, "v", 1)
 
 
 def test_videos_sort_as_their_keys():
@@ -143,15 +143,20 @@ def test_what_is_no_finished_lmdb(tmp_path):
     with Build(tmp_path / "begun.lmdb", "pairs", {}, print) as build:
         build.put([(b"key", b"value")])
     lmdb.open(str(tmp_path / "other.lmdb")).close()
-    for name, said in (("gone.lmdb", "no such LMDB"), ("begun.lmdb.partial", "has no manifest.json"),
-                       ("begun.lmdb", "is not finished: .* run the command that builds it again"),
-                       ("other.lmdb", "has no manifest.json: it is not an LMDB of build_frames.py")):
+    for name, said in (
+        ("gone.lmdb", "no such LMDB"),
+        ("begun.lmdb.partial", "has no manifest.json"),
+        ("begun.lmdb", "is not finished: .* run the command that builds it again"),
+        ("other.lmdb", "has no manifest.json: it is not an LMDB of build_frames.py"),
+    ):
         with pytest.raises(InputError, match=said):
             records.open_records(tmp_path / name)
 
 
-@pytest.mark.parametrize("text, message", [("{", "is damaged"), ("[]", "not a manifest of format 1"),
-                                           ('{"format": 2}', "not a manifest of format 1")])
+@pytest.mark.parametrize(
+    "text, message",
+    [("{", "is damaged"), ("[]", "not a manifest of format 1"), ('{"format": 2}', "not a manifest of format 1")],
+)
 def test_bad_manifest(tmp_path, text, message):
     (make(tmp_path / "p.lmdb") / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=message):
@@ -187,7 +192,8 @@ def damage(path, change):
 
 def test_damaged_page(tmp_path):
     def zero(content):
-        content[3 * PAGE:-1] = bytes(len(content) - 3 * PAGE - 1)
+        content[3 * PAGE : -1] = bytes(len(content) - 3 * PAGE - 1)
+
     damage(tmp_path / "p.lmdb", zero)
     for read in (list, lambda opened: opened.get(records.pair_key(7, "v", 1)), lambda opened: opened.frame("v", 1)):
         with records.open_records(tmp_path / "p.lmdb") as opened:
@@ -198,8 +204,10 @@ def test_damaged_page(tmp_path):
 
 def test_cut_short(tmp_path):
     """Reading what is missing would end the program, not raise."""
+
     def cut(content):
-        del content[-2 * PAGE:]
+        del content[-2 * PAGE :]
+
     damage(tmp_path / "p.lmdb", cut)
     with pytest.raises(InputError, match="p.lmdb is damaged: the end of data.mdb is missing; build it again"):
         records.open_records(tmp_path / "p.lmdb")

@@ -1,4 +1,5 @@
 """RCNN-s and the recurrent deploy net: what they compute from frames in order, against NumPy and the other nets."""
+
 import caffe
 import frames as recorded
 import numpy as np
@@ -10,8 +11,11 @@ from rcnn.nets import prototxt as net
 
 CLASSES, SIZE = 4, 25
 LAYERS = tuple(reference.KERNELS)
-KINDS = {combine + " with a bias" * bias: Tiny(classes=CLASSES, size=SIZE, combine=combine, temporal_bias=bias)
-         for combine in ("average", "sum") for bias in (False, True)}
+KINDS = {
+    combine + " with a bias" * bias: Tiny(classes=CLASSES, size=SIZE, combine=combine, temporal_bias=bias)
+    for combine in ("average", "sum")
+    for bias in (False, True)
+}
 MODELS = pytest.mark.parametrize("model", KINDS.values(), ids=KINDS)
 COMBINES = pytest.mark.parametrize("combine", ["average", "sum"])
 
@@ -22,7 +26,8 @@ class Nets:
     def __init__(self, folder, model, batch, scale=0.3, seed=1):
         self.recurrent, self.pair, self.single = (
             build(make(model, batch), folder, caffe.TEST)
-            for make in (net.deploy_rcnn_s, net.deploy_rcnn_r, net.deploy_cnn))
+            for make in (net.deploy_rcnn_s, net.deploy_rcnn_r, net.deploy_cnn)
+        )
         if scale:
             randomize(self.recurrent, np.random.default_rng(seed), scale)
         self.parameters = by_name(self.recurrent)
@@ -57,13 +62,14 @@ def test_every_row_is_equations_3_and_4_of_its_own_video(tmp_path, model):
     for images, first in zip(videos(len(marks), 3, model), marks):
         blobs = nets.push(images, first)
         for row in range(3):
-            before[row] = reference.tower(parameters, images[row:row + 1].astype(np.float64),
-                                          None if first[row] else before[row], model.combine)
+            before[row] = reference.tower(
+                parameters, images[row : row + 1].astype(np.float64), None if first[row] else before[row], model.combine
+            )
             for name in LAYERS:
-                assert largest_difference(blobs[name][row:row + 1], before[row][name]) < 1e-5
+                assert largest_difference(blobs[name][row : row + 1], before[row][name]) < 1e-5
             for head, signal in (("one/classifier", "low"), ("three/classifier", "high")):
                 expected = reference.softmax(before[row][head])
-                assert largest_difference(blobs[signal][row:row + 1], expected) < 1e-5
+                assert largest_difference(blobs[signal][row : row + 1], expected) < 1e-5
 
 
 @MODELS
@@ -97,9 +103,9 @@ def test_streams_in_one_batch_are_streams_alone(tmp_path, combine):
     for row in range(3):
         alone = Nets(tmp_path, model, 1)
         for step, (images, first) in enumerate(zip(steps, marks)):
-            one = alone.push(images[row:row + 1], first[row])
+            one = alone.push(images[row : row + 1], first[row])
             for name in (*LAYERS, "low", "high"):
-                assert largest_difference(blobs[step][name][row:row + 1], one[name]) < 1e-5
+                assert largest_difference(blobs[step][name][row : row + 1], one[name]) < 1e-5
 
 
 @COMBINES
@@ -109,8 +115,12 @@ def test_a_mark_leaves_the_other_rows_bit_identical(tmp_path, combine):
     runs = []
     for mark in (0, 1):
         nets = Nets(tmp_path, model, 3)
-        runs.append([nets.push(images, (step == 0, (step == 0) or mark * (step == 2), step == 0))
-                     for step, images in enumerate(steps)])
+        runs.append(
+            [
+                nets.push(images, (step == 0, (step == 0) or mark * (step == 2), step == 0))
+                for step, images in enumerate(steps)
+            ]
+        )
     for step, (without, with_mark) in enumerate(zip(*runs)):
         for name in (*LAYERS, "low", "high"):
             assert np.array_equal(without[name][[0, 2]], with_mark[name][[0, 2]])
@@ -164,6 +174,7 @@ def test_the_full_size_net(tmp_path, combine):
 
 # Learning
 
+
 @MODELS
 @pytest.mark.parametrize("first", [(1, 1, 1), (0, 0, 0), (0, 1, 0)], ids=str)
 def test_gradients_take_the_state_for_a_constant(tmp_path, model, first):
@@ -180,10 +191,10 @@ def test_gradients_take_the_state_for_a_constant(tmp_path, model, first):
     made.backward()
     expected = {name: 0.0 for name in parameters}
     for row in range(3):
-        frame = [images[row:row + 1].astype(np.float64) for images in (one, two)]
+        frame = [images[row : row + 1].astype(np.float64) for images in (one, two)]
         before = None if first[row] else reference.tower(parameters, frame[0])
         now = reference.tower(parameters, frame[1], before, model.combine)
-        _, gradients, _ = reference.tower_gradients(parameters, now, before, model.combine, labels[row:row + 1])
+        _, gradients, _ = reference.tower_gradients(parameters, now, before, model.combine, labels[row : row + 1])
         for name, value in gradients.items():
             expected[name] = expected[name] + value / 3
     for name, value in by_name(made, diff=True).items():
@@ -194,9 +205,12 @@ def test_gradients_take_the_state_for_a_constant(tmp_path, model, first):
 @pytest.fixture
 def data(tmp_path):
     """Frames of six videos; side 40."""
-    path = recorded.write(tmp_path / "frames.lmdb", {f"v_{name}_g0{group}_c01": (label, 3 + group)
-                                                     for label, name in enumerate("ABC") for group in (1, 2)},
-                          list("ABC"), side=40)
+    path = recorded.write(
+        tmp_path / "frames.lmdb",
+        {f"v_{name}_g0{group}_c01": (label, 3 + group) for label, name in enumerate("ABC") for group in (1, 2)},
+        list("ABC"),
+        side=40,
+    )
     return path, path.with_suffix(".txt")
 
 
@@ -240,8 +254,10 @@ def test_weights_go_from_one_training_to_the_other(tmp_path, data):
     model = net.Model(**{**SLIM, "classes": 3})
     in_order = fed(sequential(model, data), model, 2)
     random = fed(net.rcnn_r(recipe(model), "none.lmdb", net.TRAIN), model, 2)
-    for message, others in ((in_order, (random, net.deploy_rcnn_s(model), net.deploy_rcnn_r(model))),
-                            (random, (in_order, net.deploy_rcnn_s(model)))):
+    for message, others in (
+        (in_order, (random, net.deploy_rcnn_s(model), net.deploy_rcnn_r(model))),
+        (random, (in_order, net.deploy_rcnn_s(model))),
+    ):
         made = build(message, tmp_path)
         randomize(made, np.random.default_rng(2))
         made.save(str(tmp_path / "trained.caffemodel"))

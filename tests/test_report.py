@@ -1,4 +1,5 @@
 """The report page: well-formed, whole in itself, and the numbers in it are NumPy's."""
+
 import base64
 import re
 import sys
@@ -22,8 +23,14 @@ from rcnn.training import log as training
 
 CLASSES = ["<b>&\"'", "_$a$", "Café \x07"]
 SHOWN = ["<b>&\"'", "_$a$", "Café \N{REPLACEMENT CHARACTER}"]
-VIDEOS = {"v_A_g01_c01": (0, 3), "v_A_g01_c02": (0, 2), "v_B_g01_c01": (1, 4), "v_B_g01_c02": (1, 1),
-          "v_C_g01_c01": (2, 12), "v_C_g01_c02": (2, 2)}
+VIDEOS = {
+    "v_A_g01_c01": (0, 3),
+    "v_A_g01_c02": (0, 2),
+    "v_B_g01_c01": (1, 4),
+    "v_B_g01_c02": (1, 1),
+    "v_C_g01_c01": (2, 12),
+    "v_C_g01_c02": (2, 2),
+}
 SVG = "{http://www.w3.org/2000/svg}"
 VOID = {"source", "meta", "link", "img", "br", "hr", "input"}
 
@@ -77,8 +84,10 @@ def tables(part):
 def scored(path, seed=0, order=None, classes=CLASSES, videos=VIDEOS, signals=("low", "medium", "high"), crops=5):
     """Write a score file of random scores; return them, {name: float32 frames x crops x signals x classes}."""
     generator = np.random.default_rng(seed)
-    values = {name: generator.dirichlet(np.ones(len(classes)), (count, crops, len(signals))).astype(np.float32)
-              for name, (_, count) in videos.items()}
+    values = {
+        name: generator.dirichlet(np.ones(len(classes)), (count, crops, len(signals))).astype(np.float32)
+        for name, (_, count) in videos.items()
+    }
     listed = [(name, videos[name][0], np.arange(videos[name][1]) / 5) for name in order or videos]
     with writing(path, listed, crops, list(signals), classes, {"made <by>": "x", "mean": [1.5, 2.0]}) as writer:
         for index, (name, _, _) in enumerate(listed):
@@ -108,11 +117,29 @@ def right(values, **options):
 def logged(path, count=30, step=4, test=True):
     """Write a training log; return the losses, one a record."""
     losses = 5 - 3 * np.arange(count) / count + np.sin(np.arange(count)) / 9
-    records = [{"phase": "train", "iteration": step * place, "loss": loss, "average_loss": 1, "raw": loss,
-                "outputs": {}, "learning_rate": 0.1, "seconds": 130.0 * place} for place, loss in enumerate(losses)]
+    records = [
+        {
+            "phase": "train",
+            "iteration": step * place,
+            "loss": loss,
+            "average_loss": 1,
+            "raw": loss,
+            "outputs": {},
+            "learning_rate": 0.1,
+            "seconds": 130.0 * place,
+        }
+        for place, loss in enumerate(losses)
+    ]
     if test:
-        records.append({"phase": "test", "iteration": step * count, "net": 0, "seconds": 7261.0,
-                        "outputs": {"high/accuracy": 0.75, "high/loss": 1.0}})
+        records.append(
+            {
+                "phase": "test",
+                "iteration": step * count,
+                "net": 0,
+                "seconds": 7261.0,
+                "outputs": {"high/accuracy": 0.75, "high/loss": 1.0},
+            }
+        )
     Path(path).write_text("".join(map(training.line, records)))
     return losses
 
@@ -129,9 +156,13 @@ def all_of_it(tmp_path_factory):
     one, two = scored(folder / "one.h5", 4), scored(folder / "two.h5", 2, order=list(reversed(VIDEOS)))
     losses = logged(folder / "log.jsonl")
     frames.write(folder / "f.lmdb", VIDEOS, CLASSES)
-    page = report.page("A & <B>", [Table("T<1>", ["k", "n"], [["<i>x</i>", "1.5"]])],
-                       {"stage <2>": folder / "log.jsonl"},
-                       {"RCNN-r": folder / "one.h5", "<CNN>": folder / "two.h5"}, folder / "f.lmdb")
+    page = report.page(
+        "A & <B>",
+        [Table("T<1>", ["k", "n"], [["<i>x</i>", "1.5"]])],
+        {"stage <2>": folder / "log.jsonl"},
+        {"RCNN-r": folder / "one.h5", "<CNN>": folder / "two.h5"},
+        folder / "f.lmdb",
+    )
     return folder, page, one, two, losses
 
 
@@ -168,7 +199,7 @@ def test_it_can_be_read_by_all(made):
     assert [sum(1 for _ in page.root.iter(tag)) for tag in ("header", "nav", "main", "h1")] == [1, 1, 1, 1]
     assert all(head.get("scope") in ("col", "row") for head in page.root.iter("th"))
     assert all(next(row.iter("th")) is not None for table in page.root.iter("table") for row in table.iter("tr"))
-    matrix, = [svg for svg in page.root.iter("svg") if svg.get("aria-hidden") != "true"]
+    (matrix,) = [svg for svg in page.root.iter("svg") if svg.get("aria-hidden") != "true"]
     assert matrix.get("role") == "img" and len(matrix.get("aria-label")) > 20
     drawn = list(page.root.iter("picture"))
     assert len(drawn) == 7 and all(len(chart.find("img").get("alt")) > 20 for chart in drawn)
@@ -183,14 +214,18 @@ def test_accuracy_is_numpys(made):
     best, by_signal = tables(page.section("Accuracy"))
     assert [row[:2] for row in best[1:]] == [["RCNN-r", right(nets[0])], ["<CNN>", right(nets[1])]]
     assert best[0][3] == "in the top 3" and [row[3] for row in best[1:]] == ["100.0 %"] * 2
-    wanted = [[name, kind, *(right(values, signal=place, fusion=how) for how in ("log-mean", "mean", "max"))]
-              for name, values in zip(("RCNN-r", "<CNN>"), nets)
-              for kind, place in (("low", 0), ("medium", 1), ("high", 2), ("all three", slice(None)))]
+    wanted = [
+        [name, kind, *(right(values, signal=place, fusion=how) for how in ("log-mean", "mean", "max"))]
+        for name, values in zip(("RCNN-r", "<CNN>"), nets)
+        for kind, place in (("low", 0), ("medium", 1), ("high", 2), ("all three", slice(None)))
+    ]
     assert by_signal[1:] == wanted and len({row[2] for row in wanted}) > 2
 
 
-@pytest.mark.parametrize("signal, place, crops, fusion", [("high", 2, None, "log-mean"), ("low", 0, 1, "max"),
-                                                          ("all", slice(None), 1, "mean")])
+@pytest.mark.parametrize(
+    "signal, place, crops, fusion",
+    [("high", 2, None, "log-mean"), ("low", 0, 1, "max"), ("all", slice(None), 1, "mean")],
+)
 def test_confusions_and_classes_are_numpys(made, signal, place, crops, fusion):
     text = report.page("t", scores={"one": "one.h5"}, signal=signal, crops=crops, fusion=fusion)
     page, guesses = Page(text), predicted(made[1], place, crops or 5, fusion)
@@ -201,16 +236,20 @@ def test_confusions_and_classes_are_numpys(made, signal, place, crops, fusion):
     for rect in page.section("Confusion matrix").iter("rect"):
         spot = int(rect.get("y")) // int(rect.get("height")), int(rect.get("x")) // int(rect.get("width"))
         cells[spot] = text_of(rect), float(rect.get("fill-opacity"))
-    assert cells == {(row, column): (f"{SHOWN[row]} taken for {SHOWN[column]}: {count} of 2 videos",
-                                     round(0.15 + 0.25 * count, 2))
-                     for (row, column), count in np.ndenumerate(matrix) if count}
+    assert cells == {
+        (row, column): (f"{SHOWN[row]} taken for {SHOWN[column]}: {count} of 2 videos", round(0.15 + 0.25 * count, 2))
+        for (row, column), count in np.ndenumerate(matrix)
+        if count
+    }
     wrong = sorted((-count, row, column) for (row, column), count in np.ndenumerate(matrix) if count and row != column)
     confused = tables(page.section("Most confused classes"))[0][1:]
     assert confused == [[SHOWN[row], SHOWN[column], str(-count), percent(-count / 2)] for count, row, column in wrong]
     shares = matrix.diagonal() / 2
     order = sorted(range(3), key=lambda label: (-shares[label], label))
     assert tables(page.section("Accuracy of each class"))[0] == [
-        ["class", "videos", "one"], *([SHOWN[label], "2", percent(shares[label])] for label in order)]
+        ["class", "videos", "one"],
+        *([SHOWN[label], "2", percent(shares[label])] for label in order),
+    ]
     bars = re.findall(r'style="width: ([\d.]+)%"', text)
     assert [float(bar) for bar in bars] == [100 * shares[label] for label in order]
 
@@ -221,21 +260,29 @@ def test_two_nets_are_compared_class_by_class(made):
     assert head == ["class", "videos", "RCNN-r", "<CNN>"]
     for row in rows:
         label = SHOWN.index(row[0])
-        shares = [percent(np.mean([guess == label for name, guess in predicted(values).items()
-                                   if VIDEOS[name][0] == label])) for values in (one, two)]
+        shares = [
+            percent(np.mean([guess == label for name, guess in predicted(values).items() if VIDEOS[name][0] == label]))
+            for values in (one, two)
+        ]
         assert row[1:] == ["2", *shares]
 
 
 def test_training_is_the_logs(made):
     part, losses = Page(made[0]).section("Training"), made[3]
-    averaged = [np.mean(losses[max(0, place - 9):place + 1]) for place in range(30)]
-    assert tables(part)[0] == [["training", "updates", "first loss", "last loss", "time", "high/accuracy"],
-                               ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01", "75.0 %"]]
+    averaged = [np.mean(losses[max(0, place - 9) : place + 1]) for place in range(30)]
+    assert tables(part)[0] == [
+        ["training", "updates", "first loss", "last loss", "time", "high/accuracy"],
+        ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01", "75.0 %"],
+    ]
     assert text_of(next(part.iter("li"))) == "stage <2>"
     for theme, svg in drawings(part.find("figure/picture")).items():
         for width, wanted in (("1.8", averaged), ("0.6", losses)):
-            path = next(path for path in svg.iter(f"{SVG}path") if f"stroke-width: {width}" in path.get("style", "")
-                        and f"stroke: {theme.series[0]}" in path.get("style"))
+            path = next(
+                path
+                for path in svg.iter(f"{SVG}path")
+                if f"stroke-width: {width}" in path.get("style", "")
+                and f"stroke: {theme.series[0]}" in path.get("style")
+            )
             across, down = np.array(re.findall(r"[ML] ([\d.]+) ([\d.]+)", path.get("d")), float).T
             values = np.interp(across, np.linspace(across[0], across[-1], 30), wanted)
             slope, start = np.polyfit(values, down, 1)
@@ -246,13 +293,15 @@ def drawings(picture):
     """Return {charts.LIGHT or DARK: root of its SVG} of a chart of the page."""
     dark, light = picture.find("source"), picture.find("img")
     assert dark.get("media") == "(prefers-color-scheme: dark)"
-    return {theme: ElementTree.fromstring(base64.b64decode(uri.split(",")[1])) for theme, uri in (
-        (charts.LIGHT, light.get("src")), (charts.DARK, dark.get("srcset")))}
+    return {
+        theme: ElementTree.fromstring(base64.b64decode(uri.split(",")[1]))
+        for theme, uri in ((charts.LIGHT, light.get("src")), (charts.DARK, dark.get("srcset")))
+    }
 
 
 def test_charts_have_the_colours_of_their_page(made):
     """All that is drawn is in the colours of one theme, which differ from the other's, but for what is see-through."""
-    css = made[0][:made[0].index("</style>")]
+    css = made[0][: made[0].index("</style>")]
     for picture in Page(made[0]).root.iter("picture"):
         for theme, svg in drawings(picture).items():
             styles = " ".join(element.get("style", "") for element in svg.iter() if element.tag != f"{SVG}g")
@@ -274,8 +323,9 @@ def test_videos_are_shown_with_their_frames_and_scores(made):
         name = text_of(video.find("h3"))
         label, count = VIDEOS[name]
         is_right = guesses[name] == label
-        assert verdicts[name] == (f"{'✓ right' if is_right else '✗ wrong'}: is {SHOWN[label]}, "
-                                  f"taken for {SHOWN[guesses[name]]}")
+        assert verdicts[name] == (
+            f"{'✓ right' if is_right else '✗ wrong'}: is {SHOWN[label]}, taken for {SHOWN[guesses[name]]}"
+        )
         values = frame_scores(one[name])
         at = sorted({round(place) for place in np.linspace(0, count - 1, min(count, 8))})
         head, *rows = tables(video)[0]
@@ -315,12 +365,14 @@ def test_many_classes_and_videos_stay_readable(folder):
     assert len(text) < 2e6 and len(page.section("Training").find("figure/picture")) == 2
     guesses = {name: int(scores[0, 0, 0].argmax()) for name, scores in values.items()}
     assert len(list(page.section("Confusion matrix").iter("rect"))) == len(
-        {(videos[name][0], guess) for name, guess in guesses.items()})
+        {(videos[name][0], guess) for name, guess in guesses.items()}
+    )
     lowest, every = tables(page.section("Accuracy of each class"))
     assert len(lowest) == 11 and len(every) == 102
     shares = [float(row[2].split()[0]) for row in every[1:]]
     assert shares == sorted(shares, reverse=True) and [row[2] for row in lowest[1:]] == [
-        row[2] for row in every[:-11:-1]]
+        row[2] for row in every[:-11:-1]
+    ]
 
 
 def test_logs_or_tables_alone(folder):
@@ -330,8 +382,13 @@ def test_logs_or_tables_alone(folder):
     for svg in drawings(page.section("Training").find("figure/picture")).values():
         lines = [line for line in svg.iter(f"{SVG}g") if line.get("id", "").startswith("line2d")]
         assert sum(len(list(line.iter(f"{SVG}use"))) for line in lines) >= 2  # a curve of one point is seen
-    page = Page(report.page("t", [Table("T", ["a", "b"], [["1", "x"], ["–", ""]], "Before.", ["[a] <u>"])],
-                            problems=["split01.cnn: it fails <here>"]))
+    page = Page(
+        report.page(
+            "t",
+            [Table("T", ["a", "b"], [["1", "x"], ["–", ""]], "Before.", ["[a] <u>"])],
+            problems=["split01.cnn: it fails <here>"],
+        )
+    )
     first, part = page.section("Not everything could be made"), page.section("T")
     assert [text_of(line) for line in first.iter("li")] == ["split01.cnn: it fails <here>"]
     assert tables(part) == [[["a", "b"], ["1", "x"], ["–", ""]]]
@@ -351,21 +408,28 @@ def fewer_frames():
     frames.write(Path("less.lmdb"), {**VIDEOS, **{name: (label, 2) for name, (label, _) in VIDEOS.items()}}, CLASSES)
 
 
-@pytest.mark.parametrize("prepare, options, said", [
-    (None, {}, "nothing to show"),
-    (None, {"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
-    (None, {"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
-    (None, {"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
-    (None, {"scores": {name: "one.h5" for name in "abc"}}, "3 score files"),
-    (None, {"scores": {"a": "one.h5"}, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
-    (lambda: scored("low.h5", signals=["low"]), {"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
-    (other_videos, {"scores": {"a": "one.h5", "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
-    (None, {"scores": {"a": "one.h5"}, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-    (lambda: frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES), {"scores": {"a": "one.h5"}, "frames": "no.lmdb"},
-     "no.lmdb has no video v_"),
-    (fewer_frames, {"scores": {"a": "one.h5"}, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
-    (None, {"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
-    (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record")])
+@pytest.mark.parametrize(
+    "prepare, options, said",
+    [
+        (None, {}, "nothing to show"),
+        (None, {"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
+        (None, {"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
+        (None, {"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
+        (None, {"scores": {name: "one.h5" for name in "abc"}}, "3 score files"),
+        (None, {"scores": {"a": "one.h5"}, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
+        (lambda: scored("low.h5", signals=["low"]), {"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
+        (other_videos, {"scores": {"a": "one.h5", "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
+        (None, {"scores": {"a": "one.h5"}, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+        (
+            lambda: frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES),
+            {"scores": {"a": "one.h5"}, "frames": "no.lmdb"},
+            "no.lmdb has no video v_",
+        ),
+        (fewer_frames, {"scores": {"a": "one.h5"}, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
+        (None, {"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
+        (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
+    ],
+)
 def test_bad_input_is_one_line(made, prepare, options, said):
     if prepare:
         prepare()
@@ -376,28 +440,54 @@ def test_bad_input_is_one_line(made, prepare, options, said):
 
 def test_the_program(made):
     write_text("t.json", results.text([Table("T", ["a"], [["7"]])], ["no pairs"]))
-    status, out, error = runs.run("report", "--scores", "RCNN-r=one.h5", "--scores2", "two.h5", "--logs", "log.jsonl",
-                                  "stage=2=log.jsonl", "--frames", "f.lmdb", "--tables", "t.json", "--title", "<T>",
-                                  "--crops", 1, "--examples", 1, "--out", "new/page.html")
+    status, out, error = runs.run(
+        "report",
+        "--scores",
+        "RCNN-r=one.h5",
+        "--scores2",
+        "two.h5",
+        "--logs",
+        "log.jsonl",
+        "stage=2=log.jsonl",
+        "--frames",
+        "f.lmdb",
+        "--tables",
+        "t.json",
+        "--title",
+        "<T>",
+        "--crops",
+        1,
+        "--examples",
+        1,
+        "--out",
+        "new/page.html",
+    )
     assert status == 0 and error == "" and out.startswith("report: new/page.html, ")
     page = Page(Path("new/page.html").read_text(encoding="utf-8"))
     assert text_of(page.section("Not everything could be made").find("ul")) == "no pairs"
     assert text_of(page.root.find("body/header/h1")) == "<T>" and tables(page.section("T")) == [[["a"], ["7"]]]
     assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2"]
     assert [row[:2] for row in tables(page.section("Accuracy"))[0][1:]] == [
-        ["RCNN-r", right(made[1], crops=1)], ["two", right(made[2], crops=1)]]
+        ["RCNN-r", right(made[1], crops=1)],
+        ["two", right(made[2], crops=1)],
+    ]
     shown = {text_of(video.find("h3")): tables(video)[0][1] for video in page.root.iter("article")}
     assert len(shown) == 2
     for name, row in shown.items():
         assert row[1] == f"{frame_scores(made[1][name], crops=1)[0, VIDEOS[name][0]]:.3f}"
 
 
-@pytest.mark.parametrize("words, said", [
-    (["--scores2", "one.h5"], "--scores2 is compared with --scores"), ([], "nothing to show"),
-    (["--scores", "one.h5", "--scores2", "x/one.h5"], "are both called one; give one another name, as NAME=FILE"),
-    (["--scores", "one.h5", "--out", "one.h5"], "one.h5 is read too"),
-    (["--logs", "log.jsonl", "--out", "f.lmdb"], "cannot write f.lmdb: Is a directory"),
-    (["--scores", "one.h5", "--examples", "-1"], "--examples cannot be less than 0")])
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--scores2", "one.h5"], "--scores2 is compared with --scores"),
+        ([], "nothing to show"),
+        (["--scores", "one.h5", "--scores2", "x/one.h5"], "are both called one; give one another name, as NAME=FILE"),
+        (["--scores", "one.h5", "--out", "one.h5"], "one.h5 is read too"),
+        (["--logs", "log.jsonl", "--out", "f.lmdb"], "cannot write f.lmdb: Is a directory"),
+        (["--scores", "one.h5", "--examples", "-1"], "--examples cannot be less than 0"),
+    ],
+)
 def test_the_program_says_in_one_line_what_is_wrong(made, words, said, monkeypatch, capsys):
     before = Path("one.h5").read_bytes()
     words = ["report.py", *([] if "--out" in words else ["--out", "page.html"]), *words]

@@ -2,6 +2,7 @@
 
 Then the flow stream is added to what is done.
 """
+
 import html
 import json
 import os
@@ -24,27 +25,65 @@ from rcnn.training import snapshots
 
 TOOL = ROOT / "tools" / "reproduce.py"
 GIVEN = {
-    "name": "two classes", "make": {"appearances": ["Flowers"], "movements": ["Up", "Down"], "seconds": 1, "groups": 4,
-                                    "clips": 1},
-    "splits": [1, 2], "fps": [10, 5], "size": 72, "unhalved": True, "test-batch": 20,
-    "nets": {"width": 0.0625, "size": 64, "batch": 4, "scale": 0.015625, "combine": "sum", "filler": "msra",
-             "temporal-filler": "constant", "bias": 0, "cnn-iterations": 200, "stage1-iterations": 10,
-             "iterations": 20, "test-iterations": 1, "test-interval": 20, "snapshot": 10, "display": 10}}
+    "name": "two classes",
+    "make": {"appearances": ["Flowers"], "movements": ["Up", "Down"], "seconds": 1, "groups": 4, "clips": 1},
+    "splits": [1, 2],
+    "fps": [10, 5],
+    "size": 72,
+    "unhalved": True,
+    "test-batch": 20,
+    "nets": {
+        "width": 0.0625,
+        "size": 64,
+        "batch": 4,
+        "scale": 0.015625,
+        "combine": "sum",
+        "filler": "msra",
+        "temporal-filler": "constant",
+        "bias": 0,
+        "cnn-iterations": 200,
+        "stage1-iterations": 10,
+        "iterations": 20,
+        "test-iterations": 1,
+        "test-interval": 20,
+        "snapshot": 10,
+        "display": 10,
+    },
+}
 RUN = ["rcnn_r_stage1", "rcnn_r", "scores_rcnn_r", "pairs_train", "pairs_test", "nets"]
 WHOLE = [*RUN, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
-STEPS = {"videos", "frames_5fps", "frames_10fps", *(f"split01_10fps.{name}" for name in RUN),
-         *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in WHOLE)}
+STEPS = {
+    "videos",
+    "frames_5fps",
+    "frames_10fps",
+    *(f"split01_10fps.{name}" for name in RUN),
+    *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in WHOLE),
+}
 
-FLOW = {"streams": ["image", "flow"],
-        "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}}}
-FLOW_STEPS = {"frames_5fps_flow", *(f"split{split:02d}_5fps.{name}_flow" for split in (1, 2) for name in (
-    "pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r"))}
+FLOW = {
+    "streams": ["image", "flow"],
+    "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}},
+}
+FLOW_STEPS = {
+    "frames_5fps_flow",
+    *(
+        f"split{split:02d}_5fps.{name}_flow"
+        for split in (1, 2)
+        for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
+    ),
+}
 
 
 def start(folder, *options, given="given.json"):
-    return subprocess.Popen([sys.executable, str(TOOL), given, "--out", "out", "--jobs", "2", *options], cwd=folder,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, str(TOOL), given, "--out", "out", "--jobs", "2", *options],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def end(process):
@@ -62,8 +101,11 @@ def write(folder, given, name="given.json"):
 
 def files(folder):
     """Return {path: (time of change, bytes)} of all in a folder, without what LMDB's readers touch."""
-    return {path.relative_to(folder): (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")
-            if path.is_file() and path.name != "lock.mdb"}
+    return {
+        path.relative_to(folder): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "lock.mdb"
+    }
 
 
 def planned(folder, **options):
@@ -73,7 +115,7 @@ def planned(folder, **options):
     assert (status, error) == (0, "") and files(folder) == before
     lines = out.splitlines()
     rows = [line.split(None, 1) for line in lines if ".py" in line]
-    return {row[1].rsplit("  ", 1)[1].split(":")[0]: row[0] for row in rows}, lines[1 + len(rows):]
+    return {row[1].rsplit("  ", 1)[1].split(":")[0]: row[0] for row in rows}, lines[1 + len(rows) :]
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +156,12 @@ def flow(runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("flow") / "copy"
     subprocess.run(["cp", "-a", runs[0], folder], check=True)
     write(folder, {**GIVEN, **FLOW})
-    seen = {"before": files(folder / "out"), "plan before": planned(folder), "run": end(start(folder)),
-            "files": files(folder)}
+    seen = {
+        "before": files(folder / "out"),
+        "plan before": planned(folder),
+        "run": end(start(folder)),
+        "files": files(folder),
+    }
     return folder, {**seen, "again": end(start(folder)), "files again": files(folder)}
 
 
@@ -158,8 +204,10 @@ def test_a_step_that_fails_leaves_the_others_results(runs):
     seen = runs[1]
     status, out, error, _ = seen["failed"]
     assert status == 1
-    assert ("reproduce.py: split02_5fps.scores_cnn failed: out/split02_5fps/scores_cnn.h5 is there, and "
-            "out/steps/split02_5fps.scores_cnn.json does not say what made it; move it away" in error)
+    assert (
+        "reproduce.py: split02_5fps.scores_cnn failed: out/split02_5fps/scores_cnn.h5 is there, and "
+        "out/steps/split02_5fps.scores_cnn.json does not say what made it; move it away" in error
+    )
     rows = {line.split(" |")[0][2:]: line for line in seen["failed table"].splitlines() if line.startswith("| ")}
     cnn = [cell.strip() for cell in rows["single-frame CNN [b]"].split("|")[2:-1]]
     assert cnn[0] == "–" and cnn[6] != "–" and cnn[7] == "–"
@@ -173,11 +221,19 @@ def test_then_only_that_step_is_run(runs):
     folder, seen = runs
     status, out, error, _ = seen["finished"]
     assert status == 0 and f"{len(STEPS)} of {len(STEPS)} steps done" in out, error
-    changed = {str(path) for path, stamp in files(folder / "out").items()
-               if seen["before the last"].get(path) != stamp}
-    assert changed == {"split02_5fps/scores_cnn.h5", "logs/split02_5fps.scores_cnn.log", "table2.md", "table3.md",
-                       "steps/split02_5fps.scores_cnn.json", "tables.json", "results.json", "report.html",
-                       "logs/report.log", "steps/report.json"}
+    changed = {str(path) for path, stamp in files(folder / "out").items() if seen["before the last"].get(path) != stamp}
+    assert changed == {
+        "split02_5fps/scores_cnn.h5",
+        "logs/split02_5fps.scores_cnn.log",
+        "table2.md",
+        "table3.md",
+        "steps/split02_5fps.scores_cnn.json",
+        "tables.json",
+        "results.json",
+        "report.html",
+        "logs/report.log",
+        "steps/report.json",
+    }
 
 
 def test_run_again_it_does_nothing(runs):
@@ -255,13 +311,28 @@ def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
     changed = write(folder, {**GIVEN, "nets": {**GIVEN["nets"], "iterations": 30}}, "longer.json")
     states, said = planned(folder, given=changed)
     assert {name for name, state in states.items() if state == "stale"} == {
-        "split01_5fps.nets", "split02_5fps.nets", "split01_10fps.nets",
-        *(f"{run}.{name}" for run in ("split01_5fps", "split02_5fps") for name in (
-            "rcnn_r", "rcnn_s", "scores_rcnn_r", "scores_rcnn_s")),
-        "split01_10fps.rcnn_r", "split01_10fps.scores_rcnn_r"}
+        "split01_5fps.nets",
+        "split02_5fps.nets",
+        "split01_10fps.nets",
+        *(
+            f"{run}.{name}"
+            for run in ("split01_5fps", "split02_5fps")
+            for name in ("rcnn_r", "rcnn_s", "scores_rcnn_r", "scores_rcnn_s")
+        ),
+        "split01_10fps.rcnn_r",
+        "split01_10fps.scores_rcnn_r",
+    }
     kept = {name for name, state in states.items() if state == "done"}
-    assert kept == {"videos", "frames_5fps", "frames_10fps", *(f"{run}.pairs_{part}" for run in (
-        "split01_5fps", "split02_5fps", "split01_10fps") for part in ("train", "test"))}
+    assert kept == {
+        "videos",
+        "frames_5fps",
+        "frames_10fps",
+        *(
+            f"{run}.pairs_{part}"
+            for run in ("split01_5fps", "split02_5fps", "split01_10fps")
+            for part in ("train", "test")
+        ),
+    }
     assert "13 of them are stale and need --force" in said[1]
     states, _ = planned(folder, given=write(folder, {**GIVEN, "crops": [1, 5]}, "crops.json"))
     assert {name for name, state in states.items() if state == "stale"} == {"split01_5fps.scores_rcnn_r"}
@@ -269,9 +340,11 @@ def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
     before = files(folder)
     status, out, error, _ = end(start(folder, given=changed))
     assert (status, out) == (2, "") and files(folder) == before
-    assert error == ("reproduce.py: 13 of 33 steps in out were made with other settings or from other files, the first "
-                     "is split01_5fps.nets; --dry-run shows what; --force makes it again, another --out leaves it "
-                     "alone\n")
+    assert error == (
+        "reproduce.py: 13 of 33 steps in out were made with other settings or from other files, the first "
+        "is split01_5fps.nets; --dry-run shows what; --force makes it again, another --out leaves it "
+        "alone\n"
+    )
 
 
 def test_adding_flow_runs_the_flow_stream_alone(flow):
@@ -283,7 +356,14 @@ def test_adding_flow_runs_the_flow_stream_alone(flow):
     assert status == 0 and f"{len(STEPS | FLOW_STEPS)} of {len(STEPS | FLOW_STEPS)} steps done" in out, error
     changed = {str(path) for path, stamp in files(folder / "out").items() if seen["before"].get(path) != stamp}
     assert {path for path in changed if "_flow" not in path} == {
-        "table2.md", "table3.md", "tables.json", "results.json", "report.html", "logs/report.log", "steps/report.json"}
+        "table2.md",
+        "table3.md",
+        "tables.json",
+        "results.json",
+        "report.html",
+        "logs/report.log",
+        "steps/report.json",
+    }
     assert not set(seen["before"]) - set(files(folder / "out"))
     assert (seen["again"][0], seen["again"][1], seen["files again"]) == (0, out, seen["files"])
     assert seen["again"][3] < 10
@@ -303,11 +383,16 @@ def test_table_3_of_the_two_streams(flow):
             for path in paths:
                 with Scores(path) as file:
                     frames = [file.frames(index, "high")[:, :5].astype(np.float64) for index in range(len(file))]
-                    logs.append({name: np.log(scored.mean(axis=1)).mean(axis=0)
-                                 for name, scored in zip(file.names, frames)})
+                    logs.append(
+                        {name: np.log(scored.mean(axis=1)).mean(axis=0) for name, scored in zip(file.names, frames)}
+                    )
                     labels = dict(zip(file.names, file.labels))
-            shares.append([np.mean([np.argmax(sum(log[name] for log in some)) == label
-                                    for name, label in labels.items()]) for some in (logs[:1], logs[1:], logs)])
+            shares.append(
+                [
+                    np.mean([np.argmax(sum(log[name] for log in some)) == label for name, label in labels.items()])
+                    for some in (logs[:1], logs[1:], logs)
+                ]
+            )
         status, _, error = run("fuse", *paths, "--crops", "5", "--fusion", "log-mean", "--json", folder / "fused.json")
         assert status == 0, error
         fused = json.loads((folder / "fused.json").read_text())["fusions"]["log-mean"]["accuracy"]
@@ -340,7 +425,8 @@ def test_force_makes_again_what_is_stale(runs, tmp_path):
     assert status == 0, error
     changed = {str(path) for path, stamp in files(copy / "out").items() if files(folder / "out").get(path) != stamp}
     assert {path for path in changed if path.endswith((".h5", ".caffemodel", ".mdb"))} == {
-        "split01_5fps/scores_rcnn_r.h5"}
+        "split01_5fps/scores_rcnn_r.h5"
+    }
     with Scores(copy / "out/split01_5fps/scores_rcnn_r.h5") as file:
         assert file.crops == 5
     row = next(line for line in out.splitlines() if line.startswith("| 4 | "))
@@ -356,13 +442,22 @@ def test_a_wrong_option_of_the_nets_is_told_first(tmp_path):
     assert not (tmp_path / "out" / "videos").exists()
 
 
-@pytest.mark.parametrize("given, message", [
-    ("{", "description: given.json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 "
-          "(char 1)"),
-    (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
-    (json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}),
-     "class list: no such file: none/classInd.txt"),
-    (json.dumps({**GIVEN, "pretrained": "none.caffemodel"}), "pretrained: no such file: none.caffemodel")])
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (
+            "{",
+            "description: given.json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 "
+            "(char 1)",
+        ),
+        (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
+        (
+            json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}),
+            "class list: no such file: none/classInd.txt",
+        ),
+        (json.dumps({**GIVEN, "pretrained": "none.caffemodel"}), "pretrained: no such file: none.caffemodel"),
+    ],
+)
 def test_bad_input_is_one_line(tmp_path, given, message):
     (tmp_path / "given.json").write_text(given)
     status, out, error, _ = end(start(tmp_path))

@@ -1,4 +1,5 @@
 """rcnn/experiments/runner.py, with a small program: order, failures, Ctrl-C, and that nothing is left running."""
+
 import os
 import signal
 import subprocess
@@ -44,8 +45,13 @@ def folder(tmp_path, monkeypatch):
 
 
 def step(name, *needs, seconds=0.0, status=0, expected=1.0):
-    return Step(name, ("small_program.py", name, str(seconds), str(status)), tuple(map(Path, needs)), (Path(name),),
-                seconds=expected)
+    return Step(
+        name,
+        ("small_program.py", name, str(seconds), str(status)),
+        tuple(map(Path, needs)),
+        (Path(name),),
+        seconds=expected,
+    )
 
 
 def notes():
@@ -125,8 +131,11 @@ def test_a_program_that_does_not_make_its_output():
 def test_stale_steps_need_force():
     run(step("a"), step("b", "a"))
     other = step("a", seconds=0.001)
-    assert run(other, step("b", "a")).failed["a"].startswith(
-        "it was made with other settings or from other files; --force makes it again")
+    assert (
+        run(other, step("b", "a"))
+        .failed["a"]
+        .startswith("it was made with other settings or from other files; --force makes it again")
+    )
     assert Path("a").exists() and len(notes()) == 4
     runner = run(other, step("b", "a"), force=True)
     # b is not run: a is what it was before
@@ -167,10 +176,16 @@ def test_a_signal_leaves_the_programs_the_time_to_save(number, capfd):
 
 
 def test_a_killed_one_takes_its_programs_along(folder):
-    code = ("from test_runner import *\n"
-            "Runner('out', 2, programs=SMALL).run([step('a', seconds=60), step('b', seconds=60)])")
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True,
-                               env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+    code = (
+        "from test_runner import *\n"
+        "Runner('out', 2, programs=SMALL).run([step('a', seconds=60), step('b', seconds=60)])"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
     wait_until(begun("a", "b"))
     process.kill()
     process.wait()
@@ -187,9 +202,12 @@ def test_ctrl_c_reaches_programs_of_a_shell_that_ignores_it(folder):
     """A shell has what it starts in the background ignore Ctrl-C; SIGTERM still leaves programs the time to save."""
     code = "from test_runner import *\nRunner('out', programs=SMALL).run([step('a', seconds=60)])"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, "-c", code],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+    )
     wait_until(begun("a"))
     time.sleep(0.1)
     process.terminate()
@@ -199,13 +217,19 @@ def test_ctrl_c_reaches_programs_of_a_shell_that_ignores_it(folder):
 
 def test_last_lines(tmp_path):
     path = tmp_path / "log"
-    for data, line in ((b"", "it said nothing"), (b"one\ntwo\n\n", "two"), (b"x\n 5%\r 9%\rerror: no\n", "error: no"),
-                       (b"y" * 9000 + b"\nlast\xff", "last\ufffd")):
+    for data, line in (
+        (b"", "it said nothing"),
+        (b"one\ntwo\n\n", "two"),
+        (b"x\n 5%\r 9%\rerror: no\n", "error: no"),
+        (b"y" * 9000 + b"\nlast\xff", "last\ufffd"),
+    ):
         path.write_bytes(data)
         assert last_line(path) == line
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0:00 min"), (59.6, "1:00 min"), (125, "2:05 min"),
-                                           (3599.9, "1:00:00 h"), (90061, "25:01:01 h")])
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(0, "0:00 min"), (59.6, "1:00 min"), (125, "2:05 min"), (3599.9, "1:00:00 h"), (90061, "25:01:01 h")],
+)
 def test_clock(seconds, text):
     assert clock(seconds) == text

@@ -36,9 +36,15 @@ def least_clashes(pairs):
     return min(clashes([(video, 0) for video in order]) for order in set(itertools.permutations(pairs)))
 
 
-@pytest.mark.parametrize("pairs", [pairs for videos in (1, 2, 3, 4)
-                                   for pairs in itertools.combinations_with_replacement(range(1, 5), videos)
-                                   if sum(pairs) <= 7])
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        pairs
+        for videos in (1, 2, 3, 4)
+        for pairs in itertools.combinations_with_replacement(range(1, 5), videos)
+        if sum(pairs) <= 7
+    ],
+)
 def test_clashes_are_as_few_as_any_order_has(pairs):
     least = least_clashes([video for video, number in enumerate(pairs) for _ in range(number)])
     for seed in range(25):
@@ -103,8 +109,10 @@ def started(made):
 
 def test_streams_run_side_by_side():
     """By hand: each row goes on with the next video of the list as its own is over, whatever the others do."""
+
     def told(made):
         return [" ".join(f"{name}{t}{'*' * first}" for name, t, first in step) for step in made]
+
     counts = {"b": 3, "a": 1, "c": 2}
     assert told(steps(5, counts, 2)) == ["b0* a0*", "b1 c0*", "b2 c1", "b0* a0*", "b1 c0*"]
     assert told(steps(4, counts, 1)) == ["b0*", "b1", "b2", "a0*"]
@@ -120,15 +128,15 @@ def test_each_row_runs_through_whole_videos_in_order(streams, seed):
         rest = [step[row] for step in made]
         while len(rest) > max(COUNTS.values()):
             name = rest[0][0]
-            assert rest[:COUNTS[name]] == [(name, t, t == 0) for t in range(COUNTS[name])]
-            del rest[:COUNTS[name]]
+            assert rest[: COUNTS[name]] == [(name, t, t == 0) for t in range(COUNTS[name])]
+            del rest[: COUNTS[name]]
 
 
 @pytest.mark.parametrize("streams", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("seed", [None, 0, 1])
 def test_every_video_once_an_epoch(streams, seed):
     names = started(steps(300, COUNTS, streams, seed))
-    epochs = [names[start:start + 5] for start in range(0, len(names) - 4, 5)]
+    epochs = [names[start : start + 5] for start in range(0, len(names) - 4, 5)]
     assert len(epochs) > 10
     assert all(sorted(epoch) == sorted(COUNTS) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 1 if seed is None else len(set(map(tuple, epochs))) > 5
@@ -152,7 +160,7 @@ def test_sequences_are_frozen():
 def test_every_order_of_an_epoch_is_equally_likely():
     """By chi-square (5 degrees of freedom, chance 1e-3)."""
     names = "".join(started(steps(12000, {"a": 1, "b": 1, "c": 1}, 1, 1)))
-    orders = Counter(names[start:start + 3] for start in range(0, len(names), 3))
+    orders = Counter(names[start : start + 3] for start in range(0, len(names), 3))
     assert len(orders) == 6 and sum((count - 4000 / 6) ** 2 / (4000 / 6) for count in orders.values()) < 20.5
 
 

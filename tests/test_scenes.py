@@ -1,4 +1,5 @@
 """synthetic/scenes.py: what makes a class and what does not, and that its scenes have what real videos have."""
+
 from collections import Counter
 from itertools import product
 
@@ -29,9 +30,11 @@ def film(name, number, background=PLAIN, seed=0):
 @pytest.fixture
 def directed(monkeypatch):
     """A function that gives the next videos these states and cameras, a row for each frame."""
+
     def direct(states, cameras):
         monkeypatch.setattr(scenes, "draw_states", lambda *_: np.array(states))
         monkeypatch.setattr(scenes, "draw_camera", lambda *_: np.array(cameras))
+
     return direct
 
 
@@ -75,8 +78,10 @@ def test_what_a_frame_shows_is_uniform_at_every_moment(movement, cameras):
         assert distance(cameras[:, moment] / scenes.CANVAS % 1) < 2.2, moment
 
 
-@pytest.mark.parametrize("names", [("PebbleUp", "PebbleDown", "PebbleSideways", "PebbleIn"), ("CrossUp", "CrossDown"),
-                                   ("RingUp", "RingDown")])
+@pytest.mark.parametrize(
+    "names",
+    [("PebbleUp", "PebbleDown", "PebbleSideways", "PebbleIn"), ("CrossUp", "CrossDown"), ("RingUp", "RingDown")],
+)
 def test_the_first_frame_is_the_same_whatever_the_movement(names, background):
     """What else is drawn does not depend on the movement: with one stream of random numbers, only what follows does."""
     videos = [film(name, 2, background) for name in names]
@@ -118,8 +123,9 @@ def test_an_object_in_a_mirror_is_the_same_object(shape, directed):
 def test_objects_look_different(directed):
     """Filled with one colour, of one size and upright, the outlines of no two objects agree."""
     directed([MIDDLE], [(0, 0)])
-    outlines = [cv2.GaussianBlur(abs(film(name, 1, seed=3)[0].mean(axis=2) - 120), (0, 0), 2) > 15
-                for name in SHAPES.values()]
+    outlines = [
+        cv2.GaussianBlur(abs(film(name, 1, seed=3)[0].mean(axis=2) - 120), (0, 0), 2) > 15 for name in SHAPES.values()
+    ]
     for index, outline in enumerate(outlines):
         assert all(np.mean(outline ^ other) > 0.1 * np.mean(outline | other) for other in outlines[:index])
 

@@ -1,4 +1,5 @@
 """Score files as they are read: whole, matched, and fused as NumPy fuses them."""
+
 import re
 
 import h5py
@@ -67,21 +68,37 @@ def test_all_signals_must_be_there(tmp_path, videos):
 
 def test_the_order_of_videos_does_not_matter(tmp_path, videos):
     order = [2, 0, 1]
-    with Scores(write(tmp_path / "a.h5", videos)) as one, \
-            Scores(write(tmp_path / "b.h5", [videos[index] for index in order])) as two:
+    with (
+        Scores(write(tmp_path / "a.h5", videos)) as one,
+        Scores(write(tmp_path / "b.h5", [videos[index] for index in order])) as two,
+    ):
         assert matched(two, one).tolist() == order and matched(one, two).tolist() == [1, 2, 0]
         for how in ("mean", "max", "log-mean"):
             assert np.array_equal(one.videos("high", how), two.videos("high", how)[matched(one, two)])
 
 
-@pytest.mark.parametrize("change, said", [
-    (lambda videos: {"videos": videos[:2]}, "video v_2 is in .*a.h5, but not in .*b.h5"),
-    (lambda videos: {"videos": [*videos, ("v_9", 0, videos[0][2])]}, "video v_9 is in .*b.h5, but not in .*a.h5"),
-    (lambda videos: {"videos": [videos[0], ("v_1", 2, videos[1][2]), videos[2]]},
-     "video v_1 is of class Down in .*a.h5, but of Épée in .*b.h5"),
-    (lambda videos: {"videos": videos, "classes": ["Up", "Left", "Épée"]}, "class 2 is Down in .*a.h5, but Left in"),
-    (lambda videos: {"videos": [(*video[:2], np.pad(video[2], [(0, 0)] * 3 + [(0, 1)])) for video in videos],
-                     "classes": [*CLASSES, "More"]}, "a.h5 has 3 classes, but .*b.h5 4")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda videos: {"videos": videos[:2]}, "video v_2 is in .*a.h5, but not in .*b.h5"),
+        (lambda videos: {"videos": [*videos, ("v_9", 0, videos[0][2])]}, "video v_9 is in .*b.h5, but not in .*a.h5"),
+        (
+            lambda videos: {"videos": [videos[0], ("v_1", 2, videos[1][2]), videos[2]]},
+            "video v_1 is of class Down in .*a.h5, but of Épée in .*b.h5",
+        ),
+        (
+            lambda videos: {"videos": videos, "classes": ["Up", "Left", "Épée"]},
+            "class 2 is Down in .*a.h5, but Left in",
+        ),
+        (
+            lambda videos: {
+                "videos": [(*video[:2], np.pad(video[2], [(0, 0)] * 3 + [(0, 1)])) for video in videos],
+                "classes": [*CLASSES, "More"],
+            },
+            "a.h5 has 3 classes, but .*b.h5 4",
+        ),
+    ],
+)
 def test_files_that_do_not_match(tmp_path, videos, change, said):
     with Scores(write(tmp_path / "a.h5", videos)) as one, Scores(write(tmp_path / "b.h5", **change(videos))) as two:
         with pytest.raises(InputError, match=said):
@@ -106,13 +123,30 @@ def test_other_files(tmp_path):
             Scores(tmp_path / name)
 
 
-@pytest.mark.parametrize("part, value", [
-    ("scores", np.zeros((94, 5, 2), np.float32)), ("scores", np.zeros((94, 5, 2, 4), np.float32)),
-    ("scores", np.zeros((93, 5, 2, 3), np.float32)), ("scores", np.zeros((94, 5, 2, 3), np.int64)),
-    ("first", [0, 3, 94]), ("first", [0, 3, 3, 94]), ("first", [1, 3, 4, 94]), ("first", [0, 3, 4, 93]),
-    ("times", np.zeros(93)), ("labels", [0, 1]), ("labels", [0, 1, 3]), ("labels", [0, -1, 2]), ("labels", [.5, 1, 2]),
-    ("names", ["a", "b"]), ("names", ["a", "b", "a"]), ("names", [1, 2, 3]), ("classes", ["a", "b"]),
-    ("signals", ["high"]), ("first", None)])
+@pytest.mark.parametrize(
+    "part, value",
+    [
+        ("scores", np.zeros((94, 5, 2), np.float32)),
+        ("scores", np.zeros((94, 5, 2, 4), np.float32)),
+        ("scores", np.zeros((93, 5, 2, 3), np.float32)),
+        ("scores", np.zeros((94, 5, 2, 3), np.int64)),
+        ("first", [0, 3, 94]),
+        ("first", [0, 3, 3, 94]),
+        ("first", [1, 3, 4, 94]),
+        ("first", [0, 3, 4, 93]),
+        ("times", np.zeros(93)),
+        ("labels", [0, 1]),
+        ("labels", [0, 1, 3]),
+        ("labels", [0, -1, 2]),
+        ("labels", [0.5, 1, 2]),
+        ("names", ["a", "b"]),
+        ("names", ["a", "b", "a"]),
+        ("names", [1, 2, 3]),
+        ("classes", ["a", "b"]),
+        ("signals", ["high"]),
+        ("first", None),
+    ],
+)
 def test_a_file_whose_parts_disagree(tmp_path, videos, part, value):
     write(tmp_path / "s.h5", videos)
     with h5py.File(tmp_path / "s.h5", "a") as file:

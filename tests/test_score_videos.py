@@ -1,4 +1,5 @@
 """Scores of videos by Caffe's nets: modes, batches, order, memory; tests/test_evaluate.py has the values by NumPy."""
+
 import subprocess
 import sys
 
@@ -42,15 +43,23 @@ def score(networks, images):
 
     def call(kind, order=range(len(COUNTS)), crops=5, batch=10, mode=None):
         order, blocks = list(order), {}
-        results = score_videos(networks[kind], [COUNTS[video] for video in order],
-                               lambda video, frame: images[first[order[video]] + frame], crops, batch, scale=1 / 64,
-                               mode=mode)
+        results = score_videos(
+            networks[kind],
+            [COUNTS[video] for video in order],
+            lambda video, frame: images[first[order[video]] + frame],
+            crops,
+            batch,
+            scale=1 / 64,
+            mode=mode,
+        )
         for video, block in results:
             blocks.setdefault(order[video], []).append(block)
         found = {video: np.concatenate(parts) for video, parts in blocks.items()}
         assert {video: values.shape for video, values in found.items()} == {
-            video: (COUNTS[video], crops, 2, 4) for video in order}
+            video: (COUNTS[video], crops, 2, 4) for video in order
+        }
         return found
+
     return call
 
 
@@ -89,8 +98,12 @@ def test_the_recurrent_net_stands_in_for_the_pair_net(score):
 
 def test_pairs_and_true_state_agree_until_the_second_frame(score):
     pair, true = score("pair"), score("recurrent")
-    assert largest({video: values[:2] for video, values in pair.items()},
-                   {video: values[:2] for video, values in true.items()}) < 1e-6
+    assert (
+        largest(
+            {video: values[:2] for video, values in pair.items()}, {video: values[:2] for video, values in true.items()}
+        )
+        < 1e-6
+    )
     assert all(np.abs(pair[video][2:] - true[video][2:]).max() > 1e-3 for video in (0, 3, 5))
 
 
@@ -108,6 +121,7 @@ def test_frames_are_asked_for_once_and_in_order(networks):
         def read(video, frame):
             asked.append((video, frame))
             return np.zeros((24, 24, 3), np.uint8)
+
         assert sum(len(block) for _, block in score_videos(network, COUNTS, read, 1, 3)) == sum(COUNTS)
         assert sorted(asked) == [(video, frame) for video, count in enumerate(COUNTS) for frame in range(count)]
         for video in range(len(COUNTS)):
@@ -141,9 +155,12 @@ print(len(seen), seen[len(seen) // 10], max(seen))
 def test_memory_does_not_grow_with_a_video(networks, kind, tmp_path):
     """5,000 frames: the resident size (kB) after a tenth of them, and the largest of all."""
     nets.build(DEPLOY_NETS[kind](MODEL), tmp_path).save(str(tmp_path / "weights.caffemodel"))
-    done = subprocess.run([sys.executable, "-c", MEMORY, tmp_path / "net.prototxt", tmp_path / "weights.caffemodel"],
-                          env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1"},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, tmp_path / "net.prototxt", tmp_path / "weights.caffemodel"],
+        env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     samples, early, late = map(int, done.stdout.split())
     assert samples >= 10 and late - early < 5 * 1024 < early

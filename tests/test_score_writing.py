@@ -1,4 +1,5 @@
 """Score files as they are written: an interrupted writer goes on, and nothing but a whole file is there."""
+
 import errno
 import io
 import multiprocessing
@@ -14,7 +15,7 @@ import pytest
 from made_scores import CLASSES, listed, made_videos, write
 from runs import ROOT
 
-from rcnn.files import InputError, ProgramError, WriteError, locked, remove
+from rcnn.files import InputError, WriteError, locked, remove
 from rcnn.scoring import score_writing
 from rcnn.scoring.score_files import Scores
 from rcnn.scoring.score_writing import writing
@@ -57,7 +58,7 @@ def test_blocks_of_several_videos_may_alternate(tmp_path, videos):
     places = [0, 0, 0]
     with writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
         for index, count in ((2, 50), (0, 1), (2, 39), (1, 1), (0, 2), (2, 1)):
-            writer.add(index, videos[index][2][places[index]:places[index] + count])
+            writer.add(index, videos[index][2][places[index] : places[index] + count])
             places[index] += count
         assert writer.done == {0, 1, 2}
     check_same(tmp_path / "s.h5", videos)
@@ -73,8 +74,10 @@ def test_an_old_file_is_replaced_at_the_end_only(tmp_path, videos):
 
 
 def test_a_failure_keeps_the_finished_videos(tmp_path, videos):
-    with pytest.raises(KeyboardInterrupt), \
-            writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
+    ):
         writer.add(2, videos[2][2])
         writer.add(0, videos[0][2][:2])
         raise KeyboardInterrupt
@@ -97,15 +100,19 @@ def test_a_video_that_is_missing_or_there_already(tmp_path, videos):
 
 
 def test_rows_that_were_cut_short_are_not_taken(tmp_path, videos):
-    with pytest.raises(KeyboardInterrupt), \
-            writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
+    ):
         for index in range(2):
             writer.add(index, videos[index][2])
         raise KeyboardInterrupt
     with open(tmp_path / "s.h5.partial/000000.f32", "r+b") as file:
         file.truncate(100)
-    with pytest.raises(KeyboardInterrupt), \
-            writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
+    ):
         assert writer.done == {1}
         raise KeyboardInterrupt
 
@@ -117,27 +124,40 @@ def test_what_is_left_of_a_folder_being_removed_is_not_taken(tmp_path, videos):
     check_same(tmp_path / "s.h5", videos)
 
 
-@pytest.mark.parametrize("change, said", [
-    ({"weights": "b"}, 'its weights is "a", now it is "b"'), ({"crops": 10}, "its crops is 5, now it is 10"),
-    ({"attribute": None}, "its weights is .*, now it is null"),
-    ({"signals": ["low", "high"]}, r'its signals is \["medium", "high"\], now'),
-    ({"classes": ["Up", "Left", "Épée"]}, 'its classes is .*"Down".*, now it is .*"Left"'),
-    ({"label": 2}, "its video 2 is v_1 with label 1, now it is v_1 with label 2"),
-    ({"name": "v_x"}, "its video 2 is v_1 with label 1, now it is v_x with label 1"),
-    ({"times": [0.5]}, "its video 2, v_1, has other frame times"),
-    ({"count": 2}, "it is of 3 videos, now there are 2")])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"weights": "b"}, 'its weights is "a", now it is "b"'),
+        ({"crops": 10}, "its crops is 5, now it is 10"),
+        ({"attribute": None}, "its weights is .*, now it is null"),
+        ({"signals": ["low", "high"]}, r'its signals is \["medium", "high"\], now'),
+        ({"classes": ["Up", "Left", "Épée"]}, 'its classes is .*"Down".*, now it is .*"Left"'),
+        ({"label": 2}, "its video 2 is v_1 with label 1, now it is v_1 with label 2"),
+        ({"name": "v_x"}, "its video 2 is v_1 with label 1, now it is v_x with label 1"),
+        ({"times": [0.5]}, "its video 2, v_1, has other frame times"),
+        ({"count": 2}, "it is of 3 videos, now there are 2"),
+    ],
+)
 def test_the_folder_of_another_run_is_left_alone(tmp_path, videos, change, said):
-    with pytest.raises(KeyboardInterrupt), \
-            writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {"weights": "a"}) as writer:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {"weights": "a"}) as writer,
+    ):
         writer.add(1, videos[1][2])
         raise KeyboardInterrupt
     before = {path: path.read_bytes() for path in (tmp_path / "s.h5.partial").iterdir()}
-    wanted = listed(videos)[:change.get("count")]
+    wanted = listed(videos)[: change.get("count")]
     wanted[1] = (change.get("name", "v_1"), change.get("label", 1), change.get("times", [0.0]))
     attributes = {} if "attribute" in change else {"weights": change.get("weights", "a")}
     with pytest.raises(InputError, match="s.h5.partial holds the unfinished scores of another run: " + said) as error:
-        with writing(tmp_path / "s.h5", wanted, change.get("crops", 5), change.get("signals", ["medium", "high"]),
-                     change.get("classes", CLASSES), attributes):
+        with writing(
+            tmp_path / "s.h5",
+            wanted,
+            change.get("crops", 5),
+            change.get("signals", ["medium", "high"]),
+            change.get("classes", CLASSES),
+            attributes,
+        ):
             pass
     assert "another --out" in str(error.value) and "\n" not in str(error.value)
     assert before == {path: path.read_bytes() for path in (tmp_path / "s.h5.partial").iterdir()}
@@ -181,19 +201,23 @@ def test_wrong_shapes_and_labels(tmp_path, videos):
         write(tmp_path / "s.h5", [videos[1], videos[0], videos[1]])
     with pytest.raises(InputError, match="no videos"):
         write(tmp_path / "s.h5", [])
-    with pytest.raises(InputError, match="scores of v_0"), \
-            writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+    with (
+        pytest.raises(InputError, match="scores of v_0"),
+        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
+    ):
         writer.add(0, np.concatenate([values, values]))
     assert not names(tmp_path)
 
 
 def killed(path, videos, moment):
     """Write in a process of its own, which kills itself at the moment-th call of any function; return its exit code."""
+
     def work():
         calls = iter(range(moment))
         sys.setprofile(lambda *_: next(calls, None) is None and os.kill(os.getpid(), signal.SIGKILL))
         add_the_rest(path, videos)
         sys.setprofile(None)
+
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join()
@@ -252,13 +276,19 @@ command.run(main)
 
 
 def full(folder, limit):
-    done = subprocess.run([sys.executable, "-c", FULL, str(limit)], cwd=folder, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(limit)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("limit, what, left", [
-    (100, "run.json", 0), (3000, "run.json", 0), (10000, "whole.h5", 40), (45000, "whole.h5", 40)])
+@pytest.mark.parametrize(
+    "limit, what, left", [(100, "run.json", 0), (3000, "run.json", 0), (10000, "whole.h5", 40), (45000, "whole.h5", 40)]
+)
 def test_a_full_disk_is_one_line(tmp_path, limit, what, left):
     assert full(tmp_path, limit) == (2, "", f"-c: cannot write s.h5.partial/{what}: File too large\n")
     assert len(list(tmp_path.glob("s.h5.partial/*.f32"))) == left and not (tmp_path / "s.h5").exists()
@@ -272,9 +302,10 @@ def test_a_disk_that_fills_while_a_video_is_added(tmp_path, videos, monkeypatch)
     class Full(io.FileIO):
         def write(self, data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr(score_writing, "open",
-                        lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode),
-                        raising=False)
+
+    monkeypatch.setattr(
+        score_writing, "open", lambda path, mode: Full(path, mode) if mode == "ab" else usual(path, mode), raising=False
+    )
     with pytest.raises(WriteError, match="cannot write .*s.h5.partial: No space left on device"):
         write(tmp_path / "s.h5", videos)
     assert not names(tmp_path)
@@ -285,6 +316,7 @@ def test_a_disk_that_fills_as_the_file_is_closed(tmp_path, videos, monkeypatch):
         def truncate(self, size=None):
             self.error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return size
+
     with monkeypatch.context() as patch, pytest.raises(WriteError, match="whole.h5: No space left on device"):
         patch.setattr(score_writing, "_Disk", Full)
         add_the_rest(tmp_path / "s.h5", videos)
@@ -297,8 +329,9 @@ def test_memory_does_not_grow_with_a_video(tmp_path):
     frames, block = 30000, np.full((100, 10, 1, 20), 0.05, np.float32)
     tracemalloc.start()
     try:
-        with writing(tmp_path / "s.h5", [("v", 0, np.arange(frames) / 5)], 10, ["high"], list("abcdefghijklmnopqrst"),
-                     {}) as writer:
+        with writing(
+            tmp_path / "s.h5", [("v", 0, np.arange(frames) / 5)], 10, ["high"], list("abcdefghijklmnopqrst"), {}
+        ) as writer:
             started = tracemalloc.get_traced_memory()[0]
             tracemalloc.reset_peak()
             for _ in range(frames // 100):

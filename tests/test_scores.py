@@ -1,4 +1,5 @@
 """Fusion and accuracy, against NumPy in float64."""
+
 import math
 import subprocess
 import sys
@@ -38,8 +39,9 @@ def test_each_fusion_by_hand():
     frames = np.array([[0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.0, 0.9, 0.1]])
     assert np.allclose(scores.fuse(frames, "mean"), [1 / 3, 1.7 / 3, 0.1])
     assert np.allclose(scores.fuse(frames, "max"), [0.5, 0.9, 0.1])
-    assert np.allclose(scores.fuse(frames), [(2 * np.log(0.5) + np.log(1e-12)) / 3, (2 * np.log(0.4) + np.log(0.9)) / 3,
-                                             np.log(0.1)])
+    assert np.allclose(
+        scores.fuse(frames), [(2 * np.log(0.5) + np.log(1e-12)) / 3, (2 * np.log(0.4) + np.log(0.9)) / 3, np.log(0.1)]
+    )
     assert scores.fuse(frames, floor=0.1)[0] == pytest.approx((2 * np.log(0.5) + np.log(0.1)) / 3)
     with pytest.raises(InputError, match="median"):
         scores.fuse(frames, "median")
@@ -66,8 +68,9 @@ def test_each_fusion_on_random_scores_with_zeros(how, frames):
     assert np.isfinite(fused).all() and np.allclose(fused, by_numpy(values, how), rtol=1e-12, atol=0)
     assert np.allclose(scores.fuse(generator.permutation(values), how), fused, rtol=1e-12, atol=0)
     if frames == 1:
-        assert np.array_equal(fused, np.log(np.maximum(values[0].astype(float), 1e-12)) if how == "log-mean"
-                              else values[0].astype(float))
+        assert np.array_equal(
+            fused, np.log(np.maximum(values[0].astype(float), 1e-12)) if how == "log-mean" else values[0].astype(float)
+        )
 
 
 @pytest.mark.parametrize("how", scores.FUSIONS)
@@ -86,8 +89,12 @@ def test_streams_are_fused_by_logarithms(how):
                     first, second = math.log(max(first, 1e-12)), math.log(max(second, 1e-12))
                 assert fused[video, place] == pytest.approx(weight * first + (1 - weight) * second, rel=1e-12)
     assert np.array_equal(scores.fuse_streams(one, two, fusion=how), scores.fuse_streams(two, one, fusion=how))
-    for bad, said in (((one, two[:2]), r"shape \(3, 5\)"), ((one, two, 1.5), "weight of 1.5"),
-                      ((one, two, float("nan")), "weight of nan"), ((one, two, 0.5, "sum"), "sum is none of")):
+    for bad, said in (
+        ((one, two[:2]), r"shape \(3, 5\)"),
+        ((one, two, 1.5), "weight of 1.5"),
+        ((one, two, float("nan")), "weight of nan"),
+        ((one, two, 0.5, "sum"), "sum is none of"),
+    ):
         with pytest.raises(InputError, match=said):
             scores.fuse_streams(*bad)
 
@@ -128,8 +135,9 @@ def test_top_accuracy_is_a_sort():
     generator = np.random.default_rng(6)
     videos, labels = generator.normal(size=(40, 12)), generator.integers(12, size=40)
     for count in (1, 3, 5, 12, 20):
-        right = sum(label in sorted(range(12), key=lambda place: -row[place])[:count]
-                    for row, label in zip(videos, labels))
+        right = sum(
+            label in sorted(range(12), key=lambda place: -row[place])[:count] for row, label in zip(videos, labels)
+        )
         assert scores.top_accuracy(videos, labels, count) == pytest.approx(right / 40)
     assert scores.top_accuracy(videos, labels, 1) == scores.accuracy(scores.predictions(videos), labels)
     for bad in ((videos, labels[:3]), (np.full((1, 2), np.nan), [0]), (videos[:0], [])):
@@ -155,6 +163,7 @@ def test_most_confused():
 
 def test_neither_caffe_nor_hdf5_is_needed():
     code = "import sys; from rcnn.scoring import scores; print(*sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], text=True, cwd=ROOT, capture_output=True,
-                          check=True).stdout.split()
+    said = subprocess.run(
+        [sys.executable, "-c", code], text=True, cwd=ROOT, capture_output=True, check=True
+    ).stdout.split()
     assert "rcnn.scoring.scores" in said and "caffe" not in said and "h5py" not in said

@@ -1,4 +1,5 @@
 """rcnn/data/sequences.py over real frames LMDBs, whose pixels say what they are."""
+
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +30,9 @@ def given(source, steps, streams, seed=None):
     opened = open_frames(source)
     made = []
     with ThreadPoolExecutor(2) as executor:
-        for step in islice(rows(opened, listed_videos(opened, source.with_suffix(".txt"))[0], streams, seed, executor),
-                           steps):
+        for step in islice(
+            rows(opened, listed_videos(opened, source.with_suffix(".txt"))[0], streams, seed, executor), steps
+        ):
             made.append([])
             for image, label, first in step:
                 video, t = divmod(int(image[0, 0, 2]), 16)
@@ -42,8 +44,11 @@ def given(source, steps, streams, seed=None):
 
 def test_images_labels_and_marks(source):
     assert given(source, 4, 2) == [
-        [((0, 0), 1, True), ((1, 0), 0, True)], [((0, 1), 1, False), ((2, 0), 2, True)],
-        [((0, 2), 1, False), ((2, 1), 2, False)], [((0, 0), 1, True), ((1, 0), 0, True)]]
+        [((0, 0), 1, True), ((1, 0), 0, True)],
+        [((0, 1), 1, False), ((2, 0), 2, True)],
+        [((0, 2), 1, False), ((2, 1), 2, False)],
+        [((0, 0), 1, True), ((1, 0), 0, True)],
+    ]
 
 
 def test_the_list_says_which_videos_and_in_which_order(source):
@@ -61,7 +66,10 @@ def test_videos_with_their_times_and_those_that_were_skipped(tmp_path):
     opened = open_frames(source)
     videos, skipped = listed_videos(opened, source.with_suffix(".txt"))
     assert [(video.name, video.label, times) for video, times in videos] == [
-        ("v_Right_g01_c01", 1, [0, 0.2, 0.4]), ("v_Left_g01_c01", 0, [0]), ("v_Still_g01_c01", 2, [0, 0.2])]
+        ("v_Right_g01_c01", 1, [0, 0.2, 0.4]),
+        ("v_Left_g01_c01", 0, [0]),
+        ("v_Still_g01_c01", 2, [0, 0.2]),
+    ]
     assert skipped == [(Video("v_Left_g02_c01", "Left/v_Left_g02_c01.avi", 0), "broken")]
     assert [row[0][0] for row in given(source, 7, 1)] == [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (0, 0)]
 
@@ -80,14 +88,20 @@ def test_one_database_for_all_who_hold_it_and_closed_after(source, monkeypatch):
 LIST = "Right/v_Right_g01_c01.avi\n"
 
 
-@pytest.mark.parametrize("text, said", [
-    (LIST + "Left/v_Left_g09_c01.avi\nLeft/v_Left_g08_c01.avi", "f.lmdb lacks 2 of the 3 videos of .*f.txt, the first "
-     "is v_Left_g09_c01; build the frames of this list"),
-    ("Left/v_Right_g01_c01.avi", "v_Right_g01_c01 has label 1 in .*f.lmdb, but 0 by .*f.txt and the class list"),
-    ("Left/v_Left_g02_c01.avi", "f.txt has no video with frames in .*f.lmdb"),
-    ("Up/v_Up_g01_c01.avi", "f.txt, line 1: class Up is not in the class list"),
-    ("", "video list: .*f.txt is empty"),
-    (None, "video list: no such file: .*f.txt")])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (
+            LIST + "Left/v_Left_g09_c01.avi\nLeft/v_Left_g08_c01.avi",
+            "f.lmdb lacks 2 of the 3 videos of .*f.txt, the first is v_Left_g09_c01; build the frames of this list",
+        ),
+        ("Left/v_Right_g01_c01.avi", "v_Right_g01_c01 has label 1 in .*f.lmdb, but 0 by .*f.txt and the class list"),
+        ("Left/v_Left_g02_c01.avi", "f.txt has no video with frames in .*f.lmdb"),
+        ("Up/v_Up_g01_c01.avi", "f.txt, line 1: class Up is not in the class list"),
+        ("", "video list: .*f.txt is empty"),
+        (None, "video list: no such file: .*f.txt"),
+    ],
+)
 def test_a_list_that_the_lmdb_cannot_give(tmp_path, text, said):
     source = frames.write(tmp_path / "f.lmdb", {**VIDEOS, "v_Left_g02_c01": (0, 0)}, CLASSES)
     path = source.with_suffix(".txt")
@@ -103,9 +117,14 @@ def test_labels_are_held_against_a_class_list_of_another_order(source):
         videos_with_frames(listed, open_frames(source), "list.txt")
 
 
-@pytest.mark.parametrize("lacking, said", [
-    (["classes"], "f.lmdb/manifest.json does not say the classes of the frames; build them anew with"),
-    (["size"], "does not say the size of"), (["size", "classes"], "does not say the classes and size of")])
+@pytest.mark.parametrize(
+    "lacking, said",
+    [
+        (["classes"], "f.lmdb/manifest.json does not say the classes of the frames; build them anew with"),
+        (["size"], "does not say the size of"),
+        (["size", "classes"], "does not say the classes and size of"),
+    ],
+)
 def test_a_manifest_that_lacks_something(tmp_path, lacking, said):
     source = frames.write(tmp_path / "f.lmdb", VIDEOS, CLASSES, lacking=lacking)
     for _ in range(2):
@@ -125,8 +144,11 @@ def test_pairs_are_no_frames(tmp_path):
 def test_a_damaged_record(tmp_path):
     with Build(tmp_path / "f.lmdb", "frames", {"classes": CLASSES, "size": 12}, print) as build:
         build.put([(records.frame_key("v_Left_g01_c01", 0), records.Datum(data=b"no").SerializeToString())])
-        build.finish(counts={"frames": 1}, skipped=[],
-                     videos=[{"name": "v_Left_g01_c01", "label": 0, "frames": 1, "times": [0.0]}])
+        build.finish(
+            counts={"frames": 1},
+            skipped=[],
+            videos=[{"name": "v_Left_g01_c01", "label": 0, "frames": 1, "times": [0.0]}],
+        )
     (tmp_path / "f.txt").write_text("Left/v_Left_g01_c01.avi")
     with pytest.raises(InputError, match="JPEG cannot be decoded"):
         given(tmp_path / "f.lmdb", 1, 1)

@@ -1,4 +1,5 @@
 """layers/sequential_frames.py in real Caffe nets, over frames whose pixels say which they are and where they stand."""
+
 import json
 import os
 import subprocess
@@ -67,7 +68,7 @@ def seen(crop):
     top, left = int(straight[0, 0, 0]) // 10, int(straight[1, 0, 0]) // 10
     video, t = divmod(int(crop[2, 0, 0]), 16)
     whole = frames.image(video, t, SIDE).transpose(2, 0, 1)
-    np.testing.assert_array_equal(straight, whole[:, top:top + SIZE, left:left + SIZE])
+    np.testing.assert_array_equal(straight, whole[:, top : top + SIZE, left : left + SIZE])
     return video, t, (top, left, mirror)
 
 
@@ -136,10 +137,11 @@ def test_one_seed_gives_one_sequence_and_no_seed_a_fresh_one():
 
     def order(found):
         return [row[:2] for step in found for row in step]
+
     assert drawn(seed=1) == drawn(seed=1)
     assert order(drawn(seed=1)) != order(drawn(seed=2))
     assert order(drawn()) != order(drawn(seed=None))
-    assert drawn(seed=2 ** 40) == drawn(seed=2 ** 40)
+    assert drawn(seed=2**40) == drawn(seed=2**40)
 
 
 def test_nets_of_one_process_do_not_disturb_each_other():
@@ -175,8 +177,11 @@ def test_jpegs_as_build_frames_stores_them():
     picture = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     with builds.Build(Path("j.lmdb"), "frames", {"classes": CLASSES, "size": SIDE}, print) as build:
         build.put([(records.frame_key("v_Still_g01_c01", 0), records.encode_frame(picture, 2))])
-        build.finish(counts={"frames": 1}, skipped=[],
-                     videos=[{"name": "v_Still_g01_c01", "label": 2, "frames": 1, "times": [0.0]}])
+        build.finish(
+            counts={"frames": 1},
+            skipped=[],
+            videos=[{"name": "v_Still_g01_c01", "label": 2, "frames": 1, "times": [0.0]}],
+        )
     Path("j.txt").write_text("Still/v_Still_g01_c01.avi 3\n")
     made = net(caffe.TEST, source="j.lmdb", list="j.txt", batch=2)
     made.forward()
@@ -211,23 +216,37 @@ def refused(capfd, param_str, tops=TOPS):
     return said[0]
 
 
-@pytest.mark.parametrize("given, said", [
-    ({"source": None}, 'SequentialFrames: param_str needs "source"'), ({"source": ""}, 'needs "source"'),
-    ({"list": None}, 'needs "list"'), ({"list": ["a"]}, 'needs "list"'),
-    ({"batch": None}, 'needs "batch"'), ({"batch": 0}, 'needs "batch"'), ({"batch": 2.5}, 'needs "batch"'),
-    ({"batch": True}, 'needs "batch"'),
-    ({"together": True}, "SequentialFrames: param_str knows size, mean, scale, seed, source, list, batch; it says"),
-    ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-    ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt"),
-    ({"size": SIDE + 1}, "a 13 x 13 crop does not fit an image of 12 x 12")])
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"source": None}, 'SequentialFrames: param_str needs "source"'),
+        ({"source": ""}, 'needs "source"'),
+        ({"list": None}, 'needs "list"'),
+        ({"list": ["a"]}, 'needs "list"'),
+        ({"batch": None}, 'needs "batch"'),
+        ({"batch": 0}, 'needs "batch"'),
+        ({"batch": 2.5}, 'needs "batch"'),
+        ({"batch": True}, 'needs "batch"'),
+        ({"together": True}, "SequentialFrames: param_str knows size, mean, scale, seed, source, list, batch; it says"),
+        ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+        ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt"),
+        ({"size": SIDE + 1}, "a 13 x 13 crop does not fit an image of 12 x 12"),
+    ],
+)
 def test_what_is_wrong_is_said_on_one_line(given, said, capfd):
     Path("other.txt").write_text("Left/v_Left_g09_c01.avi\n")
     assert said in refused(capfd, options(**given))
 
 
-@pytest.mark.parametrize("param_str, said", [("", 'needs "size"'), ('{"sise": 9}', "param_str knows size"),
-                                             ("{size: 9}", "param_str is not JSON"),
-                                             ("[9]", "param_str knows")])
+@pytest.mark.parametrize(
+    "param_str, said",
+    [
+        ("", 'needs "size"'),
+        ('{"sise": 9}', "param_str knows size"),
+        ("{size: 9}", "param_str is not JSON"),
+        ("[9]", "param_str knows"),
+    ],
+)
 def test_a_param_str_of_another_form_is_refused(param_str, said, capfd):
     assert said in refused(capfd, param_str)
 
@@ -243,8 +262,9 @@ def caffe_train(param_str):
     Path("solver.prototxt").write_text(SOLVER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("GLOG_minloglevel", None)
-    return subprocess.run(["caffe", "train", "-solver", "solver.prototxt"], env=environment, text=True,
-                          capture_output=True, timeout=120)
+    return subprocess.run(
+        ["caffe", "train", "-solver", "solver.prototxt"], env=environment, text=True, capture_output=True, timeout=120
+    )
 
 
 def test_the_caffe_program_learns_from_it():
@@ -263,10 +283,14 @@ def test_the_caffe_program_says_a_wrong_option_on_one_line():
 
 def test_the_caffe_program_says_that_a_record_is_damaged():
     with builds.Build(Path("bad.lmdb"), "frames", {"classes": CLASSES, "size": SIDE}, print) as build:
-        build.put([(records.frame_key("v_Left_g01_c01", t), records.Datum(data=b"no").SerializeToString())
-                   for t in range(2)])
-        build.finish(counts={"frames": 2}, skipped=[],
-                     videos=[{"name": "v_Left_g01_c01", "label": 0, "frames": 2, "times": [0.0, 0.2]}])
+        build.put(
+            [(records.frame_key("v_Left_g01_c01", t), records.Datum(data=b"no").SerializeToString()) for t in range(2)]
+        )
+        build.finish(
+            counts={"frames": 2},
+            skipped=[],
+            videos=[{"name": "v_Left_g01_c01", "label": 0, "frames": 2, "times": [0.0, 0.2]}],
+        )
     Path("bad.txt").write_text("Left/v_Left_g01_c01.avi\n")
     done = caffe_train(options(source="bad.lmdb", list="bad.txt"))
     assert done.returncode != 0
@@ -283,7 +307,7 @@ def test_flow_goes_the_other_way_in_a_mirror():
         mirror = bool(y[0, 0] > y[0, -1])
         mirrors.add(mirror)
         top, left = (int(value) // 10 for value in ((256 - x[-1, 0]) - 10 * (SIZE - 1) if mirror else x[0, 0], y.min()))
-        stored = frames.image(0, 0, SIDE)[top:top + SIZE, left:left + SIZE].astype(float)
+        stored = frames.image(0, 0, SIDE)[top : top + SIZE, left : left + SIZE].astype(float)
         if mirror:  # 0 of x would be 256, which 8 bits do not hold
             stored = np.dstack([np.minimum(256 - stored[:, ::-1, 0], 255), stored[:, ::-1, 1]])
         np.testing.assert_array_equal(np.stack([x, y]), stored[..., :2].transpose(2, 0, 1))

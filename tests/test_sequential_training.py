@@ -1,4 +1,5 @@
 """RCNN-s trained by the `caffe` program as the README types it: killed, gone on with, and what it starts from then."""
+
 import json
 import os
 import signal
@@ -13,14 +14,18 @@ import pytest
 import runs
 
 from rcnn.nets import caffemodel
-
 from rcnn.training import log as training
 
 CLASSES = ["Left", "Right"]
 VIDEOS = {f"v_{CLASSES[label]}_g{group:02d}_c01": (label, 3 + group) for label in (0, 1) for group in range(1, 5)}
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(runs.ROOT), "GLOG_logtostderr": "1", "GLOG_minloglevel": "0",
-               "OPENBLAS_NUM_THREADS": "1",
-               "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(runs.ROOT),
+    "GLOG_logtostderr": "1",
+    "GLOG_minloglevel": "0",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +39,30 @@ def folder(tmp_path, monkeypatch):
 
 def make(iterations):
     """Make the set, of 33 x 33 input, which snapshots every tenth update."""
-    options = {"classes": 2, "width": 1 / 16, "size": 33, "batch": 3, "seed": 1, "scale": 1 / 64,
-               "frames": "frames.lmdb", "train-list": "frames.txt", "test-list": "frames.txt",
-               "stage1-iterations": 20, "iterations": iterations, "display": 1, "snapshot": 10, "test-interval": 15, "test-iterations": 2}
+    options = {
+        "classes": 2,
+        "width": 1 / 16,
+        "size": 33,
+        "batch": 3,
+        "seed": 1,
+        "scale": 1 / 64,
+        "frames": "frames.lmdb",
+        "train-list": "frames.txt",
+        "test-list": "frames.txt",
+        "stage1-iterations": 20,
+        "iterations": iterations,
+        "display": 1,
+        "snapshot": 10,
+        "test-interval": 15,
+        "test-iterations": 2,
+    }
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    subprocess.run([sys.executable, runs.ROOT / "tools" / "make_prototxt.py", "--out", "set", *words], check=True,
-                   env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, runs.ROOT / "tools" / "make_prototxt.py", "--out", "set", *words],
+        check=True,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def caffe(*arguments):

@@ -1,4 +1,5 @@
 """rcnn/experiments/steps.py: when a step counts as done, and what goes when it is made again."""
+
 import json
 import os
 from dataclasses import replace
@@ -7,17 +8,22 @@ from pathlib import Path
 import pytest
 
 from rcnn.experiments import steps
-from rcnn.files import InputError
 from rcnn.experiments.plan import Step
 from rcnn.experiments.steps import Records, StepError, stamp, unchanged
+from rcnn.files import InputError
 
 
 @pytest.fixture
 def first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("given").write_text("input")
-    return Step("first", ("one.py", "--out", "made"), (Path("given"),), (Path("made"),),
-                leftovers=((Path(), "made.partial"), (Path("runs"), "net_iter_*")))
+    return Step(
+        "first",
+        ("one.py", "--out", "made"),
+        (Path("given"),),
+        (Path("made"),),
+        leftovers=((Path(), "made.partial"), (Path("runs"), "net_iter_*")),
+    )
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def do(records, step, text="output", seconds=1.0):
 
 def later(path):
     """Give a file another time of change."""
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10 ** 9))
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 10**9))
 
 
 def test_from_missing_to_done(records, first):
@@ -56,15 +62,18 @@ def test_from_missing_to_done(records, first):
     assert records.state(first) == "done" and records.read(first)["seconds"] == 5.0
 
 
-@pytest.mark.parametrize("change, state", [
-    (lambda: Path("given").write_text("other"), "stale"),
-    (lambda: Path("made").write_text("broken"), "stale"),
-    (lambda: Path("made").unlink(), "missing"),
-    (lambda: Path("given").unlink(), "done"),  # what it was made from may go
-    (lambda: later(Path("given")), "done"),
-    (lambda: later(Path("made")), "done"),
-    (lambda: Path("out/steps/first.json").write_text("{"), "missing"),
-])
+@pytest.mark.parametrize(
+    "change, state",
+    [
+        (lambda: Path("given").write_text("other"), "stale"),
+        (lambda: Path("made").write_text("broken"), "stale"),
+        (lambda: Path("made").unlink(), "missing"),
+        (lambda: Path("given").unlink(), "done"),  # what it was made from may go
+        (lambda: later(Path("given")), "done"),
+        (lambda: later(Path("made")), "done"),
+        (lambda: Path("out/steps/first.json").write_text("{"), "missing"),
+    ],
+)
 def test_what_a_change_does(records, first, change, state):
     do(records, first)
     assert records.state(first) == "done"
@@ -74,8 +83,11 @@ def test_what_a_change_does(records, first, change, state):
 
 def test_another_command_input_or_output_is_stale(records, first):
     do(records, first)
-    for changed in (replace(first, command=("one.py", "--out", "made", "--fps", "5")),
-                    replace(first, inputs=(*first.inputs, Path("more"))), replace(first, outputs=(Path("other"),))):
+    for changed in (
+        replace(first, command=("one.py", "--out", "made", "--fps", "5")),
+        replace(first, inputs=(*first.inputs, Path("more"))),
+        replace(first, outputs=(Path("other"),)),
+    ):
         assert records.state(changed) == "stale"
     assert records.state(replace(first, settings=("--gpu", "0"), seconds=9.0, bytes=9)) == "done"
 
@@ -109,7 +121,10 @@ def test_a_stale_step_loses_what_it_made_and_nothing_else(records, first):
     Path("given").write_text("other")
     records.begin(first, "stale")
     assert sorted(str(path) for path in Path().rglob("*") if path.is_file()) == [
-        "given", "out/steps/first.json", "runs/other_iter_10.caffemodel"]
+        "given",
+        "out/steps/first.json",
+        "runs/other_iter_10.caffemodel",
+    ]
     assert records.state(first) == "begun" and records.read(first)["seconds"] == 0
 
 
@@ -163,9 +178,17 @@ def test_records_of_folders_that_are_there_already_go_on(records, first):
     size, changed = Path("made").stat().st_size, Path("made").stat().st_mtime_ns
     known = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
     Path("out/steps").mkdir(parents=True)
-    Path("out/steps/first.json").write_text(json.dumps({
-        "command": ["one.py", "--out", "made"], "inputs": {"given": known}, "finished": True, "seconds": 2.5,
-        "outputs": {"made": {"bytes": size, "changed": changed, "sha256": None}}}))
+    Path("out/steps/first.json").write_text(
+        json.dumps(
+            {
+                "command": ["one.py", "--out", "made"],
+                "inputs": {"given": known},
+                "finished": True,
+                "seconds": 2.5,
+                "outputs": {"made": {"bytes": size, "changed": changed, "sha256": None}},
+            }
+        )
+    )
     assert (records.state(first), records.seconds(first)) == ("done", 2.5)
 
 

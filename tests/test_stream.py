@@ -1,4 +1,5 @@
 """Classifier: frames in one by one, several streams side by side, against nets of one row and NumPy."""
+
 import re
 
 import caffe
@@ -90,7 +91,7 @@ def test_one_stream(given, images):
     for index, image in enumerate(images):
         result = classifier.push(image)
         assert np.allclose(result.frame, expected[index], atol=1e-5)
-        assert np.allclose(result.so_far, log_mean(expected[:index + 1]), atol=1e-5)
+        assert np.allclose(result.so_far, log_mean(expected[: index + 1]), atol=1e-5)
     assert np.ptp(expected, axis=0).max() > 0.01  # the frames differ
 
 
@@ -122,7 +123,7 @@ def test_streams_that_pause_start_late_and_begin_anew(given, images):
     assert taken == [FRAMES] * 3
     for row in range(3):
         assert np.allclose([result.frame for result in results[row]], plan[row], atol=1e-5)
-        assert np.allclose(results[row][-1].so_far, log_mean(plan[row][6 * (row == 1):]), atol=1e-5)
+        assert np.allclose(results[row][-1].so_far, log_mean(plan[row][6 * (row == 1) :]), atol=1e-5)
 
 
 def test_a_list_of_one(paths, images):
@@ -138,10 +139,14 @@ def test_frame_size(paths, images):
         Classifier(*paths, frame_size=20)
 
 
-@pytest.mark.parametrize("frames, said", [
-    ([np.zeros((9, 9, 3), np.uint8)], "1 frames for 2 streams"),
-    ([np.zeros((9, 9, 3))] * 2, "a frame is uint8, height x width x 3, not float64, 9 x 9 x 3"),
-    ([np.zeros((9, 9), np.uint8)] * 2, "not uint8, 9 x 9")])
+@pytest.mark.parametrize(
+    "frames, said",
+    [
+        ([np.zeros((9, 9, 3), np.uint8)], "1 frames for 2 streams"),
+        ([np.zeros((9, 9, 3))] * 2, "a frame is uint8, height x width x 3, not float64, 9 x 9 x 3"),
+        ([np.zeros((9, 9), np.uint8)] * 2, "not uint8, 9 x 9"),
+    ],
+)
 def test_what_is_no_frame(paths, frames, said):
     with pytest.raises(InputError, match=said):
         Classifier(*paths, streams=2).push(frames)
@@ -173,6 +178,7 @@ def test_an_error_in_one_stream_leaves_the_others_as_they_were(paths, images):
         scores = forward(*arrays, **named)
         scores[1] = np.nan
         return scores
+
     classifier._network.forward = spoilt
     with pytest.raises(InputError, match="video of stream 1, frame 3 of 3: the scores are not finite"):
         classifier.push([images[2]] * 2)

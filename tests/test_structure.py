@@ -2,6 +2,7 @@
 
 bvlc_googlenet.json holds `description` of BVLC's models/bvlc_googlenet/train_val.prototxt, Input for its data layers.
 """
+
 import json
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def description(message, caffe_net):
             writer.update(dict.fromkeys(layer.top, "frame"))
         elif layer.type in COMPARED:
             shapes = [list(blob.shape) for blob in caffe_net.params.get(layer.name, [])]
-            described.append(dict(name=layer.name, type=layer.type, after=after, shapes=shapes,
-                                  settings=settings(layer)))
+            described.append(
+                dict(name=layer.name, type=layer.type, after=after, shapes=shapes, settings=settings(layer))
+            )
         elif layer.type == "SoftmaxWithLoss":
             described.append(dict(type=layer.type, after=after[:1], settings=[round(*layer.loss_weight or [1.0], 6)]))
     return described
@@ -50,16 +52,26 @@ def settings(layer):
         found = dict(kernel=given.kernel_size[0], stride=(*given.stride, 1)[0], pad=(*given.pad, 0)[0])
     if layer.type in ("Convolution", "InnerProduct"):
         given = layer.convolution_param if layer.type == "Convolution" else layer.inner_product_param
-        found.update(weights=given.weight_filler.type, bias=[given.bias_filler.type, round(given.bias_filler.value, 6)],
-                     rates=[param.lr_mult for param in layer.param], decays=[param.decay_mult for param in layer.param])
+        found.update(
+            weights=given.weight_filler.type,
+            bias=[given.bias_filler.type, round(given.bias_filler.value, 6)],
+            rates=[param.lr_mult for param in layer.param],
+            decays=[param.decay_mult for param in layer.param],
+        )
     if layer.type == "Pooling":
         given = layer.pooling_param
-        found = dict(method=given.PoolMethod.Name(given.pool), kernel=given.kernel_size, stride=given.stride,
-                     pad=given.pad)
+        found = dict(
+            method=given.PoolMethod.Name(given.pool), kernel=given.kernel_size, stride=given.stride, pad=given.pad
+        )
     if layer.type == "LRN":
         given = layer.lrn_param
-        found = dict(size=given.local_size, alpha=round(given.alpha, 9), beta=given.beta, k=given.k,
-                     region=given.NormRegion.Name(given.norm_region))
+        found = dict(
+            size=given.local_size,
+            alpha=round(given.alpha, 9),
+            beta=given.beta,
+            k=given.k,
+            region=given.NormRegion.Name(given.norm_region),
+        )
     if layer.type == "Dropout":
         found = dict(ratio=round(layer.dropout_param.dropout_ratio, 6))
     return found
@@ -74,7 +86,7 @@ def tower(message, prefix=""):
             continue
         kept = alone.layer.add()
         kept.CopyFrom(layer)
-        kept.name = layer.name[len(prefix):] if previous else layer.name
+        kept.name = layer.name[len(prefix) :] if previous else layer.name
         for field in ("bottom", "top"):
             names = [name.replace(net.PREVIOUS, "").replace("/spatial", "") for name in getattr(layer, field)]
             kept.ClearField(field)
@@ -84,14 +96,21 @@ def tower(message, prefix=""):
 
 def check(described):
     """Compare with BVLC GoogLeNet's description: all up to the classifiers, then the losses' places and weights."""
+
     def hidden(layers):
         return [layer for layer in layers if "name" in layer and "classifier" not in layer["name"]]
 
     ours = hidden(described)
     assert ours[-2:] == [
-        dict(name="loss3/fc", type="InnerProduct", after=["pool5/drop_7x7_s1"], shapes=[[1024, 1024], [1024]],
-             settings=dict(weights="xavier", bias=["constant", 0.2], rates=[1, 2], decays=[1, 0])),
-        dict(name="loss3/relu_fc", type="ReLU", after=["loss3/fc"], shapes=[], settings={})]
+        dict(
+            name="loss3/fc",
+            type="InnerProduct",
+            after=["pool5/drop_7x7_s1"],
+            shapes=[[1024, 1024], [1024]],
+            settings=dict(weights="xavier", bias=["constant", 0.2], rates=[1, 2], decays=[1, 0]),
+        ),
+        dict(name="loss3/relu_fc", type="ReLU", after=["loss3/fc"], shapes=[], settings={}),
+    ]
     assert len(BVLC) == 158
     assert len(ours[:-2]) == len(hidden(BVLC))
     for layer, expected in zip(ours, hidden(BVLC)):
@@ -125,8 +144,11 @@ def test_each_tower_of_the_pair_net_is_bvlc_googlenet_but_for_the_temporal_parts
     message, made = pair
     described = description(tower(message, prefix), made)
     if prefix:
-        shapes = {name[len(prefix):]: [list(blob.shape) for blob in blobs]
-                  for name, blobs in made.params.items() if name.startswith(prefix)}
+        shapes = {
+            name[len(prefix) :]: [list(blob.shape) for blob in blobs]
+            for name, blobs in made.params.items()
+            if name.startswith(prefix)
+        }
         for layer in described:
             if "name" in layer:
                 layer["shapes"] = shapes.get(layer["name"], [])
@@ -157,7 +179,7 @@ def test_the_shared_parameters_are_the_same_memory(pair):
     shared = [name for name in made.params if name.startswith(net.PREVIOUS)]
     assert len(shared) == 65  # 57 convolutions below pool5, 2 + 2 + 1 in the heads, 3 classifiers
     for name in shared:
-        for blob, other in zip(made.params[name], made.params[name[len(net.PREVIOUS):]]):
+        for blob, other in zip(made.params[name], made.params[name[len(net.PREVIOUS) :]]):
             blob.data.flat[0] = 0.625
             assert other.data.flat[0] == 0.625
             other.data.flat[0] = 0.25
@@ -192,8 +214,9 @@ def test_shapes_are_caffes(tmp_path, size):
         assert found == (2, *(shape if len(found) == 4 else shape[:1])), name
 
 
-@pytest.mark.parametrize("pool", [dict(kernel=2, stride=2, pad=1), dict(kernel=3, stride=2, pad=1),
-                                  dict(kernel=3, stride=2)], ids=str)
+@pytest.mark.parametrize(
+    "pool", [dict(kernel=2, stride=2, pad=1), dict(kernel=3, stride=2, pad=1), dict(kernel=3, stride=2)], ids=str
+)
 def test_shapes_of_pools_are_caffes(tmp_path, pool):
     """At a map's end Caffe rounds up, but has no window that lies in the padding alone."""
     for size in range(5, 12):
@@ -203,9 +226,11 @@ def test_shapes_of_pools_are_caffes(tmp_path, pool):
         assert made.blobs["pool"].data.shape[1:] == googlenet.shapes(layers, 3, size)["pool"], size
 
 
-@pytest.mark.parametrize("model", [net.Model(), net.Model(**SLIM),
-                                   net.Model(width=0.25, size=97, classes=7, high_rnn=False)],
-                         ids=["full", "slim", "without_high_rnn"])
+@pytest.mark.parametrize(
+    "model",
+    [net.Model(), net.Model(**SLIM), net.Model(width=0.25, size=97, classes=7, high_rnn=False)],
+    ids=["full", "slim", "without_high_rnn"],
+)
 def test_opencv_gives_caffes_outputs(tmp_path, model):
     made = build(net.deploy_cnn(model, 2, Fillers(filler="msra")), tmp_path, caffe.TEST)
     frames = np.random.default_rng(3).normal(0, 60, (2, 3, model.size, model.size)).astype(np.float32)

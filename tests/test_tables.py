@@ -1,4 +1,5 @@
 """rcnn/experiments/tables.py: the figures against NumPy, and how the tables show them."""
+
 import json
 import re
 
@@ -84,8 +85,14 @@ def test_figures_of_all_streams(scored, tmp_path):
     path, image = scored
     other, _ = store(tmp_path / "flow.h5", np.random.default_rng(8), [label for label, _ in image], range(40))
     fewer, _ = store(tmp_path / "fewer.h5", np.random.default_rng(8), [label for label, _ in image][:39], range(39))
-    files = {("cnn", 1, 5): path, ("cnn", 2, 5): path, ("rcnn_r", 1, 5): path, ("cnn_flow", 1, 5): other,
-             ("rcnn_r_flow", 1, 5): fewer, ("rcnn_r_flow", 2, 5): other}
+    files = {
+        ("cnn", 1, 5): path,
+        ("cnn", 2, 5): path,
+        ("rcnn_r", 1, 5): path,
+        ("cnn_flow", 1, 5): other,
+        ("rcnn_r_flow", 1, 5): fewer,
+        ("rcnn_r_flow", 2, 5): other,
+    }
     known, problems = tables.figures(files, given(**FLOW))
     assert set(known) == {*files, ("cnn_two_stream", 1, 5)}
     assert known["cnn_two_stream", 1, 5] == tables.two_streams(path, other, 5)
@@ -108,16 +115,31 @@ def figures(which):
     return known
 
 
-KEYS = [("cnn", 1, 5), ("rcnn_r", 1, 5), ("rcnn_s", 1, 5), ("cnn", 2, 5), ("rcnn_r", 2, 5), ("rcnn_s", 2, 5),
-        ("rcnn_r", 1, 25)]
+KEYS = [
+    ("cnn", 1, 5),
+    ("rcnn_r", 1, 5),
+    ("rcnn_s", 1, 5),
+    ("cnn", 2, 5),
+    ("rcnn_r", 2, 5),
+    ("rcnn_s", 2, 5),
+    ("rcnn_r", 1, 25),
+]
 
 
 def test_all_cells_of_table_2_come_from_their_files():
     known = figures(KEYS)
     rows = tables.table_2(given(), known)
     source = {1: ("rcnn_r", 1, 25), 8: ("rcnn_s", 1, 5)}
-    cells = {1: (5, "high"), 2: (1, "high"), 3: (5, "high"), 4: (10, "high"), 5: (5, "medium"), 6: (5, "low"),
-             7: (5, ALL), 8: (5, "high")}
+    cells = {
+        1: (5, "high"),
+        2: (1, "high"),
+        3: (5, "high"),
+        4: (10, "high"),
+        5: (5, "medium"),
+        6: (5, "low"),
+        7: (5, ALL),
+        8: (5, "high"),
+    }
     assert [row["row"] for row in rows] == list(cells)
     for row in rows:
         fusions = known[source.get(row["row"], ("rcnn_r", 1, 5))][cells[row["row"]]]
@@ -130,8 +152,16 @@ def test_all_cells_of_table_2_come_from_their_files():
 def test_the_papers_figures():
     """As printed in Table 2 and 3."""
     rows = {row["row"]: list(row["paper"].values()) for row in tables.table_2(given(), {})}
-    assert rows == {1: [79.5, 79.6, 79.7], 2: [79.4, 79.1, 79.6], 3: [79.8, 79.0, 80.0], 4: [79.7, 78.7, 79.6],
-                    5: [78.0, 78.1, 78.1], 6: [74.0, 73.6, 73.4], 7: [78.8, 78.6, 78.2], 8: [71.6, 73.4, 72.9]}
+    assert rows == {
+        1: [79.5, 79.6, 79.7],
+        2: [79.4, 79.1, 79.6],
+        3: [79.8, 79.0, 80.0],
+        4: [79.7, 78.7, 79.6],
+        5: [78.0, 78.1, 78.1],
+        6: [74.0, 73.6, 73.4],
+        7: [78.8, 78.6, 78.2],
+        8: [71.6, 73.4, 72.9],
+    }
     rows = {row["net"]: list(row["paper"].values()) for row in tables.table_3(given(), {})}
     assert rows == {"cnn": [73.0, 83.7, 88.0], "rcnn_s": [74.1, None, None], "rcnn_r": [81.0, 76.4, 86.3]}
 
@@ -171,19 +201,31 @@ def test_what_is_missing_is_none_and_nothing_else():
     rows = tables.table_2(given(), known)
     assert [row["row"] for row in rows if None in row["ours"].values()] == [1, 8]
     third = {row["net"]: row for row in tables.table_3(given(), known)}
-    there = {net: [row["ours"]["image"] is not None, *(value is not None for value in row["splits"]["image"].values())]
-             for net, row in third.items()}
+    there = {
+        net: [row["ours"]["image"] is not None, *(value is not None for value in row["splits"]["image"].values())]
+        for net, row in third.items()
+    }
     assert there == {"cnn": [True, True, True], "rcnn_r": [False, True, False], "rcnn_s": [False, False, True]}
 
 
-@pytest.mark.parametrize("values, missing", [
-    ({"crops": [1, 5]}, [4]), ({"crops": [1]}, [1, 3, 4, 5, 6, 7, 8]), ({"signals": ["high"]}, [5, 6]),
-    ({"samplings": ["sequential"]}, [1, 2, 3, 4, 5, 6, 7]), ({"fps": [5]}, [1])])
+@pytest.mark.parametrize(
+    "values, missing",
+    [
+        ({"crops": [1, 5]}, [4]),
+        ({"crops": [1]}, [1, 3, 4, 5, 6, 7, 8]),
+        ({"signals": ["high"]}, [5, 6]),
+        ({"samplings": ["sequential"]}, [1, 2, 3, 4, 5, 6, 7]),
+        ({"fps": [5]}, [1]),
+    ],
+)
 def test_rows_that_were_not_asked_for_are_dashes(values, missing):
     asked = given(**values)
     nets = [tables.NET_OF[sampling] for sampling in asked.samplings]
-    known = {key: dict.fromkeys(tables.wanted(key, asked), dict.fromkeys(tables.FUSIONS, 0.5))
-             for key in KEYS if key[0] in ("cnn", *nets) and key[2] in asked.fps}
+    known = {
+        key: dict.fromkeys(tables.wanted(key, asked), dict.fromkeys(tables.FUSIONS, 0.5))
+        for key in KEYS
+        if key[0] in ("cnn", *nets) and key[2] in asked.fps
+    }
     rows = tables.table_2(asked, known)
     assert [row["row"] for row in rows if None in row["ours"].values()] == missing
     assert tables.table_3(asked, known)[0]["ours"]["image"] == 50
@@ -202,8 +244,19 @@ def test_markdown():
     assert lines[0] == "## Table 2: settings" and "ours on toys | <b>, the paper's on UCF-101" in lines[2]
     grid = [cells(line) for line in lines if line.startswith("|")]
     assert {len(row) for row in grid} == {11} and len(grid) == 10
-    assert grid[0] == ["no.", "fps", "patches", "signal", "sampling", "mean", "paper", "max", "paper", "log-mean",
-                       "paper"]
+    assert grid[0] == [
+        "no.",
+        "fps",
+        "patches",
+        "signal",
+        "sampling",
+        "mean",
+        "paper",
+        "max",
+        "paper",
+        "log-mean",
+        "paper",
+    ]
     assert grid[2] == ["1", "25", "5", "high", "random", "–", "79.5", "–", "79.6", "–", "79.7"]
     ours = 100 * known["rcnn_r", 1, 5][5, "high"]["log-mean"]
     assert grid[4][-2:] == [f"{ours:.1f}", "80.0"] and grid[9][0] == "8 [a]" and grid[8][3] == "fusion of three"
@@ -227,16 +280,32 @@ def test_a_file_of_tables(tmp_path):
     assert tables.read(tmp_path / "tables.json") == ([tables.Table("T", ["a"], [["1"]])], [])
 
 
-@pytest.mark.parametrize("name, text, message", [
-    ("t.md", "| a |", "t.md is Markdown; give the tables.json that tools/reproduce.py writes beside it"),
-    ("t.json", "{", "t.json is not JSON of the form"), ("t.json", "[]", "t.json is not JSON of the form"),
-    ("t.json", '{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
-    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [3]}]}', "t.json is not JSON of the form"),
-    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [["1", "2"]]}]}',
-     "t.json: table T: row 1 has 2 cells, the head 1"),
-    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [[1]]}]}', "t.json: table T: not all its cells are"),
-    ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": ["b"]}]}', "t.json: table T: b is no list of cells"),
-    ("none.json", None, "tables: no such file: .*none.json")])
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("t.md", "| a |", "t.md is Markdown; give the tables.json that tools/reproduce.py writes beside it"),
+        ("t.json", "{", "t.json is not JSON of the form"),
+        ("t.json", "[]", "t.json is not JSON of the form"),
+        ("t.json", '{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
+        ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [3]}]}', "t.json is not JSON of the form"),
+        (
+            "t.json",
+            '{"tables": [{"title": "T", "head": ["a"], "rows": [["1", "2"]]}]}',
+            "t.json: table T: row 1 has 2 cells, the head 1",
+        ),
+        (
+            "t.json",
+            '{"tables": [{"title": "T", "head": ["a"], "rows": [[1]]}]}',
+            "t.json: table T: not all its cells are",
+        ),
+        (
+            "t.json",
+            '{"tables": [{"title": "T", "head": ["a"], "rows": ["b"]}]}',
+            "t.json: table T: b is no list of cells",
+        ),
+        ("none.json", None, "tables: no such file: .*none.json"),
+    ],
+)
 def test_what_is_no_file_of_tables_is_one_line(tmp_path, name, text, message):
     if text is not None:
         (tmp_path / name).write_text(text)

@@ -1,4 +1,5 @@
 """layers/temporal_state.py in nets of a few layers: what it keeps, for whom, and what it refuses."""
+
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ def make(tmp_path):
     def call(text=NET, phase=caffe.TEST):
         (tmp_path / "net.prototxt").write_text(text)
         return caffe.Net(str(tmp_path / "net.prototxt"), phase)
+
     return call
 
 
@@ -72,14 +74,22 @@ def changed_batch(net):
     push(net, [1, 2, 3], [1, 0, 1])
 
 
-@pytest.mark.parametrize("old, new, said", [
-    ('{"shapes": [[3]]}', "", 'RecallState: param_str needs "shapes", the shape of each state without the batch'),
-    ('{"shapes": [[3]]}', '{"shapes": []}', 'RecallState: param_str needs "shapes"'),
-    ('{"shapes": [[3]]}', '{"shapes": [[0]]}', 'RecallState: param_str needs "shapes"'),
-    ('{"shapes": [[3]]}', '{"shapes": [[3], [3]]}', "its 2 shapes and one for KeepState; it has 1 and 2"),
-    ('bottom: "sum" bottom: "state"', 'bottom: "state"', "KeepState takes a bottom for each shape"),
-    ('bottom: "sum" bottom: "state"', 'bottom: "sum" bottom: "first"', "KeepState takes a bottom for each shape"),
-    ('{"shapes": [[3]]}', '{"shapes": [[1]]}', "KeepState: bottom 0 is (3,) in each row, but RecallState gives (1,)")])
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ('{"shapes": [[3]]}', "", 'RecallState: param_str needs "shapes", the shape of each state without the batch'),
+        ('{"shapes": [[3]]}', '{"shapes": []}', 'RecallState: param_str needs "shapes"'),
+        ('{"shapes": [[3]]}', '{"shapes": [[0]]}', 'RecallState: param_str needs "shapes"'),
+        ('{"shapes": [[3]]}', '{"shapes": [[3], [3]]}', "its 2 shapes and one for KeepState; it has 1 and 2"),
+        ('bottom: "sum" bottom: "state"', 'bottom: "state"', "KeepState takes a bottom for each shape"),
+        ('bottom: "sum" bottom: "state"', 'bottom: "sum" bottom: "first"', "KeepState takes a bottom for each shape"),
+        (
+            '{"shapes": [[3]]}',
+            '{"shapes": [[1]]}',
+            "KeepState: bottom 0 is (3,) in each row, but RecallState gives (1,)",
+        ),
+    ],
+)
 def test_what_it_refuses(tmp_path, old, new, said):
     """Caffe ends the process on it; the layer says what is wrong first, in one line."""
     assert old in NET
@@ -87,8 +97,13 @@ def test_what_it_refuses(tmp_path, old, new, said):
     if "gives (1,)" in said:
         text = text.replace('bottom: "frame" bottom: "before"', 'bottom: "frame"').replace("Eltwise", "Power")
     (tmp_path / "net.prototxt").write_text(text)
-    done = subprocess.run([sys.executable, "-c", "import caffe; caffe.Net('net.prototxt', caffe.TEST)"], cwd=tmp_path,
-                          env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import caffe; caffe.Net('net.prototxt', caffe.TEST)"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode != 0 and said in done.stderr.splitlines()[0]
 
 

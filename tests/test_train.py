@@ -1,4 +1,5 @@
 """tools/train.py over real `caffe train` runs of a net of three numbers."""
+
 import fcntl
 import json
 import os
@@ -67,12 +68,18 @@ def train(monkeypatch):
     def call(*options):
         monkeypatch.setattr(sys, "argv", ["train.py", "--solver", "solver.prototxt", *options])
         return module.main()
+
     return call
 
 
 def start():
-    return subprocess.Popen([sys.executable, str(TOOL), "--solver", "solver.prototxt"], start_new_session=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        [sys.executable, str(TOOL), "--solver", "solver.prototxt"],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def wait_for(path):
@@ -137,7 +144,7 @@ def test_caffe_dies_with_a_program_that_is_killed():
     Path("solver.prototxt").write_text(SOLVER.replace("max_iter: 60", "max_iter: 9999999"))
     process = start()
     wait_for("snap/tiny.jsonl")
-    child, = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert b"caffe\0train" in Path(f"/proc/{child}/cmdline").read_bytes()
     with open("snap/tiny.caffe.log") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -187,9 +194,16 @@ def test_a_broken_newest_snapshot_is_passed_over(train, capsys):
         message = caffe_pb2.NetParameter.FromString(whole[model])
         message.layer[1].blobs[0].data[1] = float("nan")
         model.write_bytes(message.SerializeToString())
-    for damage in (lambda: state.write_bytes(whole[state][:-1]), lambda: state.write_bytes(whole[state][:-2]),
-                   lambda: state.write_bytes(b""), lambda: model.write_bytes(whole[model][:-7]),
-                   lambda: model.write_bytes(b""), model.unlink, nan):
+
+    for damage in (
+        lambda: state.write_bytes(whole[state][:-1]),
+        lambda: state.write_bytes(whole[state][:-2]),
+        lambda: state.write_bytes(b""),
+        lambda: model.write_bytes(whole[model][:-7]),
+        lambda: model.write_bytes(b""),
+        model.unlink,
+        nan,
+    ):
         damage()
         said = []
         assert snapshots.newest("snap/tiny", said.append) == (40, Path("snap/tiny_iter_40.solverstate"))
@@ -219,12 +233,16 @@ def files_of(folder):
     return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("options, prepare, said", [
-    ([], lambda _: Path("net.prototxt").unlink(), "net: no such file"),
-    ([], lambda _: Path("net.prototxt").write_text(lmdb_net("gone.lmdb")), "there is no LMDB"),
-    (["--weights", "gone.caffemodel"], lambda _: None, "weights: no such file"),
-    (["--weights", "snap/tiny_iter_60.caffemodel"], lambda _: None, "a name that this training writes; move it to"),
-    ([], lambda patch: patch.setattr("shutil.which", lambda *_, **__: None), "no caffe program")])
+@pytest.mark.parametrize(
+    "options, prepare, said",
+    [
+        ([], lambda _: Path("net.prototxt").unlink(), "net: no such file"),
+        ([], lambda _: Path("net.prototxt").write_text(lmdb_net("gone.lmdb")), "there is no LMDB"),
+        (["--weights", "gone.caffemodel"], lambda _: None, "weights: no such file"),
+        (["--weights", "snap/tiny_iter_60.caffemodel"], lambda _: None, "a name that this training writes; move it to"),
+        ([], lambda patch: patch.setattr("shutil.which", lambda *_, **__: None), "no caffe program"),
+    ],
+)
 def test_fresh_removes_nothing_where_the_new_training_cannot_start(train, monkeypatch, options, prepare, said):
     train()
     before = files_of("snap")
@@ -257,7 +275,10 @@ def test_snapshots_beyond_the_one_it_goes_on_from_are_set_aside(train, capsys):
     assert "weights of iteration 55: snap/tiny_iter_55.caffemodel" in capsys.readouterr().out
     assert list(snapshots.of("snap/tiny", "caffemodel")) == [55, 40, 20]
     assert {path.name for path in Path("snap").glob("*.unusable")} == {
-        "tiny_iter_60.caffemodel.unusable", "tiny_iter_60.solverstate.unusable", "tiny_iter_50.caffemodel.unusable"}
+        "tiny_iter_60.caffemodel.unusable",
+        "tiny_iter_60.solverstate.unusable",
+        "tiny_iter_50.caffemodel.unusable",
+    }
 
 
 def test_only_weights_of_this_run_are_reported(train, capsys, monkeypatch):
@@ -276,11 +297,14 @@ def test_weights_are_used(train):
 
 
 def test_a_loss_that_is_not_finite_ends_it(train):
-    Path("net.prototxt").write_text((NET % "").replace('"SoftmaxWithLoss" bottom: "fc" bottom: "label"',
-                                                       '"EuclideanLoss" bottom: "fc" bottom: "data"')
-                                    .replace("num_output: 3", "num_output: 4"))
-    Path("solver.prototxt").write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e9")
-                                       .replace("max_iter: 60", "max_iter: 9999999"))
+    Path("net.prototxt").write_text(
+        (NET % "")
+        .replace('"SoftmaxWithLoss" bottom: "fc" bottom: "label"', '"EuclideanLoss" bottom: "fc" bottom: "data"')
+        .replace("num_output: 3", "num_output: 4")
+    )
+    Path("solver.prototxt").write_text(
+        SOLVER.replace("base_lr: 0.1", "base_lr: 1e9").replace("max_iter: 60", "max_iter: 9999999")
+    )
     with pytest.raises(TrainingError, match=r"at iteration \d+ are not finite \(loss, high/loss\)"):
         train()
     assert iterations() in ([0], [0, 5], [0, 5, 10])
@@ -288,11 +312,14 @@ def test_a_loss_that_is_not_finite_ends_it(train):
 
 
 def test_weights_gone_bad_after_the_last_display_are_told(train):
-    Path("net.prototxt").write_text((NET % "").replace('"SoftmaxWithLoss" bottom: "fc" bottom: "label"',
-                                                       '"EuclideanLoss" bottom: "fc" bottom: "data"')
-                                    .replace("num_output: 3", "num_output: 4"))
-    Path("solver.prototxt").write_text(SOLVER.replace("base_lr: 0.1", "base_lr: 1e9")
-                                       .replace("display: 5", "display: 1000"))
+    Path("net.prototxt").write_text(
+        (NET % "")
+        .replace('"SoftmaxWithLoss" bottom: "fc" bottom: "label"', '"EuclideanLoss" bottom: "fc" bottom: "data"')
+        .replace("num_output: 3", "num_output: 4")
+    )
+    Path("solver.prototxt").write_text(
+        SOLVER.replace("base_lr: 0.1", "base_lr: 1e9").replace("display: 5", "display: 1000")
+    )
     with pytest.raises(TrainingError, match="tiny_iter_60.caffemodel has numbers in layer fc that are not finite"):
         train()
 
@@ -314,15 +341,19 @@ def test_an_error_has_no_traceback():
 
 
 def test_without_caffe_it_says_what_is_missing():
-    code = ("import sys; sys.modules['caffe'] = None; sys.argv = ['train.py', '--solver', 'solver.prototxt']\n"
-            "from rcnn import command\nfrom rcnn.programs import train\ncommand.run(train.main)")
+    code = (
+        "import sys; sys.modules['caffe'] = None; sys.argv = ['train.py', '--solver', 'solver.prototxt']\n"
+        "from rcnn import command\nfrom rcnn.programs import train\ncommand.run(train.main)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr == "train.py: caffe is not installed; make caffe brings it\n"
 
 
 def lmdb_net(path, include=""):
-    return NET % (f'layer {{ name: "pairs" type: "Data" top: "pairs" data_param {{ source: "{path}" backend: LMDB '
-                  f'batch_size: 1 }} {include} }}')
+    return NET % (
+        f'layer {{ name: "pairs" type: "Data" top: "pairs" data_param {{ source: "{path}" backend: LMDB '
+        f"batch_size: 1 }} {include} }}"
+    )
 
 
 def unlike_weights():
@@ -331,27 +362,45 @@ def unlike_weights():
     Path("unlike.caffemodel").write_bytes(message.SerializeToString())
 
 
-@pytest.mark.parametrize("options, files, said", [
-    ([], {"solver.prototxt": None}, "solver: no such file"),
-    ([], {"solver.prototxt": "net: 3"}, "solver: solver.prototxt does not parse: 1:6"),
-    ([], {"solver.prototxt": "nett: 'a'"}, "no field named .nett."),
-    ([], {"solver.prototxt": SOLVER.replace("display: 5", "")}, "display 0"),
-    ([], {"solver.prototxt": SOLVER.replace("max_iter: 60", "")}, "max_iter 0"),
-    ([], {"solver.prototxt": SOLVER.replace('net: "net.prototxt"', "")}, "names 0 training nets"),
-    ([], {"solver.prototxt": SOLVER + "snapshot_format: HDF5"}, "HDF5"),
-    ([], {"solver.prototxt": SOLVER + 'weights: "gone.caffemodel"'}, "weights: no such file: gone.caffemodel"),
-    ([], {"net.prototxt": None}, "net: no such file"),
-    ([], {"snap": ""}, "cannot write snap/tiny.caffe.log: File exists"),
-    ([], {"net.prototxt": "name: 'empty'"}, "has no layer"),
-    ([], {"net.prototxt": lmdb_net("gone.lmdb")}, "pairs of the training net reads gone.lmdb, but there is no LMDB"),
-    ([], {"net.prototxt": lmdb_net("bad.lmdb"), "bad.lmdb/data.mdb": "no"}, "bad.lmdb, which is not an LMDB"),
-    ([], {"net.prototxt": lmdb_net("empty.lmdb")}, "empty.lmdb, which is empty"),
-    ([], {"net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }"),
-          "solver.prototxt": SOLVER + "test_iter: 1 test_interval: 5"}, "of the test net reads gone.lmdb"),
-    (["--weights", "gone.caffemodel"], {}, "weights: no such file"),
-    (["--weights", "unlike.caffemodel,bad.caffemodel"], {"bad.caffemodel": "garbage"}, "no layer of unlike.caffemodel"),
-    (["--weights", "bad.caffemodel"], {"bad.caffemodel": "garbage"}, "not Caffe's binary format"),
-    (["--weights", "bad.caffemodel"], {"bad.caffemodel": ""}, "holds no parameters")])
+@pytest.mark.parametrize(
+    "options, files, said",
+    [
+        ([], {"solver.prototxt": None}, "solver: no such file"),
+        ([], {"solver.prototxt": "net: 3"}, "solver: solver.prototxt does not parse: 1:6"),
+        ([], {"solver.prototxt": "nett: 'a'"}, "no field named .nett."),
+        ([], {"solver.prototxt": SOLVER.replace("display: 5", "")}, "display 0"),
+        ([], {"solver.prototxt": SOLVER.replace("max_iter: 60", "")}, "max_iter 0"),
+        ([], {"solver.prototxt": SOLVER.replace('net: "net.prototxt"', "")}, "names 0 training nets"),
+        ([], {"solver.prototxt": SOLVER + "snapshot_format: HDF5"}, "HDF5"),
+        ([], {"solver.prototxt": SOLVER + 'weights: "gone.caffemodel"'}, "weights: no such file: gone.caffemodel"),
+        ([], {"net.prototxt": None}, "net: no such file"),
+        ([], {"snap": ""}, "cannot write snap/tiny.caffe.log: File exists"),
+        ([], {"net.prototxt": "name: 'empty'"}, "has no layer"),
+        (
+            [],
+            {"net.prototxt": lmdb_net("gone.lmdb")},
+            "pairs of the training net reads gone.lmdb, but there is no LMDB",
+        ),
+        ([], {"net.prototxt": lmdb_net("bad.lmdb"), "bad.lmdb/data.mdb": "no"}, "bad.lmdb, which is not an LMDB"),
+        ([], {"net.prototxt": lmdb_net("empty.lmdb")}, "empty.lmdb, which is empty"),
+        (
+            [],
+            {
+                "net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }"),
+                "solver.prototxt": SOLVER + "test_iter: 1 test_interval: 5",
+            },
+            "of the test net reads gone.lmdb",
+        ),
+        (["--weights", "gone.caffemodel"], {}, "weights: no such file"),
+        (
+            ["--weights", "unlike.caffemodel,bad.caffemodel"],
+            {"bad.caffemodel": "garbage"},
+            "no layer of unlike.caffemodel",
+        ),
+        (["--weights", "bad.caffemodel"], {"bad.caffemodel": "garbage"}, "not Caffe's binary format"),
+        (["--weights", "bad.caffemodel"], {"bad.caffemodel": ""}, "holds no parameters"),
+    ],
+)
 def test_bad_input_is_said_before_caffe_starts(train, options, files, said):
     unlike_weights()
     lmdb.open("empty.lmdb").close()

@@ -1,4 +1,5 @@
 """The log of `caffe train` as records."""
+
 import math
 
 import numpy as np
@@ -37,8 +38,15 @@ def records(text, **options):
 def test_parses_each_kind_of_line():
     test, train, last = records(LOG, average_loss=40)
     assert test == {"phase": "test", "iteration": 0, "net": 0, "outputs": {"high/accuracy": 0.25, "high/loss": 4.61}}
-    assert train == {"phase": "train", "iteration": 40, "loss": 4.6, "average_loss": 40, "raw": pytest.approx(4.7),
-                     "outputs": {"loss1/loss": 4.0, "loss3/loss": 3.5, "seen": [1e-5, 2.0]}, "learning_rate": 0.01}
+    assert train == {
+        "phase": "train",
+        "iteration": 40,
+        "loss": 4.6,
+        "average_loss": 40,
+        "raw": pytest.approx(4.7),
+        "outputs": {"loss1/loss": 4.0, "loss3/loss": 3.5, "seen": [1e-5, 2.0]},
+        "learning_rate": 0.01,
+    }
     assert last["iteration"] == 80 and math.isnan(last["loss"]) and last["learning_rate"] is None
 
 
@@ -53,9 +61,15 @@ def test_an_interrupted_test_gives_no_record():
     assert records("\n".join(lines)) == []
 
 
-@pytest.mark.parametrize("change, names", [
-    ({}, []), ({"loss": math.inf}, ["loss"]), ({"outputs": {"a": math.nan, "b": 1.0}}, ["a"]),
-    ({"outputs": {"a": [1.0, math.nan]}}, ["a"])])
+@pytest.mark.parametrize(
+    "change, names",
+    [
+        ({}, []),
+        ({"loss": math.inf}, ["loss"]),
+        ({"outputs": {"a": math.nan, "b": 1.0}}, ["a"]),
+        ({"outputs": {"a": [1.0, math.nan]}}, ["a"]),
+    ],
+)
 def test_not_finite(change, names):
     assert training.not_finite({"loss": 1.0, "outputs": {"a": 1.0}, **change}) == names
 
@@ -64,20 +78,42 @@ def test_a_test_record_is_checked_too():
     assert training.not_finite({"phase": "test", "outputs": {"high/loss": math.nan}}) == ["high/loss"]
 
 
-@pytest.mark.parametrize("lines, said", [
-    (["E1123 15:06:32.2 1 a.cpp:1] earlier", "F1123 15:06:32.2 1 net.cpp:9] Check failed: a == b",
-      "*** Check failure stack trace: ***", "    @     0x7f google::LogMessage::Fail()"], "Check failed: a == b"),
-    (["I1123 15:06:32.2 1 a.cpp:1] fine", "E1123 15:06:32.2 1 a.cpp:1] broken"], "broken"),
-    (["Traceback (most recent call last):", "ImportError: no layers", "I1123 15:06:32.2 1 a.cpp:1] fine"],
-     "ImportError: no layers"),
-    ([], "it printed no error")])
+@pytest.mark.parametrize(
+    "lines, said",
+    [
+        (
+            [
+                "E1123 15:06:32.2 1 a.cpp:1] earlier",
+                "F1123 15:06:32.2 1 net.cpp:9] Check failed: a == b",
+                "*** Check failure stack trace: ***",
+                "    @     0x7f google::LogMessage::Fail()",
+            ],
+            "Check failed: a == b",
+        ),
+        (["I1123 15:06:32.2 1 a.cpp:1] fine", "E1123 15:06:32.2 1 a.cpp:1] broken"], "broken"),
+        (
+            ["Traceback (most recent call last):", "ImportError: no layers", "I1123 15:06:32.2 1 a.cpp:1] fine"],
+            "ImportError: no layers",
+        ),
+        ([], "it printed no error"),
+    ],
+)
 def test_complaint(lines, said):
     assert training.complaint(lines) == said
 
 
 def record(iteration, **contents):
-    return {"phase": "train", "iteration": iteration, "loss": 2.0, "average_loss": 1, "raw": float(iteration),
-            "outputs": {}, "learning_rate": 0.1, "seconds": iteration / 2, **contents}
+    return {
+        "phase": "train",
+        "iteration": iteration,
+        "loss": 2.0,
+        "average_loss": 1,
+        "raw": float(iteration),
+        "outputs": {},
+        "learning_rate": 0.1,
+        "seconds": iteration / 2,
+        **contents,
+    }
 
 
 def test_rewind_drops_what_is_done_again(tmp_path):

@@ -91,10 +91,14 @@ def test_fps_above_the_videos_own(tmp_path):
     assert chosen(path, 50) == chosen(path, 1000) == chosen(path, None) == list(range(12))
 
 
-@pytest.mark.parametrize("name, contents, reason", [
-    ("empty", b"", "the file is empty"),
-    ("text", b"not a video\n" * 100, "not a video"),
-    ("noise", np.random.RandomState(0).bytes(50000), "not a video")])
+@pytest.mark.parametrize(
+    "name, contents, reason",
+    [
+        ("empty", b"", "the file is empty"),
+        ("text", b"not a video\n" * 100, "not a video"),
+        ("noise", np.random.RandomState(0).bytes(50000), "not a video"),
+    ],
+)
 def test_not_a_video(tmp_path, name, contents, reason):
     path = tmp_path / f"{name}.avi"
     path.write_bytes(contents)
@@ -112,7 +116,7 @@ def test_no_frame_and_no_file(tmp_path):
 def test_broken_off(tmp_path):
     path = write_avi(tmp_path / "a.avi", 100)
     whole, warnings = path.read_bytes(), []
-    path.write_bytes(whole[:len(whole) // 2])
+    path.write_bytes(whole[: len(whole) // 2])
     given = [number_of(image) for _, image in sample(path, 25, warnings)]
     # The frame in which the file ends is shown with what is there of it.
     assert 20 < len(given) < 80 and given[:-1] == list(range(len(given) - 1))
@@ -150,11 +154,13 @@ def test_resize_is_bilinear_and_averages_when_it_halves():
 def test_decoder_is_quiet(tmp_path):
     path = write_avi(tmp_path / "a.avi", 60)
     damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2:] = np.random.RandomState(0).bytes(len(damaged) - len(damaged) // 2)
+    damaged[len(damaged) // 2 :] = np.random.RandomState(0).bytes(len(damaged) - len(damaged) // 2)
     path.write_bytes(damaged)
     (tmp_path / "b.avi").write_bytes(b"no video")
-    code = ("import sys; from rcnn.data.video import *; list(sample(sys.argv[1], 5))\n"
-            "try: list(sample(sys.argv[2], 5))\nexcept VideoError: pass")
+    code = (
+        "import sys; from rcnn.data.video import *; list(sample(sys.argv[1], 5))\n"
+        "try: list(sample(sys.argv[2], 5))\nexcept VideoError: pass"
+    )
     command = [sys.executable, "-c", code, path, tmp_path / "b.avi"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stderr == ""
 
@@ -190,8 +196,10 @@ def test_images_of_any_kind_are_colour(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:len(data) // 2], lambda data: b"",
-                                    lambda data: b"text" * 100])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[:-1], lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"text" * 100],
+)
 def test_an_image_that_cannot_be_read_is_named_once(tmp_path, capfd, suffix, damage):
     folder = write_images(tmp_path / "frames", ["1.png", f"2{suffix}"])
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -207,8 +215,15 @@ def test_an_image_that_cannot_be_read_is_named_once(tmp_path, capfd, suffix, dam
     assert len(list(open_source(str(folder), 5).frames)) == 2
 
 
-@pytest.mark.parametrize("name, said", [("gone", "video: no such file: "), ("empty", "frames: no image in "),
-                                        ("7", "camera 7: it is not there"), ("9" * 12, "camera 9+: it is not there")])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("gone", "video: no such file: "),
+        ("empty", "frames: no image in "),
+        ("7", "camera 7: it is not there"),
+        ("9" * 12, "camera 9+: it is not there"),
+    ],
+)
 def test_no_source(tmp_path, monkeypatch, capfd, name, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -231,6 +246,7 @@ def test_what_a_container_promises(tmp_path, fps):
 
 class Camera:
     """A camera of 20 frames a second that show their number; its driver holds one frame until it is grabbed."""
+
     frames = 40
 
     def __init__(self, index):

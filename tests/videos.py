@@ -1,4 +1,5 @@
 """Small video files for tests: every frame carries its number, so that a test can see which frame it was given."""
+
 import struct
 from fractions import Fraction
 
@@ -92,8 +93,9 @@ def write_packets(path, packets, rate=25, codec=b"MJPG", width=128, height=96):
 def _avi(packets, rate, width, height, codec=b"XVID"):
     """Return an AVI file of one stream."""
     main = struct.pack("<14I", 1_000_000 // rate, 0, 0, 0x10, len(packets), 0, 1, 0, width, height, 0, 0, 0, 0)
-    stream = struct.pack("<4s4sIHH8I4H", b"vids", codec, 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2 ** 32 - 1, 0,
-                         0, 0, width, height)
+    stream = struct.pack(
+        "<4s4sIHH8I4H", b"vids", codec, 0, 0, 0, 0, 1, rate, 0, len(packets), 0, 2**32 - 1, 0, 0, 0, width, height
+    )
     image = struct.pack("<IiiHH4sIiiII", 40, width, height, 1, 24, codec, width * height * 3, 0, 0, 0, 0)
     header = b"hdrl" + _chunk(b"avih", main)
     header += _chunk(b"LIST", b"strl" + _chunk(b"strh", stream) + _chunk(b"strf", image))

@@ -1,5 +1,6 @@
 """The crops, the mirror and the mean: one home for training's and testing's (Sec. 3.2)."""
-from typing import List, Sequence, Tuple
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +13,7 @@ MEANS = {len(MEAN): MEAN, flow.CHANNELS: FLOW_MEAN}  # by the channels of a fram
 PROTOCOLS = (1, 5, 10)
 
 
-def positions(height: int, width: int, size: int) -> List[Tuple[int, int]]:
+def positions(height: int, width: int, size: int) -> list[tuple[int, int]]:
     """Return the five test crops of a height x width image as (top, left) in pixels.
 
     The centre comes first, then the corners: top left, top right, bottom left, bottom right.  The first one or five
@@ -24,8 +25,10 @@ def positions(height: int, width: int, size: int) -> List[Tuple[int, int]]:
         If the image is smaller than the crop.
     """
     if min(height, width) < size:
-        raise InputError(f"a {size} x {size} crop does not fit an image of {width} x {height}; "
-                         "build the frames larger or the net smaller")
+        raise InputError(
+            f"a {size} x {size} crop does not fit an image of {width} x {height}; "
+            "build the frames larger or the net smaller"
+        )
     bottom, right = height - size, width - size
     return [(bottom // 2, right // 2), (0, 0), (0, right), (bottom, 0), (bottom, right)]
 
@@ -36,7 +39,7 @@ def cut(image: np.ndarray, top: int, left: int, size: int, mirror: bool = False)
     In a mirror left and right change places, and flow, which has two channels, also goes the other way
     (`flow.mirror`).
     """
-    crop = image[top:top + size, left:left + size]
+    crop = image[top : top + size, left : left + size]
     if not mirror:
         return crop
     return flow.mirror(crop) if image.shape[2:] == (flow.CHANNELS,) else crop[:, ::-1]
@@ -62,7 +65,7 @@ def oversample(image: np.ndarray, size: int, crops: int) -> np.ndarray:
     return np.stack(views)
 
 
-def draw(generator: np.random.Generator, height: int, width: int, size: int) -> Tuple[int, int, bool]:
+def draw(generator: np.random.Generator, height: int, width: int, size: int) -> tuple[int, int, bool]:
     """Draw a training crop: (top, left, mirror), each place and both orientations equally likely.
 
     Raises
@@ -71,8 +74,11 @@ def draw(generator: np.random.Generator, height: int, width: int, size: int) -> 
         If the image is smaller than the crop.
     """
     positions(height, width, size)
-    return (int(generator.integers(height - size + 1)), int(generator.integers(width - size + 1)),
-            bool(generator.integers(2)))
+    return (
+        int(generator.integers(height - size + 1)),
+        int(generator.integers(width - size + 1)),
+        bool(generator.integers(2)),
+    )
 
 
 def network_input(crops: np.ndarray, mean: Sequence[float] = MEAN, scale: float = 1.0) -> np.ndarray:

@@ -6,7 +6,8 @@
 The flow at a pixel of the first image says where in the second image it went.  8-bit flow has 128 where nothing moves,
 and 127 / bound grey levels a pixel of motion.
 """
-from typing import Any, Callable, Dict, List
+
+from typing import Any, Callable
 
 import cv2
 import numpy as np
@@ -20,33 +21,66 @@ BOUND = 20.0  # pixels; as is usual in two-stream work
 LEAST_SIDE = 16  # pixels; DIS fails below
 
 # What each method is run with, and where that is from.
-PARAMETERS: Dict[str, Dict[str, Any]] = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     # Brox et al., ECCV 2004, as OpenCV's CUDA code has it: the values of OpenCV's own sample, optical_flow.cpp.
-    "brox, CUDA": {"alpha": 0.197, "gamma": 50.0, "scale_factor": 0.8, "inner_iterations": 10, "outer_iterations": 77,
-                   "solver_iterations": 10},
+    "brox, CUDA": {
+        "alpha": 0.197,
+        "gamma": 50.0,
+        "scale_factor": 0.8,
+        "inner_iterations": 10,
+        "outer_iterations": 77,
+        "solver_iterations": 10,
+    },
     # The same energy by cv2.VariationalRefinement: its own weights of constant grey value and gradient, and
     # fixed_point_iterations; the others were chosen on synthetic pairs (tests/test_flow.py).  Its smoothness, 20, was
     # worse than 30 on all of them, and on a disc that moves over a still background.
-    "brox, CPU": {"alpha": 30.0, "delta": 5.0, "gamma": 10.0, "scale_factor": 0.8, "smoothing": 0.8, "warps": 5,
-                  "fixed_point_iterations": 5, "solver_iterations": 20, "relaxation": 1.9},
+    "brox, CPU": {
+        "alpha": 30.0,
+        "delta": 5.0,
+        "gamma": 10.0,
+        "scale_factor": 0.8,
+        "smoothing": 0.8,
+        "warps": 5,
+        "fixed_point_iterations": 5,
+        "solver_iterations": 20,
+        "relaxation": 1.9,
+    },
     # Kroeger et al., ECCV 2016: OpenCV's preset.
     "dis": {"preset": "medium"},
     # Farneback, SCIA 2003: OpenCV's tutorial with more levels, as motions here are larger.
-    "farneback": {"pyr_scale": 0.5, "levels": 5, "winsize": 15, "iterations": 3, "poly_n": 5, "poly_sigma": 1.1,
-                  "flags": 0},
+    "farneback": {
+        "pyr_scale": 0.5,
+        "levels": 5,
+        "winsize": 15,
+        "iterations": 3,
+        "poly_n": 5,
+        "poly_sigma": 1.1,
+        "flags": 0,
+    },
     # Zach, Pock and Bischof, DAGM 2007: OpenCV's defaults.
-    "tvl1": {"tau": 0.25, "lambda_": 0.15, "theta": 0.3, "nscales": 5, "warps": 5, "epsilon": 0.01,
-             "innnerIterations": 30, "outerIterations": 10, "scaleStep": 0.8, "gamma": 0.0, "medianFiltering": 5,
-             "useInitialFlow": False},
+    "tvl1": {
+        "tau": 0.25,
+        "lambda_": 0.15,
+        "theta": 0.3,
+        "nscales": 5,
+        "warps": 5,
+        "epsilon": 0.01,
+        "innnerIterations": 30,
+        "outerIterations": 10,
+        "scaleStep": 0.8,
+        "gamma": 0.0,
+        "medianFiltering": 5,
+        "useInitialFlow": False,
+    },
 }
 
 
-def available() -> List[str]:
+def available() -> list[str]:
     """Return the names of the methods that this machine has, in the order of METHODS."""
     return [method for method in METHODS if method != "tvl1" or hasattr(cv2, "optflow")]
 
 
-def describe(method: str) -> Dict[str, Any]:
+def describe(method: str) -> dict[str, Any]:
     """Return what decides the flow of a method on this machine, fit for JSON.
 
     Raises
@@ -57,11 +91,13 @@ def describe(method: str) -> Dict[str, Any]:
     if method not in METHODS:
         raise InputError(f"flow method {method}: there are {', '.join(METHODS)}")
     if method not in available():
-        raise InputError(f"flow method {method} is one of OpenCV's contrib modules: install "
-                         "opencv-contrib-python-headless<4.12 in place of opencv-python-headless, or take another of "
-                         f"{', '.join(available())}")
+        raise InputError(
+            f"flow method {method} is one of OpenCV's contrib modules: install "
+            "opencv-contrib-python-headless<4.12 in place of opencv-python-headless, or take another of "
+            f"{', '.join(available())}"
+        )
     name = {"brox": "brox, CUDA" if _has_cuda() else "brox, CPU"}.get(method, method)
-    return {"method": method, "by": f"OpenCV {cv2.__version__}{name[len(method):]}", "parameters": PARAMETERS[name]}
+    return {"method": method, "by": f"OpenCV {cv2.__version__}{name[len(method) :]}", "parameters": PARAMETERS[name]}
 
 
 def compute(method: str, previous: np.ndarray, frame: np.ndarray) -> np.ndarray:
@@ -86,11 +122,16 @@ def compute(method: str, previous: np.ndarray, frame: np.ndarray) -> np.ndarray:
     greys = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (previous, frame)]
     (height, width), other = (grey.shape for grey in greys)
     if (height, width) != other or min(height, width) < LEAST_SIDE:
-        raise InputError(f"flow needs two images of one size, at least {LEAST_SIDE} x {LEAST_SIDE}; these are "
-                         f"{width} x {height} and {other[1]} x {other[0]}")
+        raise InputError(
+            f"flow needs two images of one size, at least {LEAST_SIDE} x {LEAST_SIDE}; these are "
+            f"{width} x {height} and {other[1]} x {other[0]}"
+        )
     run: Callable[..., np.ndarray] = {
-        "brox": _brox_cuda if _has_cuda() else _brox, "dis": _dis, "farneback": _farneback,
-        "tvl1": _tvl1}[method]
+        "brox": _brox_cuda if _has_cuda() else _brox,
+        "dis": _dis,
+        "farneback": _farneback,
+        "tvl1": _tvl1,
+    }[method]
     return run(*greys, **parameters)
 
 
@@ -106,6 +147,7 @@ def end_point_error(estimate: np.ndarray, truth: np.ndarray, border: int = 0) ->
 
 
 # 8 bits
+
 
 def quantise(flow: np.ndarray, bound: float = BOUND) -> np.ndarray:
     """Return 8-bit flow, uint8 of the same shape: round(128 + 127 value / bound), values clipped to +- bound.
@@ -142,6 +184,7 @@ def mirror(stored: np.ndarray) -> np.ndarray:
 
 # The methods, each from two uint8 grey images of one size
 
+
 def _has_cuda() -> bool:
     """Return whether OpenCV has CUDA's Brox method and a GPU for it."""
     return hasattr(cv2, "cuda_BroxOpticalFlow") and cv2.cuda.getCudaEnabledDeviceCount() > 0
@@ -155,14 +198,17 @@ def _brox_cuda(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np
     return cv2.cuda_BroxOpticalFlow.create(**parameters).calc(*images, None).download()
 
 
-def _brox(previous: np.ndarray, frame: np.ndarray, scale_factor: float, smoothing: float, warps: int,
-          **weights: Any) -> np.ndarray:
+def _brox(
+    previous: np.ndarray, frame: np.ndarray, scale_factor: float, smoothing: float, warps: int, **weights: Any
+) -> np.ndarray:
     """From coarse to fine, the second image warped anew by the flow so far before each refinement."""
     height, width = previous.shape
     images = [cv2.GaussianBlur(grey.astype(np.float32), (0, 0), smoothing) for grey in (previous, frame)]
     refinement, levels = _refinement(**weights), [(height, width)]
-    while min(size := (round(height * scale_factor ** len(levels)),
-                       round(width * scale_factor ** len(levels)))) >= LEAST_SIDE:
+    while (
+        min(size := (round(height * scale_factor ** len(levels)), round(width * scale_factor ** len(levels))))
+        >= LEAST_SIDE
+    ):
         levels.append(size)
     # OpenCV warps in steps of 1/32 pixel, to which a smooth flow would be rounded alike everywhere: an error of up to
     # 1/64.  Rounded after some noise, it is right on average, and the smoothness term takes the noise out.
@@ -178,8 +224,9 @@ def _brox(previous: np.ndarray, frame: np.ndarray, scale_factor: float, smoothin
     return np.ascontiguousarray(flow.transpose(1, 2, 0))
 
 
-def _refinement(alpha: float, delta: float, gamma: float, fixed_point_iterations: int, solver_iterations: int,
-                relaxation: float) -> Any:
+def _refinement(
+    alpha: float, delta: float, gamma: float, fixed_point_iterations: int, solver_iterations: int, relaxation: float
+) -> Any:
     refinement = cv2.VariationalRefinement.create()
     refinement.setAlpha(alpha)
     refinement.setDelta(delta)

@@ -1,6 +1,8 @@
 """The optical flow of a video at a frame rate, as the 8-bit frames of a frames LMDB (Sec. 3.4)."""
+
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Optional, Union
 
 import cv2
 import numpy as np
@@ -9,11 +11,13 @@ from rcnn.data import flow, video
 from rcnn.files import InputError
 
 BETWEEN = ("neighbours", "samples")
-RULE = ("from each frame to the next one, the last from the one before it; at the video's own size, then resized as "
-        "images are, x and y with the width and the height; round(128 + 127 value / bound), values clipped to +- bound")
+RULE = (
+    "from each frame to the next one, the last from the one before it; at the video's own size, then resized as "
+    "images are, x and y with the width and the height; round(128 + 127 value / bound), values clipped to +- bound"
+)
 
 
-def recipe(method: str, between: str = "neighbours", bound: float = flow.BOUND) -> Dict[str, Any]:
+def recipe(method: str, between: str = "neighbours", bound: float = flow.BOUND) -> dict[str, Any]:
     """Return what decides the flow of a video, fit for JSON.
 
     Parameters
@@ -30,8 +34,9 @@ def recipe(method: str, between: str = "neighbours", bound: float = flow.BOUND) 
     return {**flow.describe(method), "between": between, "bound": bound, "rule": RULE}
 
 
-def sample(path: Union[str, Path], fps: float, size: int, settings: Dict[str, Any],
-           warnings: Optional[List[str]]) -> Iterator[Tuple[float, np.ndarray, float]]:
+def sample(
+    path: Union[str, Path], fps: float, size: int, settings: dict[str, Any], warnings: Optional[list[str]]
+) -> Iterator[tuple[float, np.ndarray, float]]:
     """Yield the flow of a video file at a frame rate, at the times of `video.sample`; none of a single frame.
 
     Parameters
@@ -55,8 +60,10 @@ def sample(path: Union[str, Path], fps: float, size: int, settings: Dict[str, An
     """
     here = flow.describe(settings["method"])
     if any(settings[name] != value for name, value in here.items()):
-        raise InputError(f"flow by {settings['method']} is of {settings['by']} where the build was started, and of "
-                         f"{here['by']} on a machine that works for it; use machines with the same OpenCV")
+        raise InputError(
+            f"flow by {settings['method']} is of {settings['by']} where the build was started, and of "
+            f"{here['by']} on a machine that works for it; use machines with the same OpenCV"
+        )
     cv2.setNumThreads(1)  # the work is spread over videos
     neighbours = settings["between"] == "neighbours"
     steps = _steps(video.sample(path, None if neighbours else fps, warnings))
@@ -71,13 +78,14 @@ def resize(motion: np.ndarray, size: int) -> np.ndarray:
     return video.resize(motion, size) * np.asarray([size / width, size / height], np.float32)
 
 
-def _steps(frames: Iterable[video.Frame]) -> Iterator[Tuple[float, Tuple[np.ndarray, np.ndarray]]]:
+def _steps(frames: Iterable[video.Frame]) -> Iterator[tuple[float, tuple[np.ndarray, np.ndarray]]]:
     """Yield (time, (image, next image)) of `frames`, (time, image); for the last, the one before it and itself."""
     before = last = None
     for frame in frames:
         if min(frame[1].shape[:2]) < flow.LEAST_SIDE:
-            raise video.VideoError(f"its frames are smaller than {flow.LEAST_SIDE} x {flow.LEAST_SIDE}, too small for "
-                                   "flow")
+            raise video.VideoError(
+                f"its frames are smaller than {flow.LEAST_SIDE} x {flow.LEAST_SIDE}, too small for flow"
+            )
         if last is not None:
             yield last[0], (last[1], frame[1])
         before, last = last, frame

@@ -1,8 +1,10 @@
 """A folder that is made by a recipe, so that whoever was interrupted goes on, and never over somebody else's files."""
+
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Union
+from typing import Any, Union
 
 from rcnn.files import LOCK, InputError, WriteError, locked, write_text
 
@@ -10,7 +12,7 @@ RECIPE = "recipe.json"
 
 
 @contextmanager
-def recipe_folder(folder: Union[str, Path], recipe: Dict[str, Any], what: str) -> Iterator[None]:
+def recipe_folder(folder: Union[str, Path], recipe: dict[str, Any], what: str) -> Iterator[None]:
     """Hold a folder for this program alone, with the recipe that makes its content in recipe.json.
 
     Parameters
@@ -43,13 +45,13 @@ def recipe_folder(folder: Union[str, Path], recipe: Dict[str, Any], what: str) -
         yield
 
 
-def difference(begun: Dict[str, Any], recipe: Dict[str, Any]) -> str:
+def difference(begun: dict[str, Any], recipe: dict[str, Any]) -> str:
     """Return the names of the settings that differ between two recipes, separated by commas."""
     recipe = json.loads(json.dumps(recipe))
     return ", ".join(name for name in {**recipe, **begun} if begun.get(name) != recipe.get(name))
 
 
-def _read(path: Path) -> Dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         recipe = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

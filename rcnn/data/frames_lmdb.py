@@ -1,7 +1,9 @@
 """Building a frames LMDB: what a worker does for a video, and how its frames and the manifest are stored."""
+
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -11,7 +13,7 @@ from rcnn.data.builds import Build
 from rcnn.data.lists import Video
 from rcnn.files import InputError
 
-Note = Dict[str, Any]
+Note = dict[str, Any]
 
 
 class Settings(NamedTuple):
@@ -20,28 +22,37 @@ class Settings(NamedTuple):
     fps: frames a second.  size: side in pixels.  quality: of the JPEGs, 1 to 100.  flow: of `flow_frames.recipe`, None
     for images.
     """
+
     fps: float = 5.0
     size: int = 256
     quality: int = 95
-    flow: Optional[Dict[str, Any]] = None
+    flow: Optional[dict[str, Any]] = None
 
 
 class Job(NamedTuple):
     """One video to decode: its line of the list, the path of its file, and the Settings."""
+
     listed: Video
     path: Path
     settings: Settings
 
 
-def recipe(list_paths: Sequence[str], classes: Sequence[str], settings: Settings) -> Dict[str, Any]:
+def recipe(list_paths: Sequence[str], classes: Sequence[str], settings: Settings) -> dict[str, Any]:
     """Return everything that decides the content of the LMDB, fit for JSON, as its manifest has it."""
-    made_of = {"lists": records.sources(list_paths), "classes": classes, "fps": settings.fps,
-               "fps_rule": video.RATE_RULE, "size": settings.size, "resize": video.RESIZE_RULE,
-               "quality": settings.quality, "decoder": video.DECODER}
+    made_of = {
+        "lists": records.sources(list_paths),
+        "classes": classes,
+        "fps": settings.fps,
+        "fps_rule": video.RATE_RULE,
+        "size": settings.size,
+        "resize": video.RESIZE_RULE,
+        "quality": settings.quality,
+        "decoder": video.DECODER,
+    }
     return {**made_of, "flow": settings.flow} if settings.flow else made_of
 
 
-def decode(job: Job) -> Tuple[Note, List[Tuple[bytes, bytes]]]:
+def decode(job: Job) -> tuple[Note, list[tuple[bytes, bytes]]]:
     """Decode a video; runs in a worker process.
 
     Returns
@@ -52,8 +63,8 @@ def decode(job: Job) -> Tuple[Note, List[Tuple[bytes, bytes]]]:
     entries : list of (key, record)
     """
     fps, _, quality, flow_recipe = job.settings
-    times: List[float] = []
-    warnings: List[str] = []
+    times: list[float] = []
+    warnings: list[str] = []
     entries, clipped = [], []
     try:
         for time, frame, share in _sample(job, warnings):
@@ -70,7 +81,7 @@ def decode(job: Job) -> Tuple[Note, List[Tuple[bytes, bytes]]]:
     return {**note, "clipped": sum(clipped) / len(times)} if flow_recipe else note, entries
 
 
-def _sample(job: Job, warnings: List[str]) -> Iterator[Tuple[float, np.ndarray, float]]:
+def _sample(job: Job, warnings: list[str]) -> Iterator[tuple[float, np.ndarray, float]]:
     """Yield (time, frame, share of pixels clipped) of a job's video."""
     fps, size, _, flow_recipe = job.settings
     if flow_recipe:
@@ -80,13 +91,20 @@ def _sample(job: Job, warnings: List[str]) -> Iterator[Tuple[float, np.ndarray, 
             yield time, video.resize(image, size), 0.0
 
 
-def given_up(job: Job) -> Tuple[Note, list]:
+def given_up(job: Job) -> tuple[Note, list]:
     """Return what stands for `decode` of a video that kills its worker process."""
     return {"reason": f"it killed its worker process {workers.TRIES} times, by a crash or for want of memory"}, []
 
 
-def store(build: Build, videos: Sequence[Video], folder: Path, settings: Settings, executor: Executor, ahead: int,
-          progress: Callable) -> Dict[str, Any]:
+def store(
+    build: Build,
+    videos: Sequence[Video],
+    folder: Path,
+    settings: Settings,
+    executor: Executor,
+    ahead: int,
+    progress: Callable,
+) -> dict[str, Any]:
     """Store the frames of videos that a build lacks, and finish it.
 
     Parameters
@@ -120,17 +138,20 @@ def store(build: Build, videos: Sequence[Video], folder: Path, settings: Setting
         build.discard()
         first = skipped[0]
         raise InputError(f"none of {len(videos)} videos gives frames; the first, {first['video']}: {first['reason']}")
-    entries = [{"name": name, "label": note["label"], "frames": len(note["times"]), "times": note["times"],
-                **_clipped([note])} for name, note in good]
+    entries = [
+        {"name": name, "label": note["label"], "frames": len(note["times"]), "times": note["times"], **_clipped([note])}
+        for name, note in good
+    ]
     return build.finish(
         counts={"videos": len(entries), "frames": sum(entry["frames"] for entry in entries), "skipped": len(skipped)},
         skipped=skipped,
         **_clipped([note for _, note in good]),
         warnings=[{"video": name, "reason": text} for name, note in good for text in note["warnings"]],
-        videos=entries)
+        videos=entries,
+    )
 
 
-def _clipped(notes: Sequence[Note]) -> Dict[str, float]:
+def _clipped(notes: Sequence[Note]) -> dict[str, float]:
     """Return {"clipped": share of the pixels of some videos' flow that was clipped}, {} for images."""
     if "clipped" not in notes[0]:
         return {}

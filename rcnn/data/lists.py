@@ -1,7 +1,9 @@
 """UCF-101's text files: the class list and the train and test lists of a split."""
+
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence, Tuple, Union
+from typing import NamedTuple, Union
 
 from rcnn.files import InputError, existing
 
@@ -14,12 +16,13 @@ class Video(NamedTuple):
     name: the file's stem (`v_Archery_g08_c01`), the video's name in every LMDB.  file: its path as the list gives it
     (`Archery/v_Archery_g08_c01.avi`).  label: 0-based class number.
     """
+
     name: str
     file: str
     label: int
 
 
-def read_classes(path: PathLike) -> List[str]:
+def read_classes(path: PathLike) -> list[str]:
     """Return the class names of a `classInd.txt`, a list whose index is the 0-based label.
 
     Its lines are `1 ApplyEyeMakeup`: numbers count up from 1.
@@ -29,7 +32,7 @@ def read_classes(path: PathLike) -> List[str]:
     InputError
         For anything else, naming the line.
     """
-    classes: List[str] = []
+    classes: list[str] = []
     for place, line in _lines(path, "class list"):
         match = re.fullmatch(r"(\d+)\s+(\S+)", line)
         if not match:
@@ -43,7 +46,7 @@ def read_classes(path: PathLike) -> List[str]:
     return classes
 
 
-def read_list(path: PathLike, classes: Sequence[str]) -> List[Video]:
+def read_list(path: PathLike, classes: Sequence[str]) -> list[Video]:
     """Return the videos of one `trainlistNN.txt` or `testlistNN.txt` in its order.
 
     Lines are `Class/v_Class_g08_c01.avi 1`, or the same without the number; the label is the folder's place in
@@ -54,7 +57,7 @@ def read_list(path: PathLike, classes: Sequence[str]) -> List[Video]:
     InputError
         Naming the line, for one of another form, an unknown class, a number that disagrees, or a video listed twice.
     """
-    videos: Dict[str, Video] = {}
+    videos: dict[str, Video] = {}
     for place, line in _lines(path, "video list"):
         match = re.fullmatch(r"([^/\\]+)/([^/\\]+?\.\w+)(?:\s+(\d+))?", line)
         if not match:
@@ -70,7 +73,7 @@ def read_list(path: PathLike, classes: Sequence[str]) -> List[Video]:
     return list(videos.values())
 
 
-def read_lists(paths: Sequence[PathLike], classes: Sequence[str]) -> List[Video]:
+def read_lists(paths: Sequence[PathLike], classes: Sequence[str]) -> list[Video]:
     """Return the union of several lists (`read_list`), each video once, in the order in which they first occur.
 
     Raises
@@ -78,7 +81,7 @@ def read_lists(paths: Sequence[PathLike], classes: Sequence[str]) -> List[Video]
     InputError
         As `read_list` does, and where two lists give one name to different files.
     """
-    videos: Dict[str, Video] = {}
+    videos: dict[str, Video] = {}
     for path in paths:
         for video in read_list(path, classes):
             if videos.get(video.name) != video:
@@ -97,12 +100,14 @@ def check_files(videos: Sequence[Video], folder: PathLike) -> Path:
     place = Path(existing(folder, "videos", "folder"))
     missing = [video.file for video in videos if not (place / video.file).is_file()]
     if missing:
-        raise InputError(f"{folder} lacks {len(missing)} of the {len(videos)} listed videos, the first is "
-                         f"{missing[0]}; give the folder that holds the class folders as --videos")
+        raise InputError(
+            f"{folder} lacks {len(missing)} of the {len(videos)} listed videos, the first is "
+            f"{missing[0]}; give the folder that holds the class folders as --videos"
+        )
     return place
 
 
-def _lines(path: PathLike, what: str) -> List[Tuple[str, str]]:
+def _lines(path: PathLike, what: str) -> list[tuple[str, str]]:
     """Return [(place for messages, text)] of the lines that are not blank."""
     try:
         text = existing(path, what).read_text(encoding="utf-8-sig")
@@ -115,9 +120,12 @@ def _lines(path: PathLike, what: str) -> List[Tuple[str, str]]:
     return lines
 
 
-def _add(videos: Dict[str, Video], video: Video, place: PathLike) -> None:
+def _add(videos: dict[str, Video], video: Video, place: PathLike) -> None:
     if video.name in videos:
         other = videos[video.name].file
-        raise InputError(f"{place}: {video.file} is there twice" if other == video.file else
-                         f"{place}: {video.file} has the name of {other}; names without folder and suffix must differ")
+        raise InputError(
+            f"{place}: {video.file} is there twice"
+            if other == video.file
+            else f"{place}: {video.file} has the name of {other}; names without folder and suffix must differ"
+        )
     videos[video.name] = video

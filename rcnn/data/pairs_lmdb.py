@@ -1,8 +1,10 @@
 """Building a pairs LMDB from a frames LMDB: what a worker does for a batch of pairs, and how they are stored."""
+
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
 
@@ -18,6 +20,7 @@ class Settings(NamedTuple):
 
     encoding, quality: of `records.encode_pair`.  seed, pairs_per_video: of `sampling.pair_order`.
     """
+
     encoding: str = "jpeg"
     quality: int = 95
     seed: int = 1
@@ -26,13 +29,15 @@ class Settings(NamedTuple):
 
 class Job(NamedTuple):
     """Some pairs to encode: path of the frames LMDB, [(position, video, t)] and Settings."""
+
     frames: str
-    pairs: List[Tuple[int, str, int]]
+    pairs: list[tuple[int, str, int]]
     settings: Settings
 
 
-def recipe(frames: records.Records, list_paths: Sequence[str], classes: Sequence[str],
-           settings: Settings) -> Dict[str, Any]:
+def recipe(
+    frames: records.Records, list_paths: Sequence[str], classes: Sequence[str], settings: Settings
+) -> dict[str, Any]:
     """Return everything that decides the content of the LMDB, fit for JSON, as its manifest has it.
 
     Raises
@@ -43,16 +48,23 @@ def recipe(frames: records.Records, list_paths: Sequence[str], classes: Sequence
     made_of = frames.manifest["recipe"]
     if made_of["classes"] != classes:
         raise InputError(f"classes: the list differs from the class list that {frames.path} was made with")
-    pairs = {"frames": {"manifest_sha256": sha256(Path(frames.path) / records.MANIFEST),
-                        **{key: made_of[key] for key in ("fps", "size", "quality", "decoder")}},
-             "lists": records.sources(list_paths), "classes": classes, "encoding": settings.encoding,
-             "quality": settings.quality if settings.encoding == "jpeg" else None, "seed": settings.seed,
-             "pairs_per_video": settings.pairs_per_video,
-             "encoder": f"OpenCV {cv2.__version__}, {'grey' if 'flow' in made_of else 'chroma 4:2:2'}"}
+    pairs = {
+        "frames": {
+            "manifest_sha256": sha256(Path(frames.path) / records.MANIFEST),
+            **{key: made_of[key] for key in ("fps", "size", "quality", "decoder")},
+        },
+        "lists": records.sources(list_paths),
+        "classes": classes,
+        "encoding": settings.encoding,
+        "quality": settings.quality if settings.encoding == "jpeg" else None,
+        "seed": settings.seed,
+        "pairs_per_video": settings.pairs_per_video,
+        "encoder": f"OpenCV {cv2.__version__}, {'grey' if 'flow' in made_of else 'chroma 4:2:2'}",
+    }
     return {**pairs, "flow": made_of["flow"]} if "flow" in made_of else pairs
 
 
-def encode(job: Job) -> List[Tuple[bytes, bytes]]:
+def encode(job: Job) -> list[tuple[bytes, bytes]]:
     """Return [(key, record)] of a job's pairs; runs in a worker process."""
     frames, entries = _frames(job.frames), []
     for position, name, t in job.pairs:
@@ -68,8 +80,15 @@ def _frames(path: str) -> records.Records:
     return records.open_records(path, "frames")
 
 
-def store(build: Build, frames: str, order: Sequence[Tuple[str, int]], settings: Settings, executor: Executor,
-          ahead: int, progress: Callable) -> None:
+def store(
+    build: Build,
+    frames: str,
+    order: Sequence[tuple[str, int]],
+    settings: Settings,
+    executor: Executor,
+    ahead: int,
+    progress: Callable,
+) -> None:
     """Store those pairs that a build lacks.
 
     Parameters
@@ -82,7 +101,7 @@ def store(build: Build, frames: str, order: Sequence[Tuple[str, int]], settings:
     """
     stored = len(build)
     rest = [(position, *order[position]) for position in range(stored, len(order))]
-    jobs = [Job(frames, rest[start:start + BATCH], settings) for start in range(0, len(rest), BATCH)]
+    jobs = [Job(frames, rest[start : start + BATCH], settings) for start in range(0, len(rest), BATCH)]
     with progress(len(order), "pair", stored) as bar:
         for entries in workers.in_order(executor, encode, jobs, ahead):
             build.put(entries)

@@ -9,9 +9,11 @@ flow of a frame is one grey JPEG of 2 height x width, x above y; that of a pair 
 frame t - 1 above x and y of frame t.  Caffe's Data layer decodes it to 1 x 4 height x width.  Where the height is a
 multiple of 8, no block of the JPEG holds parts of two.
 """
+
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Union
 
 import cv2
 import lmdb
@@ -29,6 +31,7 @@ MANIFEST = "manifest.json"
 
 # Keys
 
+
 def frame_key(video: str, index: int) -> bytes:
     """Return the key of frame `index` (0 to 999999) of a video: `b"v_Archery_g01_c01/000007"`."""
     return f"{video}/{_digits(index, 6, 'frame')}".encode()
@@ -42,13 +45,13 @@ def pair_key(position: int, video: str, index: int) -> bytes:
     return f"{_digits(position, 8, 'pair')}_{video}/{_digits(index, 6, 'frame')}".encode()
 
 
-def parse_frame_key(key: bytes) -> Tuple[str, int]:
+def parse_frame_key(key: bytes) -> tuple[str, int]:
     """Return (video, index) of `frame_key`."""
     video, index = key.decode().rsplit("/", 1)
     return video, int(index)
 
 
-def parse_pair_key(key: bytes) -> Tuple[int, str, int]:
+def parse_pair_key(key: bytes) -> tuple[int, str, int]:
     """Return (position, video, index) of `pair_key`."""
     position, rest = key.split(b"_", 1)
     return (int(position), *parse_frame_key(rest))
@@ -60,12 +63,13 @@ def key_order(video: str) -> bytes:
 
 
 def _digits(number: int, width: int, what: str) -> str:
-    if not 0 <= number < 10 ** width:
+    if not 0 <= number < 10**width:
         raise InputError(f"{what} {number} does not fit a key of {width} digits")
     return f"{number:0{width}d}"
 
 
 # Records
+
 
 def encode_frame(image: np.ndarray, label: int, quality: int = 95) -> bytes:
     """Return the record of one frame, a Datum with a JPEG.
@@ -79,7 +83,7 @@ def encode_frame(image: np.ndarray, label: int, quality: int = 95) -> bytes:
     return _encode_jpeg(_one_above_other(image), label, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420)
 
 
-def decode_frame(record: bytes) -> Tuple[np.ndarray, int]:
+def decode_frame(record: bytes) -> tuple[np.ndarray, int]:
     """Return (image, label) of `encode_frame`'s record: uint8 height x width x 3, BGR, or x 2, flow; int.
 
     Raises
@@ -91,8 +95,9 @@ def decode_frame(record: bytes) -> Tuple[np.ndarray, int]:
     return _side_by_side(_image(datum)), datum.label
 
 
-def encode_pair(previous: np.ndarray, frame: np.ndarray, label: int, encoding: str = "jpeg",
-                quality: int = 95) -> bytes:
+def encode_pair(
+    previous: np.ndarray, frame: np.ndarray, label: int, encoding: str = "jpeg", quality: int = 95
+) -> bytes:
     """Return the record of a pair of frames, a Datum.
 
     Parameters
@@ -112,7 +117,7 @@ def encode_pair(previous: np.ndarray, frame: np.ndarray, label: int, encoding: s
     return Datum(channels=channels, height=height, width=width, label=label, data=planes.tobytes()).SerializeToString()
 
 
-def decode_pair(record: bytes) -> Tuple[np.ndarray, np.ndarray, int]:
+def decode_pair(record: bytes) -> tuple[np.ndarray, np.ndarray, int]:
     """Return (previous, frame, label) of `encode_pair`'s record: uint8 height x width x 3 or 2, twice; int.
 
     Raises
@@ -143,8 +148,14 @@ def _side_by_side(image: np.ndarray) -> np.ndarray:
 def _encode_jpeg(image: np.ndarray, label: int, quality: int, sampling: int) -> bytes:
     height, width, channels = image.shape
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sampling]
-    return Datum(channels=channels, height=height, width=width, label=label, encoded=True,
-                 data=cv2.imencode(".jpg", image, settings)[1].tobytes()).SerializeToString()
+    return Datum(
+        channels=channels,
+        height=height,
+        width=width,
+        label=label,
+        encoded=True,
+        data=cv2.imencode(".jpg", image, settings)[1].tobytes(),
+    ).SerializeToString()
 
 
 def _parse(record: bytes) -> Any:
@@ -164,6 +175,7 @@ def _image(datum: Any) -> np.ndarray:
 
 # Reading
 
+
 class Records:
     """A finished LMDB, read-only; made by `open_records`, a context manager.
 
@@ -176,7 +188,7 @@ class Records:
     channels : of a frame, 3 for images, 2 for flow
     """
 
-    def __init__(self, path: Path, manifest: Dict[str, Any]):
+    def __init__(self, path: Path, manifest: dict[str, Any]):
         self.path, self.manifest = path, manifest
         self.channels = flow.CHANNELS if "flow" in manifest["recipe"] else 3
         self._environment = lmdb.open(str(path), readonly=True, lock=False, readahead=False)
@@ -191,7 +203,7 @@ class Records:
     def __len__(self) -> int:
         return self._transaction.stat()["entries"]
 
-    def __iter__(self) -> Iterator[Tuple[bytes, bytes]]:
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         try:
             yield from self._transaction.cursor()
         except lmdb.Error as error:
@@ -207,14 +219,14 @@ class Records:
             raise InputError(f"{self.path} has no record {key.decode()}; it is damaged, build it anew")
         return record
 
-    def key_list(self) -> List[bytes]:
+    def key_list(self) -> list[bytes]:
         """Return all keys in order; the records themselves are not read."""
         try:
             return list(self._transaction.cursor().iternext(keys=True, values=False))
         except lmdb.Error as error:
             raise self._damaged(error) from None
 
-    def frame(self, video: str, index: int) -> Tuple[np.ndarray, int]:
+    def frame(self, video: str, index: int) -> tuple[np.ndarray, int]:
         """Return (image, label) of a frame of a frames LMDB (`decode_frame`)."""
         return decode_frame(self.get(frame_key(video, index)))
 
@@ -248,15 +260,18 @@ def open_records(path: Union[str, Path], kind: Optional[str] = None, encoding: O
     path = Path(path)
     if not path.is_dir():
         if partial_path(path).is_dir():
-            raise InputError(f"{path} is not finished: only {partial_path(path).name} is there; "
-                             "run the command that builds it again")
+            raise InputError(
+                f"{path} is not finished: only {partial_path(path).name} is there; run the command that builds it again"
+            )
         raise InputError(f"no such LMDB: {path}")
     manifest = read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
         raise InputError(f"{path} holds {manifest['kind']}, not {kind}")
     if encoding is not None and manifest["recipe"].get("encoding") != encoding:
-        raise InputError(f"{path} has pairs encoded as {manifest['recipe'].get('encoding')}, not {encoding}; "
-                         f"build them with --encoding {encoding}")
+        raise InputError(
+            f"{path} has pairs encoded as {manifest['recipe'].get('encoding')}, not {encoding}; "
+            f"build them with --encoding {encoding}"
+        )
     try:
         records = Records(path, manifest)
     except lmdb.Error as error:
@@ -271,7 +286,7 @@ def open_records(path: Union[str, Path], kind: Optional[str] = None, encoding: O
     return records
 
 
-def read_manifest(path: Union[str, Path]) -> Dict[str, Any]:
+def read_manifest(path: Union[str, Path]) -> dict[str, Any]:
     """Return the manifest of the LMDB folder `path`; raises InputError where there is none that this package made."""
     file = Path(path) / MANIFEST
     try:
@@ -285,7 +300,7 @@ def read_manifest(path: Union[str, Path]) -> Dict[str, Any]:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Dict[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     """Write `manifest` to `folder`, whole or not at all: a line for each key and for each item of a list."""
     entries = []
     for key, value in manifest.items():
@@ -297,7 +312,7 @@ def write_manifest(folder: Path, manifest: Dict[str, Any]) -> None:
     write_text(Path(folder) / MANIFEST, "{\n" + ",\n".join(entries) + "\n}\n")
 
 
-def sources(paths: Sequence[Union[str, Path]]) -> List[Dict[str, str]]:
+def sources(paths: Sequence[Union[str, Path]]) -> list[dict[str, str]]:
     """Return [{name, sha256}] of files, for a manifest; without folders, so that a build's place plays no part."""
     return [{"name": Path(path).name, "sha256": sha256(path)} for path in paths]
 

@@ -2,12 +2,14 @@
 
 Seeded, no input or output.
 """
-from typing import Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Optional
 
 import numpy as np
 
 
-def pair_order(counts: Mapping[str, int], seed: int, pairs_per_video: Optional[int] = None) -> List[Tuple[str, int]]:
+def pair_order(counts: Mapping[str, int], seed: int, pairs_per_video: Optional[int] = None) -> list[tuple[str, int]]:
     """Return every pair of neighbouring frames in a random order in which neighbours come from different videos.
 
     Parameters
@@ -40,7 +42,7 @@ def pair_order(counts: Mapping[str, int], seed: int, pairs_per_video: Optional[i
     return [(names[video], t) for video, t in order.tolist()]
 
 
-def clashes(order: Sequence[Tuple[str, int]]) -> int:
+def clashes(order: Sequence[tuple[str, int]]) -> int:
     """Return how many neighbours in `order`, a list of (name, t), share a video."""
     return sum(one[0] == two[0] for one, two in zip(order, order[1:]))
 
@@ -52,7 +54,7 @@ def _times(frames: int, limit: Optional[int]) -> Sequence[int]:
     return [1 + (2 * part + 1) * (frames - 1) // (2 * limit) for part in range(limit)]
 
 
-def _walk(pairs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def _walk(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split rows (video, t) into those kept in place, no two neighbours of one video, and those set aside."""
     keep = np.zeros(len(pairs), bool)
     last = -1
@@ -69,9 +71,9 @@ def _insert(order: np.ndarray, aside: np.ndarray, random: np.random.RandomState)
         for video in np.unique(aside[:, 0]):
             rows = np.flatnonzero(aside[:, 0] == video)
             places = _places(order[:, 0], video)
-            fit = rows[:len(places)]
+            fit = rows[: len(places)]
             order = np.insert(order, random.choice(places, len(fit), replace=False), aside[fit], axis=0)
-            waiting[rows[len(fit):]] = True
+            waiting[rows[len(fit) :]] = True
         if waiting.all():
             # Only one video is left and it takes every second place: wherever one more goes, it meets its own.
             places = random.randint(0, len(order) + 1, len(aside))
@@ -86,8 +88,9 @@ def _places(videos: np.ndarray, video: int) -> np.ndarray:
     return np.flatnonzero(other[:-1] & other[1:])
 
 
-def sequences(counts: Mapping[str, int], streams: int,
-              seed: Optional[int] = None) -> Iterator[List[Tuple[str, int, bool]]]:
+def sequences(
+    counts: Mapping[str, int], streams: int, seed: Optional[int] = None
+) -> Iterator[list[tuple[str, int, bool]]]:
     """Yield time steps without end, in which several videos run side by side in order.
 
     A stream whose video is over takes the next of a queue that all share, so that every video comes once an epoch; an
@@ -108,10 +111,11 @@ def sequences(counts: Mapping[str, int], streams: int,
     """
     queue = _epochs(counts, seed)
 
-    def stream() -> Iterator[Tuple[str, int, bool]]:
+    def stream() -> Iterator[tuple[str, int, bool]]:
         for name in queue:
             for t in range(counts[name]):
                 yield name, t, t == 0
+
     return map(list, zip(*(stream() for _ in range(streams))))
 
 

@@ -1,8 +1,10 @@
 """Videos of a list, frame by frame and several side by side, out of a frames LMDB, as RCNN-s takes them (Sec. 2.3)."""
+
 import weakref
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Optional
 
 import numpy as np
 
@@ -11,7 +13,7 @@ from rcnn.data.lists import PathLike, Video, read_list
 from rcnn.data.records import MANIFEST, Records, decode_frame, frame_key, open_records
 from rcnn.files import InputError
 
-Times = List[float]
+Times = list[float]
 _opened: "weakref.WeakValueDictionary[Path, Records]" = weakref.WeakValueDictionary()
 
 
@@ -34,13 +36,15 @@ def open_frames(path: PathLike) -> Records:
         lacking = [key for key in ("classes", "size") if key not in frames.manifest["recipe"]]
         if lacking:
             frames.close()
-            raise InputError(f"{Path(path) / MANIFEST} does not say the {' and '.join(lacking)} of the frames; build "
-                             "them anew with tools/build_frames.py")
+            raise InputError(
+                f"{Path(path) / MANIFEST} does not say the {' and '.join(lacking)} of the frames; build "
+                "them anew with tools/build_frames.py"
+            )
         _opened[place] = frames
     return frames
 
 
-def listed_videos(frames: Records, list_path: PathLike) -> Tuple[List[Tuple[Video, Times]], List[Tuple[Video, str]]]:
+def listed_videos(frames: Records, list_path: PathLike) -> tuple[list[tuple[Video, Times]], list[tuple[Video, str]]]:
     """Return `videos_with_frames` of a list file, whose classes are those that the frames LMDB was built with.
 
     frames: of `open_frames`.
@@ -48,8 +52,9 @@ def listed_videos(frames: Records, list_path: PathLike) -> Tuple[List[Tuple[Vide
     return videos_with_frames(read_list(list_path, frames.manifest["recipe"]["classes"]), frames, list_path)
 
 
-def videos_with_frames(listed: Sequence[Video], frames: Records,
-                       list_path: PathLike) -> Tuple[List[Tuple[Video, Times]], List[Tuple[Video, str]]]:
+def videos_with_frames(
+    listed: Sequence[Video], frames: Records, list_path: PathLike
+) -> tuple[list[tuple[Video, Times]], list[tuple[Video, str]]]:
     """Return which listed videos a frames LMDB has, and which its build had to skip.
 
     Parameters
@@ -72,27 +77,32 @@ def videos_with_frames(listed: Sequence[Video], frames: Records,
     reasons = {video["video"]: video["reason"] for video in frames.manifest["skipped"]}
     absent = [video.name for video in listed if video.name not in built and video.name not in reasons]
     if absent:
-        raise InputError(f"{frames.path} lacks {len(absent)} of the {len(listed)} videos of {list_path}, the first is "
-                         f"{absent[0]}; build the frames of this list")
+        raise InputError(
+            f"{frames.path} lacks {len(absent)} of the {len(listed)} videos of {list_path}, the first is "
+            f"{absent[0]}; build the frames of this list"
+        )
     videos = [(video, built[video.name]["times"]) for video in listed if video.name in built]
     for video, _ in videos:
         label = built[video.name]["label"]
         if label != video.label:
-            raise InputError(f"{video.name} has label {label} in {frames.path}, but {video.label} by {list_path} and "
-                             "the class list; use the lists that the frames were built with")
+            raise InputError(
+                f"{video.name} has label {label} in {frames.path}, but {video.label} by {list_path} and "
+                "the class list; use the lists that the frames were built with"
+            )
     if not videos:
         raise InputError(f"{list_path} has no video with frames in {frames.path}")
     return videos, [(video, reasons[video.name]) for video in listed if video.name not in built]
 
 
-def draws(seed: Optional[int]) -> Tuple[np.random.Generator, int]:
+def draws(seed: Optional[int]) -> tuple[np.random.Generator, int]:
     """Return (numpy.random.Generator of the crops, seed of the order of videos) of a layer; seed None: fresh ones."""
     generator = np.random.default_rng(seed)
-    return generator, int(generator.integers(2 ** 32))
+    return generator, int(generator.integers(2**32))
 
 
-def rows(frames: Records, videos: Sequence[Tuple[Video, Times]], streams: int, seed: Optional[int],
-         executor: Executor) -> Iterator[Iterator[Tuple[np.ndarray, int, bool]]]:
+def rows(
+    frames: Records, videos: Sequence[tuple[Video, Times]], streams: int, seed: Optional[int], executor: Executor
+) -> Iterator[Iterator[tuple[np.ndarray, int, bool]]]:
     """Yield time steps of `sampling.sequences` without end, each an iterator over `streams` rows.
 
     Parameters

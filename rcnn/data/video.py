@@ -1,10 +1,12 @@
 """Frames at a frame rate: of a video file, chosen by their time stamps, of a folder of images, or of a camera."""
+
 import os
 import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar, Union
+from typing import NamedTuple, Optional, TypeVar, Union
 
 # FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
 # file's name.
@@ -18,8 +20,10 @@ from rcnn.files import InputError, existing  # noqa: E402
 
 cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
 
-RATE_RULE = ("the frame on screen at each instant k / fps, k = 0, 1, 2, ..., by presentation time stamps counted from "
-             "the first frame's, up to the last frame's; none twice; fps null: every frame")
+RATE_RULE = (
+    "the frame on screen at each instant k / fps, k = 0, 1, 2, ..., by presentation time stamps counted from "
+    "the first frame's, up to the last frame's; none twice; fps null: every frame"
+)
 RESIZE_RULE = "cv2.INTER_LINEAR, or cv2.INTER_AREA where both sides shrink to half or less; aspect ratio not kept"
 DECODER = f"OpenCV {cv2.__version__}, FFMPEG"
 
@@ -28,7 +32,7 @@ IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".p
 # Time stamps are decimal or rational, instants binary: a stamp this close to an instant is on it.
 TOLERANCE = 1e-6
 
-Frame = Tuple[float, np.ndarray]  # time in seconds; uint8 height x width x 3, BGR
+Frame = tuple[float, np.ndarray]  # time in seconds; uint8 height x width x 3, BGR
 Content = TypeVar("Content")
 
 
@@ -36,7 +40,9 @@ class VideoError(InputError):
     """A video file that gives no frames; the message is the reason, without the file's name."""
 
 
-def sample(path: Union[str, Path], fps: Optional[float] = None, warnings: Optional[List[str]] = None) -> Iterator[Frame]:
+def sample(
+    path: Union[str, Path], fps: Optional[float] = None, warnings: Optional[list[str]] = None
+) -> Iterator[Frame]:
     """Yield the frames of a video file at a frame rate, in order.
 
     A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
@@ -76,7 +82,7 @@ def sample(path: Union[str, Path], fps: Optional[float] = None, warnings: Option
     yield from frames if fps is None else at_rate(frames, fps)
 
 
-def _decoded(capture: cv2.VideoCapture, end: Optional[float], warnings: List[str]) -> Iterator[Frame]:
+def _decoded(capture: cv2.VideoCapture, end: Optional[float], warnings: list[str]) -> Iterator[Frame]:
     """Yield (time, image) of every frame, times mended so that they rise, up to the time stamp `end` if it is one."""
     rate = capture.get(cv2.CAP_PROP_FPS)
     gap = 1 / rate if rate > 0 else 0.04
@@ -116,7 +122,7 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def at_rate(frames: Iterable[Tuple[float, Content]], fps: float) -> Iterator[Tuple[float, Content]]:
+def at_rate(frames: Iterable[tuple[float, Content]], fps: float) -> Iterator[tuple[float, Content]]:
     """Yield those of `frames`, (time, anything) in order, that are on screen at an instant k / fps (see `sample`)."""
     shown, instant = None, 0
     for frame in frames:
@@ -142,12 +148,13 @@ class Source(NamedTuple):
     frames: an iterator of (time, image), as `sample` gives them.  total: how many are expected, None where nothing says
     so; a container may be wrong about it.  live: they come by the clock, until someone stops.
     """
+
     frames: Iterator[Frame]
     total: Optional[int]
     live: bool
 
 
-def open_source(source: str, fps: float, warnings: Optional[List[str]] = None) -> Source:
+def open_source(source: str, fps: float, warnings: Optional[list[str]] = None) -> Source:
     """Return the Source of a video file, a folder of images or a camera.
 
     Parameters
@@ -184,17 +191,25 @@ def folder(path: str, fps: float) -> Iterator[Frame]:
         yield number / fps, _read(file)
 
 
-def images(path: str) -> List[Path]:
+def images(path: str) -> list[Path]:
     """Return the images of a folder (files with a suffix of IMAGES, none hidden) in natural order.
 
     Numbers in names count as numbers, so that frame10 follows frame9.  Raises InputError where there is none.
     """
-    files = [file for file in existing(path, "frames", "folder").iterdir()
-             if file.suffix.lower() in IMAGES and not file.name.startswith(".")]
+    files = [
+        file
+        for file in existing(path, "frames", "folder").iterdir()
+        if file.suffix.lower() in IMAGES and not file.name.startswith(".")
+    ]
     if not files:
         raise InputError(f"frames: no image in {path}; frames are files that end in {', '.join(IMAGES)}")
-    return sorted(files, key=lambda file: ([int(part) if place % 2 else part
-                                            for place, part in enumerate(re.split("([0-9]+)", file.name))], file.name))
+    return sorted(
+        files,
+        key=lambda file: (
+            [int(part) if place % 2 else part for place, part in enumerate(re.split("([0-9]+)", file.name))],
+            file.name,
+        ),
+    )
 
 
 def camera(index: int, fps: float) -> Iterator[Frame]:
@@ -217,8 +232,10 @@ def camera(index: int, fps: float) -> Iterator[Frame]:
         except cv2.error:  # a number that C cannot hold
             opened = False
     if not opened:
-        raise InputError(f"camera {index}: it is not there, or in use, or this user may not read it; "
-                         "a video or a folder is given by its path")
+        raise InputError(
+            f"camera {index}: it is not there, or in use, or this user may not read it; "
+            "a video or a folder is given by its path"
+        )
     capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
     return _live(capture, fps)
 

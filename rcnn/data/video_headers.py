@@ -3,6 +3,7 @@
 A stream repeats its header, which has the size, at frames that decoding can begin at.  A header that differs from the
 first one is taken for a change.  Streams of other codecs than MPEG-1, -2 and -4, H.264 and JPEG are not looked at.
 """
+
 import re
 from pathlib import Path
 from typing import Optional, Union
@@ -14,8 +15,21 @@ _MPEG4 = re.compile(rb"\x00\x00\x01[\x20-\x2f](.*?)(?=\x00\x00\x01|$)", re.DOTAL
 _MPEG2 = re.compile(rb"\x00\x00\x01\xb3(...)", re.DOTALL)
 _H264 = re.compile(rb"\x00\x00\x01[\x27\x47\x67](.*?)(?=\x00\x00\x00|\x00\x00\x01|$)", re.DOTALL)
 _JPEG = re.compile(rb"\xff\xd8.*?\xff[\xc0-\xc2]\x00..(....)", re.DOTALL)
-HEADERS = {"FMP4": _MPEG4, "XVID": _MPEG4, "DIVX": _MPEG4, "DX50": _MPEG4, "mp4v": _MPEG4, "mpg1": _MPEG2,
-           "mpg2": _MPEG2, "MPEG": _MPEG2, "h264": _H264, "H264": _H264, "avc1": _H264, "MJPG": _JPEG, "jpeg": _JPEG}
+HEADERS = {
+    "FMP4": _MPEG4,
+    "XVID": _MPEG4,
+    "DIVX": _MPEG4,
+    "DX50": _MPEG4,
+    "mp4v": _MPEG4,
+    "mpg1": _MPEG2,
+    "mpg2": _MPEG2,
+    "MPEG": _MPEG2,
+    "h264": _H264,
+    "H264": _H264,
+    "avc1": _H264,
+    "MJPG": _JPEG,
+    "jpeg": _JPEG,
+}
 
 
 def size_change(path: Union[str, Path]) -> Optional[float]:

@@ -1,7 +1,9 @@
 """Line charts for an HTML page: a picture for light and one for dark pages, as SVG in data URIs."""
+
 import base64
 import io
-from typing import NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple, Optional
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -14,8 +16,9 @@ MOST_MARKED = 40  # points of a line; with more, marks would hide it
 
 class Theme(NamedTuple):
     """Colours of a page: its ink, and those of a chart's lines, which stand out from its paper."""
+
     ink: str
-    series: Tuple[str, ...]
+    series: tuple[str, ...]
 
 
 LIGHT = Theme("#1c1e21", ("#0072b2", "#b84e00", "#007a59", "#a8508a", "#1c1e21"))
@@ -24,6 +27,7 @@ DARK = Theme("#e6e8ea", ("#56b4e9", "#e69f00", "#2fc79b", "#e39cc8", "#e6e8ea"))
 
 class Line(NamedTuple):
     """A line of a chart; series, 0, 1, ..., decides its colour and dashes, kind is THIN, THICK or MARKED."""
+
     series: int
     xs: Sequence[float]
     ys: Sequence[float]
@@ -32,6 +36,7 @@ class Line(NamedTuple):
 
 class Chart(NamedTuple):
     """A chart as data URIs of two SVG files, and what it says, for who cannot see it."""
+
     light: str
     dark: str
     label: str
@@ -68,9 +73,16 @@ def _draw(lines, x, y, top, theme):
         for series, xs, ys, kind in lines:
             thin = kind == THIN
             marker = "osD^v"[series % 5] if len(xs) == 1 or kind == MARKED and len(xs) <= MOST_MARKED else None
-            axes.plot(xs, ys, color=theme.series[series % len(theme.series)],
-                      linestyle="-" if thin else DASHES[series % 4], linewidth=0.6 if thin else 1.8,
-                      alpha=0.5 if thin else None, marker=marker, markersize=4)
+            axes.plot(
+                xs,
+                ys,
+                color=theme.series[series % len(theme.series)],
+                linestyle="-" if thin else DASHES[series % 4],
+                linewidth=0.6 if thin else 1.8,
+                alpha=0.5 if thin else None,
+                marker=marker,
+                markersize=4,
+            )
         axes.set_ylim(0, top)
         axes.set_xlabel(x, color=theme.ink)
         axes.set_ylabel(y, color=theme.ink)

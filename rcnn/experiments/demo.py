@@ -1,7 +1,8 @@
 """What the demo shows when its steps are done: a table with verdicts, loss curves, confusion matrices, videos."""
+
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
@@ -29,47 +30,56 @@ def refuse_older(out: Path) -> None:
         raise InputError(f"{out} holds a demo of an older version; remove it or give another --out")
 
 
-def show(description: Description, out: Path, steps: Sequence[Step], seconds: Dict[str, float]) -> None:
+def show(description: Description, out: Path, steps: Sequence[Step], seconds: dict[str, float]) -> None:
     """Draw the pictures, write OUT/results.json and print the table; seconds: {step name: time} of `steps`."""
     results = measure(description, out, seconds)
     print(table(results, wall(steps, JOBS)))
     curves = {NETS[net] + SAMPLING[net]: loss(description, out, net) for net in NETS}
-    plots.loss_curves(out / "loss.png", curves,
-                      title=f"Training loss; stage 1 until {description.nets['stage1-iterations']}")
-    plots.film_strips(out / "films.png", films(description, out),
-                      f"one video a class, {description.fps[-1]:g} frames a second")
+    plots.loss_curves(
+        out / "loss.png", curves, title=f"Training loss; stage 1 until {description.nets['stage1-iterations']}"
+    )
+    plots.film_strips(
+        out / "films.png", films(description, out), f"one video a class, {description.fps[-1]:g} frames a second"
+    )
     draw_confusions(description, out)
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     pictures = ", ".join(f"{out}/{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in NETS)))
     print(f"\npictures: {pictures}; figures: {out}/results.json")
 
 
-def measure(description: Description, out: Path, seconds: Dict[str, float]) -> dict:
+def measure(description: Description, out: Path, seconds: dict[str, float]) -> dict:
     """Return what results.json holds; accuracies are shares of 1."""
     accuracy, videos = {}, 0
     for net, path in score_files(description, out).items():
         with Scores(path) as file:
             predicted = scores.predictions(file.videos("high"))
             accuracy[net], videos = float(scores.accuracy(predicted, file.labels)), len(file)
-    results = {"seed": description.seed, "chance": 1 / len(read_classes(lists(description, out).classes)),
-               "appearance alone": 1 / len(description.make["movements"]), "seconds": seconds, "accuracy": accuracy,
-               "videos": videos}
+    results = {
+        "seed": description.seed,
+        "chance": 1 / len(read_classes(lists(description, out).classes)),
+        "appearance alone": 1 / len(description.make["movements"]),
+        "seconds": seconds,
+        "accuracy": accuracy,
+        "videos": videos,
+    }
     return {**results, "verdicts": verdicts(results)}
 
 
-def score_files(description: Description, out: Path) -> Dict[str, Path]:
+def score_files(description: Description, out: Path) -> dict[str, Path]:
     """Return {net: path of its scores} in the order of NETS."""
     files = {net: path for (net, _, _), path in plan.score_files(description, out).items()}
     return {net: files[net] for net in NETS}
 
 
-def loss(description: Description, out: Path, net: str) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the loss curve (Fig. 2) of a net's training, of stage 2 after stage 1 if it has both."""
     snapshots = plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
     first, *later = [training.loss_curve(training.read_log(snapshots / f"{run}.jsonl")) for run in STAGES[net]]
     # Stage 2's first point is left out: it averages one iteration alone.
-    later = [(iterations[1:] + description.nets["stage1-iterations"], raw[1:], averaged[1:])
-             for iterations, raw, averaged in later]
+    later = [
+        (iterations[1:] + description.nets["stage1-iterations"], raw[1:], averaged[1:])
+        for iterations, raw, averaged in later
+    ]
     iterations, raw, averaged = map(np.concatenate, zip(first, *later))
     return iterations, raw, averaged
 
@@ -79,30 +89,47 @@ def draw_confusions(description: Description, out: Path) -> None:
     for net, path in score_files(description, out).items():
         with Scores(path) as file:
             matrix = scores.confusion(scores.predictions(file.videos("high")), file.labels, len(file.classes))
-            plots.confusion_matrix(out / f"confusion_{net}.png", matrix, file.classes,
-                                   f"high signal, {file.crops} crops, log-mean, {len(file)} videos")
+            plots.confusion_matrix(
+                out / f"confusion_{net}.png",
+                matrix,
+                file.classes,
+                f"high signal, {file.crops} crops, log-mean, {len(file)} videos",
+            )
 
 
 def table(results: dict, in_all: float) -> str:
     """Return the results as Markdown; in_all: seconds of all steps, as they ran side by side."""
+
     def time(*names: str) -> str:
         return clock(sum(seconds for name, seconds in results["seconds"].items() if name.split(".")[-1] in names))
 
-    lines = [f"\n{results['videos']} held-out videos, log-mean of the frames' scores, 5 crops, seed {results['seed']}",
-             "", "| net | video accuracy | training | test |", "|---|---:|---:|---:|"]
+    lines = [
+        f"\n{results['videos']} held-out videos, log-mean of the frames' scores, 5 crops, seed {results['seed']}",
+        "",
+        "| net | video accuracy | training | test |",
+        "|---|---:|---:|---:|",
+    ]
     for net, title in NETS.items():
-        lines.append(f"| {title} | {100 * results['accuracy'][net]:.1f} % | {time(*STAGES[net])} "
-                     f"| {time('scores_' + net)} |")
-    lines += [f"| what appearance alone allows | {100 * results['appearance alone']:.1f} % | | |",
-              f"| chance | {100 * results['chance']:.1f} % | | |", "", f"all steps together: {clock(in_all)}", "",
-              *(f"{'yes' if met else 'NO '}  {aim}" for aim, met in results["verdicts"].items())]
+        lines.append(
+            f"| {title} | {100 * results['accuracy'][net]:.1f} % | {time(*STAGES[net])} | {time('scores_' + net)} |"
+        )
+    lines += [
+        f"| what appearance alone allows | {100 * results['appearance alone']:.1f} % | | |",
+        f"| chance | {100 * results['chance']:.1f} % | | |",
+        "",
+        f"all steps together: {clock(in_all)}",
+        "",
+        *(f"{'yes' if met else 'NO '}  {aim}" for aim, met in results["verdicts"].items()),
+    ]
     return "\n".join(lines)
 
 
-def verdicts(results: dict) -> Dict[str, bool]:
+def verdicts(results: dict) -> dict[str, bool]:
     """Return {what the demo is to show: whether it did}."""
     cnn, rcnn_r, appearance = (*(results["accuracy"][name] for name in ("cnn", "rcnn_r")), results["appearance alone"])
-    return {f"RCNN-r is right on at least {RCNN_AIM:.0%} of the videos": rcnn_r >= RCNN_AIM,
-            f"RCNN-r is at least {100 * LEAD_AIM:.0f} points above the CNN": rcnn_r - cnn >= LEAD_AIM,
-            f"the CNN is within {100 * APPEARANCE_AIM:.0f} points of what appearance alone allows":
-                abs(cnn - appearance) <= APPEARANCE_AIM}
+    return {
+        f"RCNN-r is right on at least {RCNN_AIM:.0%} of the videos": rcnn_r >= RCNN_AIM,
+        f"RCNN-r is at least {100 * LEAD_AIM:.0f} points above the CNN": rcnn_r - cnn >= LEAD_AIM,
+        f"the CNN is within {100 * APPEARANCE_AIM:.0f} points of what appearance alone allows": abs(cnn - appearance)
+        <= APPEARANCE_AIM,
+    }

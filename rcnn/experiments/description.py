@@ -3,12 +3,13 @@
 Its keys are the fields of `Description`, with dashes.  Paths are relative to the folder that the programs run in, as
 everywhere here.
 """
+
 import json
 import re
 from dataclasses import field, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Dict, Literal, NamedTuple, Optional, Tuple, Union
+from typing import Annotated, Any, Literal, NamedTuple, Optional, Union
 
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -24,12 +25,25 @@ from rcnn.googlenet import SIGNALS, Model
 from rcnn.recipe import PYTORCH_ONLY, Recipe
 
 NEEDED = ("batch", "size", "cnn-iterations", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
-SET = ("check", "out", "snapshots", "classes", "seed", "channels", "encoding", "train-pairs", "test-pairs", "frames",
-       "train-list", "test-list")  # options of make_prototxt.py that follow from the rest
+SET = (
+    "check",
+    "out",
+    "snapshots",
+    "classes",
+    "seed",
+    "channels",
+    "encoding",
+    "train-pairs",
+    "test-pairs",
+    "frames",
+    "train-list",
+    "test-list",
+)  # options of make_prototxt.py that follow from the rest
 IMAGE_ONLY = ("mean", "stage1-iterations")  # options of the image stream's nets that are not the flow stream's too
 FRAME_RATE = 25  # of UCF-101's videos and of the synthetic ones
-CONFIG = ConfigDict(extra="forbid", strict=True, populate_by_name=True,
-                    alias_generator=lambda name: name.replace("_", "-"))
+CONFIG = ConfigDict(
+    extra="forbid", strict=True, populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
+)
 
 
 def _one_line(value: str) -> str:
@@ -67,12 +81,13 @@ Whole = Annotated[int, Field(ge=1)]
 Crops = Annotated[int, AfterValidator(_protocol)]
 Split = Annotated[int, Field(ge=1, le=99)]
 EachOnce = AfterValidator(_each_once)
-Nets = Annotated[Dict[str, Any], Field(description="settings of rcnn/recipe.py")]
+Nets = Annotated[dict[str, Any], Field(description="settings of rcnn/recipe.py")]
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Flow:
     """The stream of optical flow of Sec. 3.4, which learns from nothing, as tools/build_frames.py takes it."""
+
     method: Literal[flow.METHODS] = "brox"
     between: Literal[BETWEEN] = BETWEEN[0]
     bound: Number = flow.BOUND  # pixels
@@ -82,6 +97,7 @@ class Flow:
 @dataclass(frozen=True, config=CONFIG)
 class Variant:
     """RCNN-r of the first split with other settings, for tools/claims.py."""
+
     nets: Nets = field(default_factory=dict)  # where they differ
     unhalved: Optional[bool] = None  # None: the description's
     stages: Annotated[int, Field(ge=1, le=2)] = 2  # 1: all updates are in the second
@@ -91,36 +107,37 @@ class Variant:
 @dataclass(frozen=True, config=CONFIG)
 class Description:
     """What a description says."""
+
     name: Line  # what the tables call the set of videos
     nets: Nets  # those of NEEDED must be there, those of SET must not
-    fps: Annotated[Tuple[Number, ...], Field(max_length=2), EachOnce]  # of two, the first is for Table 2's row 1 alone
+    fps: Annotated[tuple[Number, ...], Field(max_length=2), EachOnce]  # of two, the first is for Table 2's row 1 alone
     size: Whole  # height and width of the stored frames, pixels
-    splits: Annotated[Tuple[Split, ...], EachOnce] = (1, 2, 3)  # Table 2 is about the first
+    splits: Annotated[tuple[Split, ...], EachOnce] = (1, 2, 3)  # Table 2 is about the first
     videos: Optional[Line] = None  # folder of the class folders
     lists: Optional[Line] = None  # folder of trainlistNN.txt and testlistNN.txt
     classes: Optional[Line] = None  # class list; None: lists/classInd.txt
-    make: Optional[Dict[str, Any]] = None  # instead of these three: options of tools/make_motion_videos.py
+    make: Optional[dict[str, Any]] = None  # instead of these three: options of tools/make_motion_videos.py
     pretrained: Optional[Line] = None  # caffemodel to start from; None: the CNN from nothing, and the RCNNs from it
     unhalved: bool = False  # as init_weights.py --unhalved
-    samplings: Annotated[Tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
-    crops: Annotated[Tuple[Crops, ...], EachOnce] = protocols.PROTOCOLS
-    signals: Annotated[Tuple[Literal[SIGNALS], ...], EachOnce] = SIGNALS
-    streams: Annotated[Tuple[Literal["image", "flow"], ...], EachOnce] = ("image",)
+    samplings: Annotated[tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
+    crops: Annotated[tuple[Crops, ...], EachOnce] = protocols.PROTOCOLS
+    signals: Annotated[tuple[Literal[SIGNALS], ...], EachOnce] = SIGNALS
+    streams: Annotated[tuple[Literal["image", "flow"], ...], EachOnce] = ("image",)
     flow: Optional[Flow] = None  # None: there is no such stream
-    variants: Dict[str, Variant] = field(default_factory=dict)
+    variants: dict[str, Variant] = field(default_factory=dict)
     recurrent_test: bool = False  # test RCNN-r's weights in the recurrent net too, frame after frame
     motion_energy: bool = False  # have tools/motion_energy.py measure RCNN-r's first layer on the test pairs
-    seed: Annotated[int, Field(ge=0, lt=2 ** 32)] = 1  # of the synthetic videos, the order of pairs, fillers and crops
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # of the synthetic videos, the order of pairs, fillers and crops
     test_batch: Whole = 10  # crops a forward pass of the test
     test_pairs_per_video: Optional[Whole] = 1  # pairs of each test video to watch a training by; None: all
     mean_seconds: Number = 7.2  # mean length of a video, for estimates of disk and time
 
     @property
-    def flow_nets(self) -> Dict[str, Any]:
+    def flow_nets(self) -> dict[str, Any]:
         """Settings of the flow stream's nets."""
         return {**{key: value for key, value in self.nets.items() if key not in IMAGE_ONLY}, **self.flow.nets}
 
-    def variant_nets(self, variant: Variant) -> Dict[str, Any]:
+    def variant_nets(self, variant: Variant) -> dict[str, Any]:
         """Return the settings of a variant's nets; where it has one stage, that has all updates."""
         nets = {**self.nets, **variant.nets}
         if variant.stages == 1 and "iterations" not in variant.nets:
@@ -181,16 +198,21 @@ def _check(description):
         _check_nets("flow: nets", description.flow_nets, needed, description.size, flow.CHANNELS)
     for name, variant in description.variants.items():
         part = f"variants: {name}"
-        _demand(re.fullmatch(r"[a-z0-9][a-z0-9 -]*", name),
-                f"{part}: a name is of small letters, digits, blanks and -")
-        _demand(variant.start == "pretrained" or variant.stages == 1,
-                f"{part}: from nothing there is one stage: say stages 1")
-        _demand(variant.stages == 2 or "stage1-iterations" not in variant.nets,
-                f"{part}: nets: stage1-iterations: with stages 1 there is no stage 1 of its own")
+        _demand(re.fullmatch(r"[a-z0-9][a-z0-9 -]*", name), f"{part}: a name is of small letters, digits, blanks and -")
+        _demand(
+            variant.start == "pretrained" or variant.stages == 1,
+            f"{part}: from nothing there is one stage: say stages 1",
+        )
+        _demand(
+            variant.stages == 2 or "stage1-iterations" not in variant.nets,
+            f"{part}: nets: stage1-iterations: with stages 1 there is no stage 1 of its own",
+        )
         _check_nets(f"{part}: nets", {**description.nets, **variant.nets}, NEEDED, description.size)
     for key in ("variants", "recurrent-test", "motion-energy"):
-        _demand(not getattr(description, key.replace("-", "_")) or "random" in description.samplings,
-                f'{key}: it needs the sampling "random"')
+        _demand(
+            not getattr(description, key.replace("-", "_")) or "random" in description.samplings,
+            f'{key}: it needs the sampling "random"',
+        )
     if description.make is None:
         for key in ("videos", "lists"):
             _demand(getattr(description, key), f"{key} is missing (or make, where videos are to be made)")
@@ -210,11 +232,15 @@ def _check_make(make):
     _demand(kind in ("motion", "scenes"), f"make: set: {json.dumps(kind)} is neither motion nor scenes")
     for key in ("appearances", "movements") if kind == "motion" else ():
         names = make.get(key)
-        _demand(isinstance(names, list) and names and all(isinstance(name, str) for name in names),
-                f"make: {key} is missing, or no list of names")
+        _demand(
+            isinstance(names, list) and names and all(isinstance(name, str) for name in names),
+            f"make: {key} is missing, or no list of names",
+        )
     lengths = isinstance(seconds, list) and len(seconds) == 2 and all(map(_is_number, seconds))
-    _demand(lengths and seconds[0] <= seconds[1] if kind == "scenes" else _is_number(seconds),
-            "make: seconds is missing, or no such number")
+    _demand(
+        lengths and seconds[0] <= seconds[1] if kind == "scenes" else _is_number(seconds),
+        "make: seconds is missing, or no such number",
+    )
     for key in ("groups", "clips"):
         _demand(_is_number(make.get(key)) and isinstance(make[key], int), f"make: {key} is missing, or no such number")
 
@@ -231,8 +257,10 @@ def _check_nets(part, nets, needed, size, channels=3):
         net = recipe.parse(nets, Recipe(model=Model(channels=channels)))
     except InputError as error:
         raise InputError(f"{part}: {error}") from None
-    _demand(size >= net.model.size, f"size: frames of {size} pixels are smaller than the nets' input of "
-                                    f"{net.model.size} ({part})")
+    _demand(
+        size >= net.model.size,
+        f"size: frames of {size} pixels are smaller than the nets' input of {net.model.size} ({part})",
+    )
 
 
 def _demand(holds, message):
@@ -242,6 +270,7 @@ def _demand(holds, message):
 
 class Lists(NamedTuple):
     """Where the videos and lists of a description are."""
+
     videos: Path
     folder: Path
     classes: Path
@@ -266,9 +295,10 @@ def lists(description: Description, out: Union[str, PathLike]) -> Lists:
 
 class Counts(NamedTuple):
     """How much there is, for estimates."""
+
     classes: int
     videos: int
-    splits: Dict[int, Tuple[int, int]]  # {split: (videos to train on, to test on)}
+    splits: dict[int, tuple[int, int]]  # {split: (videos to train on, to test on)}
     seconds: float  # mean length of a video
 
 
@@ -292,8 +322,11 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
     for split in description.splits:
         train, test = (read_list(path, classes) for path in (where.train(split), where.test(split)))
         both = {video.name for video in train} & {video.name for video in test}
-        _demand(not both, f"split {split}: {len(both)} videos are in {where.train(split)} and in {where.test(split)}, "
-                          f"one is {min(both, default='')}")
+        _demand(
+            not both,
+            f"split {split}: {len(both)} videos are in {where.train(split)} and in {where.test(split)}, "
+            f"one is {min(both, default='')}",
+        )
         union.update((video.name, video) for video in train + test)
         splits[split] = len(train), len(test)
     check_files(list(union.values()), where.videos)

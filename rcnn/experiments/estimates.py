@@ -21,8 +21,10 @@ thousand million on a 2-core machine; that of a GPU is the paper's 12.5 ms a fra
 Flow takes FLOW_SECONDS of one core for each stored frame, by the processes that share the work: as measured on 320x240
 synthetic videos, on a machine that others used too.  Brox's method on a GPU is faster, by how much was not measured.
 """
+
+from collections.abc import Mapping
 from math import prod
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, Optional
 
 from rcnn import recipe
 from rcnn.data import flow
@@ -30,17 +32,17 @@ from rcnn.experiments.description import FRAME_RATE, Counts
 from rcnn.googlenet import RECURRENT, Convolution, Model, shapes
 from rcnn.recipe import Recipe
 
-Cost = Tuple[float, float]  # seconds, bytes
+Cost = tuple[float, float]  # seconds, bytes
 
 PAGE = 4096
-FRAME_BYTES, PAIR_BYTES = 20600 / 256 ** 2, 48900 / 256 ** 2
-FLOW_FRAME_BYTES, FLOW_PAIR_BYTES = 7300 / 256 ** 2, 12200 / 256 ** 2
+FRAME_BYTES, PAIR_BYTES = 20600 / 256**2, 48900 / 256**2
+FLOW_FRAME_BYTES, FLOW_PAIR_BYTES = 7300 / 256**2, 12200 / 256**2
 FLOW_SECONDS = {"brox": 0.3, "dis": 0.0075, "farneback": 0.016, "tvl1": 0.73}
 SPEED, GPU_SPEED = 8.5e9, 4.7e9 / 0.0125
-DECODING = 0.3e-3   # seconds a frame of a 320x240 video
-ENCODING = 1.1e-7   # seconds a pixel of a stored pair, counted in one of its frames
-DRAWING = 1.0e-3    # seconds a frame of a synthetic video
-STARTING = 2.0      # seconds that a program takes to begin and end
+DECODING = 0.3e-3  # seconds a frame of a 320x240 video
+ENCODING = 1.1e-7  # seconds a pixel of a stored pair, counted in one of its frames
+DRAWING = 1.0e-3  # seconds a frame of a synthetic video
+STARTING = 2.0  # seconds that a program takes to begin and end
 
 
 class Costs:
@@ -64,8 +66,9 @@ class Costs:
         self.recipe = recipe.parse(nets, Recipe(model=Model(channels=channels)))
         self.counts, self.frame_size = counts, size
         self.spatial, self.temporal, self.parameters = _sizes(self.recipe.model)
-        self.frame_bytes, self.pair_bytes = (FLOW_FRAME_BYTES, FLOW_PAIR_BYTES) if channels == flow.CHANNELS else (
-            FRAME_BYTES, PAIR_BYTES)
+        self.frame_bytes, self.pair_bytes = (
+            (FLOW_FRAME_BYTES, FLOW_PAIR_BYTES) if channels == flow.CHANNELS else (FRAME_BYTES, PAIR_BYTES)
+        )
         self.speed = GPU_SPEED if gpu else SPEED
 
     def videos(self) -> Cost:
@@ -77,24 +80,30 @@ class Costs:
         """Return (seconds, bytes) of a frames LMDB of all videos, of flow by a method, by so many processes."""
         number = self.counts.videos * self.counts.seconds
         computing = number * fps * FLOW_SECONDS[method] / workers if method else 0
-        stored = max(PAGE, self.frame_bytes * self.frame_size ** 2)
+        stored = max(PAGE, self.frame_bytes * self.frame_size**2)
         return number * FRAME_RATE * DECODING + computing, number * fps * stored
 
     def pairs(self, fps: float, videos: int, each: Optional[int] = None) -> Cost:
         """Return (seconds, bytes) of a pairs LMDB of so many videos, all pairs or `each` a video."""
         number = videos * (each or max(1, self.counts.seconds * fps - 1))
-        return (number * ENCODING * self.frame_size ** 2,
-                number * max(2 * PAGE, self.pair_bytes * self.frame_size ** 2))
+        return (number * ENCODING * self.frame_size**2, number * max(2 * PAGE, self.pair_bytes * self.frame_size**2))
 
     def training(self, kind: str, iterations: int) -> Cost:
         """Return (seconds, bytes of all snapshots); kind: "cnn", "rcnn_r_stage1", "rcnn_r", "rcnn_s_stage1", ..."""
-        spatial, temporal = {"cnn": (3, 0), "rcnn_r_stage1": (3, 2), "rcnn_r": (4, 2), "rcnn_s_stage1": (2, 2),
-                             "rcnn_s": (3, 2)}[kind]
+        spatial, temporal = {
+            "cnn": (3, 0),
+            "rcnn_r_stage1": (3, 2),
+            "rcnn_r": (4, 2),
+            "rcnn_s_stage1": (2, 2),
+            "rcnn_s": (3, 2),
+        }[kind]
         solver = self.recipe.solver
         frames = iterations * self.recipe.data.batch * solver.iter_size
         snapshots = -(-iterations // solver.snapshot)
-        return (self._seconds(frames * (spatial * self.spatial + temporal * self.temporal)),
-                2 * snapshots * self.weights(kind != "cnn")[1])
+        return (
+            self._seconds(frames * (spatial * self.spatial + temporal * self.temporal)),
+            2 * snapshots * self.weights(kind != "cnn")[1],
+        )
 
     def weights(self, temporal: bool) -> Cost:
         """Return (seconds, bytes) of a file of starting weights."""
@@ -104,8 +113,10 @@ class Costs:
         """Return (seconds, bytes of the scores); kind: "cnn", "rcnn_r" or "rcnn_s"."""
         spatial, temporal = {"cnn": (1, 0), "rcnn_r": (2, 1), "rcnn_s": (1, 1)}[kind]
         number = videos * self.counts.seconds * fps * crops
-        return (self._seconds(number * (spatial * self.spatial + temporal * self.temporal)),
-                number * 3 * self.counts.classes * 4)
+        return (
+            self._seconds(number * (spatial * self.spatial + temporal * self.temporal)),
+            number * 3 * self.counts.classes * 4,
+        )
 
     def _seconds(self, multiply_adds):
         return STARTING + multiply_adds / self.speed
@@ -120,9 +131,9 @@ def _sizes(model):
         if isinstance(layer, RECURRENT):
             below, area = maps[layer.bottom], prod(maps[layer.name][1:])
             if isinstance(layer, Convolution):
-                parts = below[0] * layer.channels * layer.kernel ** 2, layer.channels ** 2 * layer.temporal_kernel ** 2
+                parts = below[0] * layer.channels * layer.kernel**2, layer.channels**2 * layer.temporal_kernel**2
             else:
-                parts = prod(below) * layer.channels, layer.channels ** 2
+                parts = prod(below) * layer.channels, layer.channels**2
             for index, number in enumerate(parts):
                 weights[index] += number
                 work[index] += number * area

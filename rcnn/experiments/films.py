@@ -1,6 +1,6 @@
 """Frames of a run's videos, to show what its classes are."""
+
 from pathlib import Path
-from typing import Dict, List
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from rcnn.experiments.description import Description, lists
 SHOWN = 6  # frames
 
 
-def films(description: Description, out: Path) -> Dict[str, List[np.ndarray]]:
+def films(description: Description, out: Path) -> dict[str, list[np.ndarray]]:
     """Return {class: first frames of its longest held-out video}, uint8 H x W x 3 BGR, as many of each class.
 
     out: folder of a description's run, whose frames LMDB is there; held out is what the first split tests on.
@@ -24,5 +24,7 @@ def films(description: Description, out: Path) -> Dict[str, List[np.ndarray]]:
         held_out = [video for video in read_list(where.test(description.splits[0]), classes) if video.name in count]
         longest = {video.label: video.name for video in sorted(held_out, key=lambda video: count[video.name])}
         number = min([SHOWN, *(count[name] for name in longest.values())])
-        return {classes[label]: [frames.frame(name, index)[0] for index in range(number)]
-                for label, name in sorted(longest.items())}
+        return {
+            classes[label]: [frames.frame(name, index)[0] for index in range(number)]
+            for label, name in sorted(longest.items())
+        }

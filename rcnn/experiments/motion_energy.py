@@ -4,8 +4,10 @@ The number is how much of a layer's energy lies where something moves.  The ener
 its squares over all maps.  Where something moves is where the two frames differ most: MOVING of the layer's places.  Of
 random maps that region would have that share of the energy.
 """
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Optional, Union
 
 import cv2
 import numpy as np
@@ -18,11 +20,16 @@ from rcnn.nets.network import Network
 
 MOVING = 0.1
 PARTS = ("spatial", "temporal", "sum")
-Shares = Dict[str, Optional[float]]
+Shares = dict[str, Optional[float]]
 
 
-def open_watched(backend: str, net: OptionalPath, weights: Union[str, Path], gpu: Optional[int] = None,
-                 mean: Optional[Sequence[float]] = None) -> Tuple[Network, List[float]]:
+def open_watched(
+    backend: str,
+    net: OptionalPath,
+    weights: Union[str, Path],
+    gpu: Optional[int] = None,
+    mean: Optional[Sequence[float]] = None,
+) -> tuple[Network, list[float]]:
     """Return (network, mean) of a net that sees pairs of images and whose layers can be looked into.
 
     Parameters
@@ -49,7 +56,7 @@ def check_images(records: Records) -> None:
         raise InputError(f"{records.path} holds optical flow; give an LMDB of images")
 
 
-def parts(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def parts(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the spatial and the temporal part of a layer (Eq. 3), float64 maps x height x width each.
 
     In a net that averages them both are halved, so that they add up to what the layer's ReLU sees.
@@ -69,11 +76,14 @@ def parts(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray)
         Where the net has no such layer, or its values are not finite.
     """
     outputs = network.pair_outputs(frame, previous)
-    recurrent = [name.rsplit("/", 1)[0] for name, values in outputs.items()
-                 if name.endswith("/temporal") and values.ndim == 4]
+    recurrent = [
+        name.rsplit("/", 1)[0] for name, values in outputs.items() if name.endswith("/temporal") and values.ndim == 4
+    ]
     if layer not in recurrent:
-        raise InputError(f"--layer: {layer} is no convolution with a temporal part; the net has {len(recurrent)}, such "
-                         f"as {', '.join(recurrent[:3])}")
+        raise InputError(
+            f"--layer: {layer} is no convolution with a temporal part; the net has {len(recurrent)}, such "
+            f"as {', '.join(recurrent[:3])}"
+        )
     share = 0.5 if network.combine == "average" else 1.0
     spatial, temporal = (share * outputs[f"{layer}/{part}"][0].astype(np.float64) for part in PARTS[:2])
     if not np.isfinite([spatial, temporal]).all():
@@ -103,8 +113,14 @@ def share(values: np.ndarray, region: np.ndarray) -> Optional[float]:
     return float(energy[region].sum() / energy.sum()) if energy.any() else None
 
 
-def shares(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray,
-           mean: Sequence[float] = crops.MEAN, scale: float = 1.0) -> Tuple[Shares, Shares]:
+def shares(
+    network: Network,
+    layer: str,
+    previous: np.ndarray,
+    frame: np.ndarray,
+    mean: Sequence[float] = crops.MEAN,
+    scale: float = 1.0,
+) -> tuple[Shares, Shares]:
     """Return ({part: share in the moving region}, the same of the second frame seen twice) of a pair, by PARTS.
 
     Seen twice, the second frame has no motion; the region stays that of the pair.
@@ -119,6 +135,8 @@ def shares(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray
     inputs = [crops.network_input(image[None], mean, scale) for image in (previous, frame)]
     pairs = [parts(network, layer, before, inputs[1]) for before in inputs]
     region = moving_region(previous, frame, *pairs[0][0].shape[1:])
-    moving, still = ({name: share(part, region) for name, part in zip(PARTS, (spatial, temporal, spatial + temporal))}
-                     for spatial, temporal in pairs)
+    moving, still = (
+        {name: share(part, region) for name, part in zip(PARTS, (spatial, temporal, spatial + temporal))}
+        for spatial, temporal in pairs
+    )
     return moving, still

@@ -13,9 +13,10 @@ A step is one program of tools/.  It depends on another one where that makes wha
 The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.  The flow
 stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4); the paper has no RCNN-s of flow.
 """
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Optional, Union
 
 from rcnn import recipe
 from rcnn.data import flow
@@ -50,23 +51,29 @@ class Step:
     seconds, bytes
         Estimates of time and disk.
     """
+
     name: str
-    command: Tuple[str, ...]
-    inputs: Tuple[Path, ...]
-    outputs: Tuple[Path, ...]
-    leftovers: Tuple[Tuple[Path, str], ...] = ()
-    settings: Tuple[str, ...] = ()
+    command: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    leftovers: tuple[tuple[Path, str], ...] = ()
+    settings: tuple[str, ...] = ()
     seconds: float = STARTING
     bytes: float = 0.0
 
 
-def lmdb(path: Path) -> Tuple[Path, Path]:
+def lmdb(path: Path) -> tuple[Path, Path]:
     """Return the files of an LMDB: the manifest, which says what is in it, and the records."""
     return path / MANIFEST, path / "data.mdb"
 
 
-def steps(description: Description, counts: Counts, out: Union[str, Path], gpu: Optional[int] = None,
-          workers: Optional[int] = None) -> List[Step]:
+def steps(
+    description: Description,
+    counts: Counts,
+    out: Union[str, Path],
+    gpu: Optional[int] = None,
+    workers: Optional[int] = None,
+) -> list[Step]:
     """Return the steps of a description, each after those whose outputs it needs.
 
     Parameters
@@ -88,7 +95,7 @@ def folder_of(out: Union[str, Path], split: int, fps: float) -> Path:
     return Path(out) / f"split{split:02d}_{fps:g}fps"
 
 
-def score_files(description: Description, out: Union[str, Path]) -> Dict[Tuple[str, int, float], Path]:
+def score_files(description: Description, out: Union[str, Path]) -> dict[tuple[str, int, float], Path]:
     """Return {(net, split, fps): path} of the score files of Tables 2 and 3.
 
     net: "cnn", "rcnn_r" or "rcnn_s" of the image stream, "cnn_flow" or "rcnn_r_flow" of the flow stream.
@@ -98,8 +105,9 @@ def score_files(description: Description, out: Union[str, Path]) -> Dict[Tuple[s
     if len(description.fps) == 2 and "rcnn_r" in nets:
         keys.append(("rcnn_r", description.splits[0], description.fps[0]))
     if description.flow:
-        keys += [(net + FLOW, split, description.fps[-1]) for split in description.splits for net in nets
-                 if net != "rcnn_s"]
+        keys += [
+            (net + FLOW, split, description.fps[-1]) for split in description.splits for net in nets if net != "rcnn_s"
+        ]
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
 
 
@@ -108,7 +116,7 @@ def frames(description: Description, out: Union[str, Path]) -> Path:
     return Path(out) / f"frames_{description.fps[-1]:g}fps.lmdb"
 
 
-def variant_scores(description: Description, out: Union[str, Path]) -> Dict[str, Path]:
+def variant_scores(description: Description, out: Union[str, Path]) -> dict[str, Path]:
     """Return {variant: path} of the score files of a description's variants."""
     folder = folder_of(out, description.splits[0], description.fps[-1])
     return {name: variant_folder(folder, name) / "scores_rcnn_r.h5" for name in description.variants}
@@ -119,7 +127,7 @@ def variant_folder(folder: Path, name: str) -> Path:
     return folder / f"variant_{name.replace(' ', '_')}"
 
 
-def report(description: Description, out: Union[str, Path], scores: Dict[Tuple[str, int, float], Path]) -> Step:
+def report(description: Description, out: Union[str, Path], scores: dict[tuple[str, int, float], Path]) -> Step:
     """Return the step that makes OUT/report.html of the tables, and of the first split as far as there are scores.
 
     scores: those of `score_files` that are there.
@@ -127,8 +135,11 @@ def report(description: Description, out: Union[str, Path], scores: Dict[Tuple[s
     out, split, fps = Path(out), description.splits[0], description.fps[-1]
     nets = [net for net in ("rcnn_r", "rcnn_s", "cnn") if (net, split, fps) in scores]
     shown, folder = [scores[net, split, fps] for net in dict.fromkeys(nets[:1] + nets[-1:])], folder_of(out, split, fps)
-    logs = [folder / "snapshots" / f"{net}{stage}.jsonl" for net in nets
-            for stage in (("_stage1", "") if net != "cnn" else ("",))]
+    logs = [
+        folder / "snapshots" / f"{net}{stage}.jsonl"
+        for net in nets
+        for stage in (("_stage1", "") if net != "cnn" else ("",))
+    ]
     words, inputs = ["--tables", out / TABLES], [out / TABLES, *shown, *logs]
     if nets:
         frames_ = frames(description, out)
@@ -154,7 +165,7 @@ class _Plan:
         runs = {}
         for net, split, fps in score_files(description, out):
             suffix = FLOW if net.endswith(FLOW) else ""
-            runs.setdefault((split, fps, suffix), []).append(net[:len(net) - len(suffix)])
+            runs.setdefault((split, fps, suffix), []).append(net[: len(net) - len(suffix)])
         for fps in sorted({fps for _, fps, _ in runs}, key=description.fps.index, reverse=True):
             self.frames(f"frames_{fps:g}fps", fps, [], self.costs.frames(fps))
         if description.flow:
@@ -177,9 +188,15 @@ class _Plan:
     def videos(self):
         make, where = self.given.make, self.where
         written = [path for split in self.given.splits for path in (where.train(split), where.test(split))]
-        self.add("videos", "make_motion_videos.py",
-                 ["--out", where.videos, *recipe.words(make), "--splits", max(self.given.splits), "--seed", self.given.seed],
-                 [], [where.videos, where.classes, *written], self.costs.videos(), settings=self.workers)
+        self.add(
+            "videos",
+            "make_motion_videos.py",
+            ["--out", where.videos, *recipe.words(make), "--splits", max(self.given.splits), "--seed", self.given.seed],
+            [],
+            [where.videos, where.classes, *written],
+            self.costs.videos(),
+            settings=self.workers,
+        )
 
     def flow_frames(self, fps, workers):
         given = self.given.flow
@@ -191,11 +208,30 @@ class _Plan:
         given = self.given
         chosen = [path for split in given.splits for path in (self.where.train(split), self.where.test(split))]
         path = self.out / f"{name}.lmdb"
-        self.add(name, "build_frames.py",
-                 ["--videos", self.where.videos, "--list", *chosen, "--classes", self.where.classes, "--fps", fps,
-                  "--size", given.size, *kind, "--out", path],
-                 [self.where.videos, self.where.classes, *chosen], lmdb(path), cost,
-                 leftovers=built(path), settings=self.workers)
+        self.add(
+            name,
+            "build_frames.py",
+            [
+                "--videos",
+                self.where.videos,
+                "--list",
+                *chosen,
+                "--classes",
+                self.where.classes,
+                "--fps",
+                fps,
+                "--size",
+                given.size,
+                *kind,
+                "--out",
+                path,
+            ],
+            [self.where.videos, self.where.classes, *chosen],
+            lmdb(path),
+            cost,
+            leftovers=built(path),
+            settings=self.workers,
+        )
 
 
 class _Run:
@@ -234,21 +270,59 @@ class _Run:
 
     def pairs(self, name, path, list_, each):
         videos, classes = self.plan.counts.splits[self.split][path == self.test], self.plan.where.classes
-        arguments = ["--frames", self.frames, "--list", list_, "--classes", classes, "--out", path, "--seed",
-                     self.given.seed]
-        self.add(name, "build_pairs.py", [*arguments, *(["--pairs-per-video", each] if each else [])],
-                 [lmdb(self.frames)[0], list_, classes], lmdb(path), self.costs.pairs(self.fps, videos, each),
-                 leftovers=built(path), settings=self.plan.workers)
+        arguments = [
+            "--frames",
+            self.frames,
+            "--list",
+            list_,
+            "--classes",
+            classes,
+            "--out",
+            path,
+            "--seed",
+            self.given.seed,
+        ]
+        self.add(
+            name,
+            "build_pairs.py",
+            [*arguments, *(["--pairs-per-video", each] if each else [])],
+            [lmdb(self.frames)[0], list_, classes],
+            lmdb(path),
+            self.costs.pairs(self.fps, videos, each),
+            leftovers=built(path),
+            settings=self.plan.workers,
+        )
 
     def nets(self):
         plan, where = self.plan, self.plan.where
         channels = {"channels": flow.CHANNELS} if self.suffix else {}
-        self.add("nets", "make_prototxt.py",
-                 ["--out", self.folder / "prototxt", "--snapshots", self.snapshots, "--train-pairs", self.train,
-                  "--test-pairs", self.test, "--frames", self.frames, "--train-list", where.train(self.split),
-                  "--test-list", where.test(self.split), "--classes", plan.counts.classes, "--seed", self.given.seed,
-                  *recipe.words({**channels, **self.options})],
-                 [], [self.net(name) for name in prototxt_set.names(recipe.parse(channels))])
+        self.add(
+            "nets",
+            "make_prototxt.py",
+            [
+                "--out",
+                self.folder / "prototxt",
+                "--snapshots",
+                self.snapshots,
+                "--train-pairs",
+                self.train,
+                "--test-pairs",
+                self.test,
+                "--frames",
+                self.frames,
+                "--train-list",
+                where.train(self.split),
+                "--test-list",
+                where.test(self.split),
+                "--classes",
+                plan.counts.classes,
+                "--seed",
+                self.given.seed,
+                *recipe.words({**channels, **self.options}),
+            ],
+            [],
+            [self.net(name) for name in prototxt_set.names(recipe.parse(channels))],
+        )
 
     def net(self, name):
         return self.folder / "prototxt" / f"{name}{self.suffix}.prototxt"
@@ -268,9 +342,14 @@ class _Run:
 
     def starting(self, name, net, weights, path):
         unhalved = ["--unhalved"] if self.unhalved and net != "deploy_cnn" else []
-        self.add(name, "init_weights.py",
-                 ["--net", self.net(net), "--weights", weights, "--out", path, *unhalved, "--seed", self.given.seed],
-                 [self.net(net), Path(weights)], [path], self.plan.costs.weights(net != "deploy_cnn"))
+        self.add(
+            name,
+            "init_weights.py",
+            ["--net", self.net(net), "--weights", weights, "--out", path, *unhalved, "--seed", self.given.seed],
+            [self.net(net), Path(weights)],
+            [path],
+            self.plan.costs.weights(net != "deploy_cnn"),
+        )
 
     def training(self, run, weights):
         solver, kind = self.net(f"solver_{run}"), run.replace("_stage1", "")
@@ -280,34 +359,69 @@ class _Run:
         else:
             data = [lmdb(self.train)[0], lmdb(self.test)[0]]
         result = self.weights(run)
-        self.add(run, "train.py", ["--solver", solver, *(["--weights", weights] if weights else [])],
-                 [solver, self.net(f"{run}_train_val"), *data, *([weights] if weights else [])],
-                 [result], self.costs.training(run, int(result.stem.rsplit("_", 1)[1])),
-                 leftovers=tuple((self.snapshots, f"{run}{self.suffix}{end}") for end in (
-                     "_iter_*", ".jsonl", ".caffe.log")), settings=self.plan.gpu)
+        self.add(
+            run,
+            "train.py",
+            ["--solver", solver, *(["--weights", weights] if weights else [])],
+            [solver, self.net(f"{run}_train_val"), *data, *([weights] if weights else [])],
+            [result],
+            self.costs.training(run, int(result.stem.rsplit("_", 1)[1])),
+            leftovers=tuple(
+                (self.snapshots, f"{run}{self.suffix}{end}") for end in ("_iter_*", ".jsonl", ".caffe.log")
+            ),
+            settings=self.plan.gpu,
+        )
 
     def as_trained(self):
         """Return the words of the options in which a program's input must be the nets'."""
-        return [word for option in ("scale", "mean") if option in self.options
-                for word in recipe.words({option: self.options[option]})]
+        return [
+            word
+            for option in ("scale", "mean")
+            if option in self.options
+            for word in recipe.words({option: self.options[option]})
+        ]
 
     def energy(self):
         deploy, weights, path = self.net("deploy_rcnn_r"), self.weights("rcnn_r"), self.folder / ENERGY
-        self.add("motion_energy", "motion_energy.py",
-                 ["--net", deploy, "--weights", weights, "--pairs", self.test, *self.as_trained(), "--out", path],
-                 [deploy, weights, lmdb(self.test)[0]], [path])
+        self.add(
+            "motion_energy",
+            "motion_energy.py",
+            ["--net", deploy, "--weights", weights, "--pairs", self.test, *self.as_trained(), "--out", path],
+            [deploy, weights, lmdb(self.test)[0]],
+            [path],
+        )
 
     def scores(self, net, crops, tested=None, name=None):
         """Add the test of a net's weights, in the net `tested` if that is another one."""
         tested, name = tested or net, name or f"scores_{net}"
         plan, deploy, path = self.plan, self.net(f"deploy_{tested}"), self.folder / f"{name}{self.suffix}.h5"
         frames, test = self.frames, plan.where.test(self.split)
-        self.add(name, "evaluate.py",
-                 ["--net", deploy, "--weights", self.weights(net), "--frames", frames, "--list", test, "--classes",
-                  plan.where.classes, "--crops", crops, *self.as_trained(), "--out", path],
-                 [deploy, self.weights(net), lmdb(frames)[0], test, plan.where.classes], [path],
-                 self.costs.test(tested, self.fps, plan.counts.splits[self.split][1], crops), leftovers=built(path),
-                 settings=("--batch", str(self.given.test_batch), *plan.gpu))
+        self.add(
+            name,
+            "evaluate.py",
+            [
+                "--net",
+                deploy,
+                "--weights",
+                self.weights(net),
+                "--frames",
+                frames,
+                "--list",
+                test,
+                "--classes",
+                plan.where.classes,
+                "--crops",
+                crops,
+                *self.as_trained(),
+                "--out",
+                path,
+            ],
+            [deploy, self.weights(net), lmdb(frames)[0], test, plan.where.classes],
+            [path],
+            self.costs.test(tested, self.fps, plan.counts.splits[self.split][1], crops),
+            leftovers=built(path),
+            settings=("--batch", str(self.given.test_batch), *plan.gpu),
+        )
 
 
 class _Variant(_Run):
@@ -336,6 +450,6 @@ class _Variant(_Run):
             self.scores(net, min(self.given.crops))
 
 
-def built(path: Path) -> Tuple[Tuple[Path, str], ...]:
+def built(path: Path) -> tuple[tuple[Path, str], ...]:
     """Return the leftovers of a program that works in `path`.partial until `path` is whole."""
     return (path.parent, path.name), (path.parent, f"{path.name}.partial")

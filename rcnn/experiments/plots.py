@@ -1,6 +1,8 @@
 """Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Mapping, Optional, Sequence, Tuple, Union
+from typing import Optional, Union
 
 import matplotlib
 import numpy as np
@@ -19,8 +21,9 @@ MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are to
 
 
 @matplotlib.rc_context(PLAIN)
-def loss_curves(path: PathLike, curves: Mapping[str, Tuple[Values, Values, Values]], window: int = 40,
-                title: str = "Training loss") -> None:
+def loss_curves(
+    path: PathLike, curves: Mapping[str, tuple[Values, Values, Values]], window: int = 40, title: str = "Training loss"
+) -> None:
     """Draw training curves as in Fig. 2.
 
     Parameters
@@ -44,8 +47,15 @@ def loss_curves(path: PathLike, curves: Mapping[str, Tuple[Values, Values, Value
     for index, (name, (iterations, raw, averaged)) in enumerate(curves.items()):
         colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
         axes.plot(iterations, raw, color=colour, linewidth=0.5, alpha=0.35)
-        axes.plot(iterations, averaged, color=colour, linewidth=2, linestyle=dashes, label=name,
-                  marker="o" if len(iterations) == 1 else None)
+        axes.plot(
+            iterations,
+            averaged,
+            color=colour,
+            linewidth=2,
+            linestyle=dashes,
+            label=name,
+            marker="o" if len(iterations) == 1 else None,
+        )
     axes.set_xlabel("iteration")
     axes.set_ylabel(f"loss (thick: mean over {window} iterations)")
     axes.set_title(title)
@@ -56,8 +66,9 @@ def loss_curves(path: PathLike, curves: Mapping[str, Tuple[Values, Values, Value
 
 
 @matplotlib.rc_context(PLAIN)
-def confusion_matrix(path: PathLike, matrix: np.ndarray, classes: Sequence[str],
-                     title: str = "Confusion matrix") -> None:
+def confusion_matrix(
+    path: PathLike, matrix: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
+) -> None:
     """Draw a confusion matrix: classes x classes whole numbers; rows are true classes, columns predicted ones.
 
     A cell's shade is its share of the row, so that classes of different sizes compare; its number is its count.
@@ -80,8 +91,15 @@ def confusion_matrix(path: PathLike, matrix: np.ndarray, classes: Sequence[str],
     if count <= MOST_NUMBERED:
         for (row, column), number in np.ndenumerate(matrix):
             if number:
-                axes.text(column, row, str(number), ha="center", va="center", fontsize=size,
-                          color="white" if share[row, column] > 0.5 else "black")
+                axes.text(
+                    column,
+                    row,
+                    str(number),
+                    ha="center",
+                    va="center",
+                    fontsize=size,
+                    color="white" if share[row, column] > 0.5 else "black",
+                )
     _save(figure, path)
 
 
@@ -101,8 +119,13 @@ def film_strips(path: PathLike, strips: Mapping[str, Sequence[np.ndarray]], titl
 
 
 @matplotlib.rc_context(PLAIN)
-def scores_over_time(path: PathLike, times: Values, curves: Mapping[str, Tuple[Values, Values]],
-                     title: str = "Scores over time", stride: int = 1) -> None:
+def scores_over_time(
+    path: PathLike,
+    times: Values,
+    curves: Mapping[str, tuple[Values, Values]],
+    title: str = "Scores over time",
+    stride: int = 1,
+) -> None:
     """Draw the scores of some classes over a video's time.
 
     Parameters
@@ -140,8 +163,9 @@ def scores_over_time(path: PathLike, times: Values, curves: Mapping[str, Tuple[V
 
 
 @matplotlib.rc_context(PLAIN)
-def intervals(path: PathLike, rows: Sequence[Tuple[str, float, Optional[float], Optional[float], Values]],
-              title: str) -> None:
+def intervals(
+    path: PathLike, rows: Sequence[tuple[str, float, Optional[float], Optional[float], Values]], title: str
+) -> None:
     """Draw (name, mean, low, high, values) as a mean, its interval, if it has one, and dots; the first row on top."""
     figure, axes = _figure(10, 0.34 * len(rows) + 1)
     for place, (_, mean, low, high, values) in enumerate(rows):
@@ -164,8 +188,14 @@ def grouped_bars(path: PathLike, series: Mapping[str, Mapping[str, Values]], tit
     groups, width = list(next(iter(series.values()))), 0.8 / len(series)
     for index, (name, values) in enumerate(series.items()):
         places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(groups))]
-        axes.bar(places, [sum(values[group]) / len(values[group]) for group in groups], 0.9 * width, label=name,
-                 color=COLOURS[index % len(COLOURS)], alpha=0.6)
+        axes.bar(
+            places,
+            [sum(values[group]) / len(values[group]) for group in groups],
+            0.9 * width,
+            label=name,
+            color=COLOURS[index % len(COLOURS)],
+            alpha=0.6,
+        )
         for place, group in zip(places, groups):
             axes.plot([place] * len(values[group]), values[group], ".", color="black", markersize=4)
     axes.set_xticks(range(len(groups)), groups)
@@ -188,8 +218,13 @@ def _save(figure, path):
 
 
 @matplotlib.rc_context(PLAIN)
-def feature_maps(path: PathLike, frames: Mapping[str, np.ndarray], columns: Sequence[str],
-                 rows: Mapping[str, Sequence[np.ndarray]], title: str) -> None:
+def feature_maps(
+    path: PathLike,
+    frames: Mapping[str, np.ndarray],
+    columns: Sequence[str],
+    rows: Mapping[str, Sequence[np.ndarray]],
+    title: str,
+) -> None:
     """Draw feature maps beside the two frames that they come from, as Fig. 3.
 
     Zero is white, and each row has a scale of its own, from minus to plus its largest magnitude.

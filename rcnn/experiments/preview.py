@@ -1,7 +1,8 @@
 """What a plan will do, before it does: each step's state, expected time and disk."""
+
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
 
 from rcnn.experiments.plan import Step
 from rcnn.experiments.runner import clock, wall
@@ -22,16 +23,18 @@ def show(steps: Sequence[Step], out: Path, jobs: int) -> None:
         print("open: done as it stands; made again only if what it needs turns out to be another")
 
 
-def summary(steps: Sequence[Step], states: Dict[str, str], out: Path, jobs: int) -> str:
+def summary(steps: Sequence[Step], states: dict[str, str], out: Path, jobs: int) -> str:
     """Return a line on what is left to do; states: of `steps`, by name."""
     left, needed, free = to_do(steps, states, out)
     if not left:
         return f"all {len(steps)} steps are done"
-    return (f"{len(left)} of {len(steps)} steps to do: about {clock(wall(left, jobs))} with --jobs {jobs}; "
-            f"{size(needed)} of disk, {size(free)} are free")
+    return (
+        f"{len(left)} of {len(steps)} steps to do: about {clock(wall(left, jobs))} with --jobs {jobs}; "
+        f"{size(needed)} of disk, {size(free)} are free"
+    )
 
 
-def to_do(steps: Sequence[Step], states: Dict[str, str], out: Path) -> Tuple[List[Step], float, int]:
+def to_do(steps: Sequence[Step], states: dict[str, str], out: Path) -> tuple[list[Step], float, int]:
     """Return the steps that are not done, the bytes that they need, and the bytes that are free in `out`."""
     left = [step for step in steps if states[step.name] != "done"]
     folder = next(folder for folder in (out, *out.resolve().parents) if folder.is_dir())

@@ -1,8 +1,9 @@
 """What a reproduction gives: the tables, every figure and the page, from the score files whose steps are done."""
+
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, Sequence
 
 from rcnn.command import tell
 from rcnn.experiments import plan, tables
@@ -25,9 +26,15 @@ def summarize(description: Description, out: Path, steps: Sequence[Step], runner
     states = records.states(steps)
     files = _scored(description, out, steps, states)
     failures = [f"{name}: {why}" for name, why in runner.failed.items()]
-    made_from = json.loads(json.dumps({
-        "description": asdict(description), "failures": failures,
-        "scores": {str(path): stamp(path) for path in files.values()}}))
+    made_from = json.loads(
+        json.dumps(
+            {
+                "description": asdict(description),
+                "failures": failures,
+                "scores": {str(path): stamp(path) for path in files.values()},
+            }
+        )
+    )
     before = _read(out / FIGURES)
     written = [out / name for name in (*MARKDOWN, plan.TABLES, FIGURES)]
     if all(path.is_file() for path in written) and before.get("made_from") == made_from:
@@ -35,18 +42,41 @@ def summarize(description: Description, out: Path, steps: Sequence[Step], runner
     accuracies, problems = tables.figures(files, description)
     rows = tables.table_2(description, accuracies), tables.table_3(description, accuracies)
     results = {
-        "name": description.name, "seed": description.seed, "commit": commit(),
-        "table 2": rows[0], "table 3": rows[1], "problems": problems,
-        "figures": [{"net": net, "split": split, "fps": fps, "crops": crops, "signal": signal, "fusion": fusion,
-                     "accuracy": share}
-                    for (net, split, fps), of_net in accuracies.items() for (crops, signal), fusions in of_net.items()
-                    for fusion, share in fusions.items()],
-        "steps": {step.name: {"command": typed(step), "state": states[step.name], "seconds": records.seconds(step)}
-                  for step in steps},
-        "made_from": made_from}
+        "name": description.name,
+        "seed": description.seed,
+        "commit": commit(),
+        "table 2": rows[0],
+        "table 3": rows[1],
+        "problems": problems,
+        "figures": [
+            {
+                "net": net,
+                "split": split,
+                "fps": fps,
+                "crops": crops,
+                "signal": signal,
+                "fusion": fusion,
+                "accuracy": share,
+            }
+            for (net, split, fps), of_net in accuracies.items()
+            for (crops, signal), fusions in of_net.items()
+            for fusion, share in fusions.items()
+        ],
+        "steps": {
+            step.name: {"command": typed(step), "state": states[step.name], "seconds": records.seconds(step)}
+            for step in steps
+        },
+        "made_from": made_from,
+    }
     both = tables.both(description, *rows)
-    for path, text in zip(written, (*map(tables.markdown, both), tables.text(both, failures + problems),
-                                    json.dumps(results, indent=1, ensure_ascii=False) + "\n")):
+    for path, text in zip(
+        written,
+        (
+            *map(tables.markdown, both),
+            tables.text(both, failures + problems),
+            json.dumps(results, indent=1, ensure_ascii=False) + "\n",
+        ),
+    ):
         write_text(path, text)
     return results
 
@@ -66,8 +96,10 @@ def report(out: Path, results: dict, steps: Sequence[Step], runner: Runner) -> i
     for name in MARKDOWN:
         print((out / name).read_text(encoding="utf-8"))
     seconds = sum(step["seconds"] or 0 for step in results["steps"].values())
-    print(f"{len(steps) - len(runner.failed) - len(runner.skipped)} of {len(steps)} steps done, {clock(seconds)} of "
-          f"them together; {out}/report.html, {out}/{FIGURES}")
+    print(
+        f"{len(steps) - len(runner.failed) - len(runner.skipped)} of {len(steps)} steps done, {clock(seconds)} of "
+        f"them together; {out}/report.html, {out}/{FIGURES}"
+    )
     for name, why in runner.failed.items():
         tell(f"reproduce.py: {name} failed: {why}")
     if runner.skipped:
@@ -77,7 +109,7 @@ def report(out: Path, results: dict, steps: Sequence[Step], runner: Runner) -> i
     return int(bool(runner.failed or results["problems"]))
 
 
-def _scored(description: Description, out: Path, steps: Sequence[Step], states: Dict[str, str]):
+def _scored(description: Description, out: Path, steps: Sequence[Step], states: dict[str, str]):
     """Return those of `plan.score_files` whose steps are done."""
     done = {path for step in steps if states[step.name] == "done" for path in step.outputs}
     return {key: path for key, path in plan.score_files(description, out).items() if path in done}

@@ -7,6 +7,7 @@ would have been left.  It stamps inputs after a program has ended, so that one w
 it does not look at what outputs hold, takes no folder for an input, forgets a step that failed, and reads whole every
 file that it stamps (9 s for 2 GB).  Interrupted, it ended at once and left its programs running or saving.
 """
+
 import os
 import shutil
 import signal
@@ -14,11 +15,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Union
+from typing import Optional, Union
 
 from rcnn.command import progress, tell
 from rcnn.experiments.plan import Step
@@ -53,9 +55,9 @@ class Runner:
     def __init__(self, out: Union[str, Path], jobs: int = 1, force: bool = False, programs: Sequence[str] = PROGRAMS):
         self.records, self.logs = Records(out), Path(out) / "logs"
         self.jobs, self.force, self.programs = jobs, force, programs
-        self.failed: Dict[str, str] = {}
-        self.skipped: List[str] = []
-        self._running: Dict[str, subprocess.Popen] = {}
+        self.failed: dict[str, str] = {}
+        self.skipped: list[str] = []
+        self._running: dict[str, subprocess.Popen] = {}
         self._stopping = False
         self._lock = threading.RLock()  # so that a program that begins while a signal comes gets it, once
 
@@ -135,8 +137,13 @@ class Runner:
                 log.flush()
                 # Two threads gain nothing on small products, and side by side they wait for each other.
                 process = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                    env={"OPENBLAS_NUM_THREADS": "1", **os.environ})
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
+                )
                 self._running[step.name] = process
             status = process.wait()
         with self._lock:
@@ -149,6 +156,7 @@ class Runner:
     @contextmanager
     def _signals(self):
         """Until the block ends, pass signals that ask for an end on to the running programs, as Ctrl-C."""
+
         def stop(number, frame):
             if handlers[number] == signal.SIG_IGN:
                 return
@@ -178,23 +186,24 @@ def _ending_with_this_one():
     return words if known else []
 
 
-def typed(step: Step) -> List[str]:
+def typed(step: Step) -> list[str]:
     """Return the words by which a person runs a step's program."""
     return ["python", f"tools/{step.command[0]}", *step.command[1:], *step.settings]
 
 
-def needs(steps: Sequence[Step]) -> Dict[str, Set[str]]:
+def needs(steps: Sequence[Step]) -> dict[str, set[str]]:
     """Return {step name: names of the steps that make its inputs}."""
     made_by = {path: step.name for step in steps for path in step.outputs}
     return {step.name: {made_by[path] for path in step.inputs if path in made_by} for step in steps}
 
 
-def chains(steps: Sequence[Step]) -> Dict[str, float]:
+def chains(steps: Sequence[Step]) -> dict[str, float]:
     """Return {step name: seconds of the longest chain of steps, each needing the one before, that it begins}."""
     lengths, before = {}, needs(steps)
     for step in reversed(steps):
         lengths[step.name] = step.seconds + max(
-            (length for name, length in lengths.items() if step.name in before[name]), default=0.0)
+            (length for name, length in lengths.items() if step.name in before[name]), default=0.0
+        )
     return lengths
 
 
@@ -205,10 +214,13 @@ def wall(steps: Sequence[Step], jobs: int) -> float:
 
 def commit() -> Optional[str]:
     """Return the commit of this code, with a + if tracked files differ from it, None where git has none."""
+
     def git(*words):
-        done = subprocess.run(["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True,
-                              check=True)
+        done = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
+
     try:
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):

@@ -11,10 +11,12 @@ OUT/steps/<step>.json has a step's command, and what its inputs and outputs were
 A file is known by its size and time of change, and where the time differs, by its SHA-256 (up to HASHED bytes); a
 folder by the names and sizes of the files in it.
 """
+
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Union
+from typing import Optional, Union
 
 from rcnn.experiments.plan import Step
 from rcnn.files import InputError, ProgramError, remove, sha256, write_text
@@ -67,7 +69,7 @@ class Records:
             return "missing"
         return "done" if all(unchanged(path, known) for path, known in record["outputs"].items()) else "stale"
 
-    def states(self, steps: Sequence[Step]) -> Dict[str, str]:
+    def states(self, steps: Sequence[Step]) -> dict[str, str]:
         """Return {step name: state} of steps that stand in their order."""
         states, renewed = {}, set()
         for step in steps:
@@ -122,18 +124,24 @@ class Records:
 
     def _write(self, step, seconds, inputs, finished=False):
         """Write a step's record, whole; `inputs` are stamps of when it began: what changes meanwhile makes it stale."""
-        record = {"command": list(step.command), "inputs": inputs,
-                  "outputs": {str(path): stamp(path) if finished else None for path in step.outputs},
-                  "finished": finished, "seconds": round(seconds, 1)}
+        record = {
+            "command": list(step.command),
+            "inputs": inputs,
+            "outputs": {str(path): stamp(path) if finished else None for path in step.outputs},
+            "finished": finished,
+            "seconds": round(seconds, 1),
+        }
         write_text(self._path(step), json.dumps(record, indent=1) + "\n")
 
 
-def refuse_stale(states: Dict[str, str], out: Path, hint: str) -> None:
+def refuse_stale(states: dict[str, str], out: Path, hint: str) -> None:
     """Raise InputError where one of {step name: state} is stale; hint: what the user can do."""
     stale = [name for name, state in states.items() if state == "stale"]
     if stale:
-        raise InputError(f"{len(stale)} of {len(states)} steps in {out} were made with other settings or from other "
-                         f"files, the first is {stale[0]}; {hint}")
+        raise InputError(
+            f"{len(stale)} of {len(states)} steps in {out} were made with other settings or from other "
+            f"files, the first is {stale[0]}; {hint}"
+        )
 
 
 def stamp(path: Union[str, Path]) -> dict:
@@ -142,8 +150,11 @@ def stamp(path: Union[str, Path]) -> dict:
     if path.is_dir():
         return {"files": _listing(path)}
     status = path.stat()
-    return {"bytes": status.st_size, "changed": status.st_mtime_ns,
-            "sha256": sha256(path) if status.st_size <= HASHED else None}
+    return {
+        "bytes": status.st_size,
+        "changed": status.st_mtime_ns,
+        "sha256": sha256(path) if status.st_size <= HASHED else None,
+    }
 
 
 def unchanged(path: Union[str, Path], known: dict) -> bool:
@@ -161,8 +172,11 @@ def unchanged(path: Union[str, Path], known: dict) -> bool:
 
 def _listing(folder):
     """Return the SHA-256 of the names and sizes of the files in a folder, without hidden ones, such as half files."""
-    names = sorted((str(path.relative_to(folder)), path.stat().st_size) for path in folder.rglob("*")
-                   if path.is_file() and not path.name.startswith("."))
+    names = sorted(
+        (str(path.relative_to(folder)), path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    )
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 

@@ -1,13 +1,15 @@
 """Tables 2 and 3 from score files, the paper's figures beside ours: as data, which a file of JSON holds, and Markdown.
 
-    {"tables": [{"title": "Table 2", "head": ["net", "mean"], "rows": [["CNN", "73.0"]], "lead": "", "notes": []}],
-     "problems": ["what could not be made, and why"]}
+{"tables": [{"title": "Table 2", "head": ["net", "mean"], "rows": [["CNN", "73.0"]], "lead": "", "notes": []}],
+"problems": ["what could not be made, and why"]}
 """
+
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Optional, Union
 
 from rcnn.experiments.description import Description
 from rcnn.experiments.plan import FLOW, NET_OF
@@ -17,8 +19,8 @@ from rcnn.scoring.score_files import ALL, Scores, matched
 
 DASH = "–"
 NUMBER = re.compile(r"[-+−]?[\d.,:\s]*\d\s*%?|[-–—]?")
-Key = Tuple[str, int, float]  # net, split, fps
-Accuracies = Dict[Tuple[int, str], Dict[str, float]]  # {(crops, signal): {fusion: accuracy from 0 to 1}}
+Key = tuple[str, int, float]  # net, split, fps
+Accuracies = dict[tuple[int, str], dict[str, float]]  # {(crops, signal): {fusion: accuracy from 0 to 1}}
 FUSIONS = ("mean", "max", "log-mean")  # in Table 2's order
 
 
@@ -40,6 +42,7 @@ class Table:
     InputError
         Where it is none.
     """
+
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -59,7 +62,7 @@ class Table:
                 raise InputError(f"table {self.title}: row {number} has {len(row)} cells, the head {len(self.head)}")
 
 
-def read(path: Union[str, Path]) -> Tuple[List[Table], List[str]]:
+def read(path: Union[str, Path]) -> tuple[list[Table], list[str]]:
     """Return the tables and problems of a file that `text` was written to; InputError where it is none."""
     path = existing(path, "tables")
     if path.suffix == ".md":
@@ -70,8 +73,10 @@ def read(path: Union[str, Path]) -> Tuple[List[Table], List[str]]:
     except InputError as error:
         raise InputError(f"tables: {path}: {error}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise InputError(f'tables: {path} is not JSON of the form {{"tables": [{{"title", "head", "rows", "lead", '
-                         '"notes"}], "problems": []}') from None
+        raise InputError(
+            f'tables: {path} is not JSON of the form {{"tables": [{{"title", "head", "rows", "lead", '
+            '"notes"}], "problems": []}'
+        ) from None
 
 
 def text(tables: Sequence[Table], problems: Sequence[str] = ()) -> str:
@@ -80,7 +85,7 @@ def text(tables: Sequence[Table], problems: Sequence[str] = ()) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
-def numeric(rows: Sequence[Sequence[str]]) -> List[bool]:
+def numeric(rows: Sequence[Sequence[str]]) -> list[bool]:
     """Return for each column of a table's rows whether all its cells are numbers, which stand at the right."""
     return [bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells) for cells in zip(*rows)]
 
@@ -88,12 +93,13 @@ def numeric(rows: Sequence[Sequence[str]]) -> List[bool]:
 @dataclass(frozen=True)
 class Setting:
     """A row of Table 2.  fps: which of the description's, 0 (row 1) or -1.  paper: per cent, ordered as FUSIONS."""
+
     number: int
     fps: int
     crops: int
     signal: str
     sampling: str
-    paper: Tuple[float, float, float]
+    paper: tuple[float, float, float]
 
 
 TABLE_2 = (
@@ -109,18 +115,26 @@ TABLE_2 = (
 BOTH = "_two_stream"
 STREAMS = {"image": "", "optical flow": FLOW, "two-stream": BOTH}  # what a net's name ends in
 WEIGHT = 0.5  # of the image stream
-TABLE_3 = (("cnn", "single-frame CNN", (73.0, 83.7, 88.0)), ("rcnn_s", "RCNN-s", (74.1, None, None)),
-           ("rcnn_r", "RCNN-r", (81.0, 76.4, 86.3)))  # net, name, the paper's per cent in the order of STREAMS
-CNN_NOTE = ("The paper's single-frame CNN is the CNN + SVM of its reference [12], another network than the GoogLeNet "
-            "here; its training set was enlarged with HMDB.")
-ORDER_NOTE = ("In the text at hand it is not certain which of the paper's figures of rows 7 and 8 belongs to which "
-              "fusion.")
-ALL_NOTE = ("Fusion of three: the mean of the three signals' probabilities, frame by frame; the paper does not say how "
-            "it fuses them.")
+TABLE_3 = (
+    ("cnn", "single-frame CNN", (73.0, 83.7, 88.0)),
+    ("rcnn_s", "RCNN-s", (74.1, None, None)),
+    ("rcnn_r", "RCNN-r", (81.0, 76.4, 86.3)),
+)  # net, name, the paper's per cent in the order of STREAMS
+CNN_NOTE = (
+    "The paper's single-frame CNN is the CNN + SVM of its reference [12], another network than the GoogLeNet "
+    "here; its training set was enlarged with HMDB."
+)
+ORDER_NOTE = (
+    "In the text at hand it is not certain which of the paper's figures of rows 7 and 8 belongs to which fusion."
+)
+ALL_NOTE = (
+    "Fusion of three: the mean of the three signals' probabilities, frame by frame; the paper does not say how "
+    "it fuses them."
+)
 FLOW_NOTE = "Optical flow by the method {}; two-stream: the mean of the logarithms of both streams' video scores."
 
 
-def figures(files: Dict[Key, Path], description: Description) -> Tuple[Dict[Key, Accuracies], List[str]]:
+def figures(files: dict[Key, Path], description: Description) -> tuple[dict[Key, Accuracies], list[str]]:
     """Return the accuracies of score files, and a line for each two that cannot be fused.
 
     Where both streams of a net are there, net + BOTH is their fusion (Sec. 3.4), which needs the same videos in both.
@@ -152,7 +166,7 @@ def two_streams(image: Path, flow: Path, crops: int) -> Accuracies:
     return {(crops, "high"): {how: scores.accuracy(scores.predictions(fused[how]), labels) for how in FUSIONS}}
 
 
-def accuracies(path: Path, wanted: Sequence[Tuple[int, str]]) -> Accuracies:
+def accuracies(path: Path, wanted: Sequence[tuple[int, str]]) -> Accuracies:
     """Return the accuracies of a score file for pairs (crops, signal).
 
     signal: one of googlenet.SIGNALS or score_files.ALL.  Pairs with more crops than the file has, or a signal that it
@@ -163,17 +177,21 @@ def accuracies(path: Path, wanted: Sequence[Tuple[int, str]]) -> Accuracies:
         for crops, signal in wanted:
             if crops <= file.crops and (signal == ALL or signal in file.signals):
                 fused = file.fused(signal, FUSIONS, crops)
-                shares[crops, signal] = {fusion: scores.accuracy(scores.predictions(fused[fusion]), file.labels)
-                                         for fusion in FUSIONS}
+                shares[crops, signal] = {
+                    fusion: scores.accuracy(scores.predictions(fused[fusion]), file.labels) for fusion in FUSIONS
+                }
     return shares
 
 
-def wanted(key: Key, description: Description) -> List[Tuple[int, str]]:
+def wanted(key: Key, description: Description) -> list[tuple[int, str]]:
     """Return the (crops, signal) that the tables of a description show of a key of `plan.score_files`."""
     pairs = {(standard_crops(description), "high")} if key[2] == description.fps[-1] else set()
     for row in TABLE_2:
-        if _source(row, description) == key and row.crops in description.crops and (
-                row.signal == ALL or row.signal in description.signals):
+        if (
+            _source(row, description) == key
+            and row.crops in description.crops
+            and (row.signal == ALL or row.signal in description.signals)
+        ):
             pairs.add((row.crops, row.signal))
     return sorted(pairs)
 
@@ -189,27 +207,37 @@ def standard_crops(description: Description) -> int:
     return min(5, max(description.crops))
 
 
-def table_2(description: Description, figures: Dict[Key, Accuracies]) -> List[dict]:
+def table_2(description: Description, figures: dict[Key, Accuracies]) -> list[dict]:
     """Return the rows of Table 2 as dicts; a figure that is missing is None, the others are per cent."""
     rows = []
     for setting in TABLE_2:
         source = _source(setting, description)
         ours = figures.get(source, {}).get((setting.crops, setting.signal), {})
-        rows.append({"row": setting.number, "fps": source[2], "patches": setting.crops, "signal": setting.signal,
-                     "sampling": setting.sampling, "ours": {fusion: percent(ours.get(fusion)) for fusion in FUSIONS},
-                     "paper": dict(zip(FUSIONS, setting.paper))})
+        rows.append(
+            {
+                "row": setting.number,
+                "fps": source[2],
+                "patches": setting.crops,
+                "signal": setting.signal,
+                "sampling": setting.sampling,
+                "ours": {fusion: percent(ours.get(fusion)) for fusion in FUSIONS},
+                "paper": dict(zip(FUSIONS, setting.paper)),
+            }
+        )
     return rows
 
 
-def table_3(description: Description, figures: Dict[Key, Accuracies]) -> List[dict]:
+def table_3(description: Description, figures: dict[Key, Accuracies]) -> list[dict]:
     """Return the rows of Table 3 as dicts: log-mean of the high signal, per cent.
 
     splits: {stream: {split: accuracy}}.  ours: {stream: mean over the splits}, None unless every split is there.
     """
     rows = []
     for net, name, paper in TABLE_3:
-        splits = {stream: {split: _high(description, figures, net + end, split) for split in description.splits}
-                  for stream, end in STREAMS.items()}
+        splits = {
+            stream: {split: _high(description, figures, net + end, split) for split in description.splits}
+            for stream, end in STREAMS.items()
+        }
         ours = {stream: None if None in of.values() else sum(of.values()) / len(of) for stream, of in splits.items()}
         rows.append({"net": net, "name": name, "ours": ours, "splits": splits, "paper": dict(zip(STREAMS, paper))})
     return rows
@@ -231,7 +259,7 @@ def cell(value: Optional[float]) -> str:
     return DASH if value is None else f"{value:.1f}"
 
 
-def both(description: Description, rows_2: Sequence[dict], rows_3: Sequence[dict]) -> List[Table]:
+def both(description: Description, rows_2: Sequence[dict], rows_3: Sequence[dict]) -> list[Table]:
     """Return Tables 2 and 3 of what `table_2` and `table_3` return."""
     signals = {ALL: "fusion of three"}
     head = ["no.", "fps", "patches", "signal", "sampling"]
@@ -242,30 +270,61 @@ def both(description: Description, rows_2: Sequence[dict], rows_3: Sequence[dict
         figures = [cell(row[who][fusion]) for fusion in FUSIONS for who in ("ours", "paper")]
         mark = " [a]" if row["row"] in (7, 8) else ""
         fps = DASH if row["fps"] is None else f"{row['fps']:g}"
-        body.append([f"{row['row']}{mark}", fps, str(row["patches"]), signals.get(row["signal"], row["signal"]),
-                     row["sampling"], *figures])
+        body.append(
+            [
+                f"{row['row']}{mark}",
+                fps,
+                str(row["patches"]),
+                signals.get(row["signal"], row["signal"]),
+                row["sampling"],
+                *figures,
+            ]
+        )
     lead = f"Video accuracy in per cent: ours on {description.name}, the paper's on UCF-101"
-    first = Table("Table 2: settings", head, body, f"{lead}; split {description.splits[0]}, seed {description.seed}.",
-                  [f"[a] {ORDER_NOTE}", ALL_NOTE])
+    first = Table(
+        "Table 2: settings",
+        head,
+        body,
+        f"{lead}; split {description.splits[0]}, seed {description.seed}.",
+        [f"[a] {ORDER_NOTE}", ALL_NOTE],
+    )
     splits, crops = description.splits, standard_crops(description)
     head = ["net"]
     for stream in STREAMS:
         head += [stream, "paper"]
-    body = [[row["name"] + (" [b]" if row["net"] == "cnn" else ""),
-             *(cell(row[who][stream]) for stream in STREAMS for who in ("ours", "paper")),
-             *(cell(row["splits"]["image"][split]) for split in splits)] for row in rows_3]
-    notes = [f"[b] {CNN_NOTE}", *([FLOW_NOTE.format(description.flow.method)] if description.flow else []),
-             f"{DASH}: not there."]
-    lead += (f"; means over the splits, then each split's of the image stream; high signal, {crops} "
-             f"crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed {description.seed}.")
+    body = [
+        [
+            row["name"] + (" [b]" if row["net"] == "cnn" else ""),
+            *(cell(row[who][stream]) for stream in STREAMS for who in ("ours", "paper")),
+            *(cell(row["splits"]["image"][split]) for split in splits),
+        ]
+        for row in rows_3
+    ]
+    notes = [
+        f"[b] {CNN_NOTE}",
+        *([FLOW_NOTE.format(description.flow.method)] if description.flow else []),
+        f"{DASH}: not there.",
+    ]
+    lead += (
+        f"; means over the splits, then each split's of the image stream; high signal, {crops} "
+        f"crop{'s' * (crops > 1)}, log-mean, {description.fps[-1]:g} fps, seed {description.seed}."
+    )
     return [first, Table("Table 3: all splits", [*head, *(f"split {split}" for split in splits)], body, lead, notes)]
 
 
 def markdown(table: Table) -> str:
     """Return a table as Markdown, for people."""
-    lines = [f"## {table.title}", "", table.lead, "", _line(table.head),
-             _line("---:" if number else "---" for number in numeric(table.rows)),
-             *map(_line, table.rows), "", *(f"{note}  " for note in table.notes)]
+    lines = [
+        f"## {table.title}",
+        "",
+        table.lead,
+        "",
+        _line(table.head),
+        _line("---:" if number else "---" for number in numeric(table.rows)),
+        *map(_line, table.rows),
+        "",
+        *(f"{note}  " for note in table.notes),
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -3,10 +3,12 @@
 Caffe leaves a layer that the weights lack at its filler's random values, and aborts where a shape differs; here both
 are InputErrors.
 """
+
 import tempfile
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
+from typing import Optional, Union
 
 import caffe
 import numpy as np
@@ -40,6 +42,7 @@ class CaffeNetwork(Network):
     InputError
         Where a file is missing or damaged, the net is no deploy net, or the weights are not its own.
     """
+
     backend = "caffe"
 
     def __init__(self, net: Union[str, Path], weights: Union[str, Path], gpu: Optional[int] = None) -> None:
@@ -52,8 +55,10 @@ class CaffeNetwork(Network):
         inputs, blobs = set(self._net.inputs), self._net.blobs
         kinds = [kind for kind, names in INPUTS.items() if names == inputs]
         if not kinds:
-            raise InputError(f"net: {net} has inputs {', '.join(sorted(inputs)) or 'none'}; a deploy net has "
-                             f"frame, {PREVIOUS}frame and frame, or frame and first")
+            raise InputError(
+                f"net: {net} has inputs {', '.join(sorted(inputs)) or 'none'}; a deploy net has "
+                f"frame, {PREVIOUS}frame and frame, or frame and first"
+            )
         self.kind = kinds[0]
         self.signals = [signal for signal in SIGNALS if signal in blobs]
         if self.kind == "pair" and not all(PREVIOUS + signal in blobs for signal in self.signals):
@@ -62,8 +67,10 @@ class CaffeNetwork(Network):
             raise InputError(f"net: {net} has none of the outputs {', '.join(SIGNALS)}")
         _, self.channels, self.size, width = blobs["frame"].shape
         if width != self.size or self.channels not in MEANS:
-            raise InputError(f"net: {net} takes {self.channels} x {self.size} x {width} frames, not 3 x size x "
-                             "size (images) or 2 x size x size (flow)")
+            raise InputError(
+                f"net: {net} takes {self.channels} x {self.size} x {width} frames, not 3 x size x "
+                "size (images) or 2 x size x size (flow)"
+            )
         self.classes = blobs[self.signals[0]].shape[1]
 
     @cached_property
@@ -71,12 +78,15 @@ class CaffeNetwork(Network):
         """How the net combines the parts of Eq. 3; InputError where the weights were trained with another way."""
         combine, trained = caffemodel.combination(self._coefficients, f"net: {self._path}"), self._source.combine
         if trained not in (None, combine):
-            raise InputError(f"weights: {self._source.path} are of an RCNN made with --combine {trained}, the net "
-                             f"has {combine}; give the net that they were trained with")
+            raise InputError(
+                f"weights: {self._source.path} are of an RCNN made with --combine {trained}, the net "
+                f"has {combine}; give the net that they were trained with"
+            )
         return combine
 
-    def outputs(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[np.ndarray] = None) -> Arrays:
+    def outputs(
+        self, frames: np.ndarray, previous: Optional[np.ndarray] = None, first: Optional[np.ndarray] = None
+    ) -> Arrays:
         """Return {name: values} of a pass, as of `Network.outputs`, in Caffe's own memory.
 
         Without the inputs, and what Caffe's nets have beside the layers of `rcnn.googlenet`: copies, marks, v^{t-1}.
@@ -88,20 +98,25 @@ class CaffeNetwork(Network):
             self._feed("first", np.asarray(first, np.float32))
         self._net.forward()
         recalled = PREVIOUS if self.kind == "recurrent" else "state"
-        return {name: blob.data for name, blob in self._net.blobs.items() if name not in self._net.inputs
-                and "_split_" not in name and not name.startswith(("state", "first/", recalled))}
+        return {
+            name: blob.data
+            for name, blob in self._net.blobs.items()
+            if name not in self._net.inputs
+            and "_split_" not in name
+            and not name.startswith(("state", "first/", recalled))
+        }
 
-    def hold(self, rows: Sequence[int]) -> List[np.ndarray]:
+    def hold(self, rows: Sequence[int]) -> list[np.ndarray]:
         """Return v^t of the rows, as of `Network.hold`."""
         return [blob.data[rows] for blob in self._states()]
 
-    def restore(self, rows: Sequence[int], state: List[np.ndarray]) -> None:
+    def restore(self, rows: Sequence[int], state: list[np.ndarray]) -> None:
         """Put back what `hold` returned."""
         for blob, values in zip(self._states(), state):
             blob.data[rows] = values
 
-    def _states(self) -> List["caffe.Blob"]:
-        return [self._net.blobs[name[len(PREVIOUS):]] for name in self._net.blobs if name.startswith(PREVIOUS)]
+    def _states(self) -> list["caffe.Blob"]:
+        return [self._net.blobs[name[len(PREVIOUS) :]] for name in self._net.blobs if name.startswith(PREVIOUS)]
 
     def _feed(self, name: str, values: np.ndarray) -> None:
         blob = self._net.blobs[name]
@@ -132,18 +147,23 @@ def fill(net: "caffe.Net", parameters: caffemodel.Parameters) -> None:
         if values is None:
             continue
         if len(blobs) != len(values):
-            raise InputError(f"weights: {parameters.path} has {len(values)} parameters for layer {layer}, the net has "
-                             f"{len(blobs)}")
+            raise InputError(
+                f"weights: {parameters.path} has {len(values)} parameters for layer {layer}, the net has {len(blobs)}"
+            )
         for blob, value in zip(blobs, values):
             if not caffemodel.fits(blob.shape, value):
-                raise InputError(f"weights: {parameters.path} has shape {list(value.shape)} for layer {layer}, the net "
-                                 f"has {list(blob.shape)}; are width, input size and classes the same?")
+                raise InputError(
+                    f"weights: {parameters.path} has shape {list(value.shape)} for layer {layer}, the net "
+                    f"has {list(blob.shape)}; are width, input size and classes the same?"
+                )
             blob.data[...] = value.reshape(blob.shape)
             filled.add(_address(blob))
     missing = [layer for layer, blobs in net.params.items() if not all(_address(blob) in filled for blob in blobs)]
     if missing:
-        raise InputError(f"weights: {parameters.path} lacks {len(missing)} of the net's layers, the first is "
-                         f"{missing[0]}; are they another net's?")
+        raise InputError(
+            f"weights: {parameters.path} lacks {len(missing)} of the net's layers, the first is "
+            f"{missing[0]}; are they another net's?"
+        )
 
 
 def _address(blob: "caffe.Blob") -> int:

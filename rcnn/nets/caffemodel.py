@@ -1,6 +1,8 @@
 """Caffe's binary files without Caffe: caffemodels as arrays and arrays as caffemodels, and solverstates."""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple, TypeVar, Union
+from typing import NamedTuple, Optional, TypeVar, Union
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -15,7 +17,7 @@ WEIGHT_DIMENSIONS = {"Convolution": 4, "InnerProduct": 2}
 PARTS = ("weight", "bias")  # how W and b are called elsewhere
 SUM = 1  # EltwiseParameter.EltwiseOp
 COMBINATIONS = {(): "sum", (1.0, 1.0): "sum", (0.5, 0.5): "average"}
-Arrays = Dict[str, List[np.ndarray]]
+Arrays = dict[str, list[np.ndarray]]
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
@@ -32,8 +34,9 @@ class Parameters(NamedTuple):
     path
         Of the file.
     """
+
     arrays: Arrays
-    coefficients: Set[Tuple[float, ...]]
+    coefficients: set[tuple[float, ...]]
     path: Union[str, Path]
 
     @property
@@ -60,21 +63,25 @@ def read(path: Union[str, Path]) -> Parameters:
         if not values:
             continue
         if name in arrays and not same(values, arrays[name]):
-            raise InputError(f"weights: {path} has layer {name} twice with different values; the towers of an RCNN "
-                             "share theirs")
+            raise InputError(
+                f"weights: {path} has layer {name} twice with different values; the towers of an RCNN share theirs"
+            )
         arrays[name] = values
     if not arrays:
         raise InputError(f"weights: {path} holds no parameters; is it a caffemodel?")
     return Parameters(arrays, sum_coefficients(net.layer), path)
 
 
-def sum_coefficients(layers: Iterable[Message]) -> Set[Tuple[float, ...]]:
+def sum_coefficients(layers: Iterable[Message]) -> set[tuple[float, ...]]:
     """Return the coefficients of the layers (LayerParameters of a net or a caffemodel) that add the parts of Eq. 3."""
-    return {tuple(layer.eltwise_param.coeff) for layer in layers
-            if layer.type == "Eltwise" and any(bottom.endswith("/temporal") for bottom in layer.bottom)}
+    return {
+        tuple(layer.eltwise_param.coeff)
+        for layer in layers
+        if layer.type == "Eltwise" and any(bottom.endswith("/temporal") for bottom in layer.bottom)
+    }
 
 
-def combination(coefficients: Set[Tuple[float, ...]], where: str) -> Optional[str]:
+def combination(coefficients: set[tuple[float, ...]], where: str) -> Optional[str]:
     """Return how the parts of Eq. 3 are combined: "average", "sum", or None where there are no temporal ones.
 
     Parameters
@@ -90,8 +97,10 @@ def combination(coefficients: Set[Tuple[float, ...]], where: str) -> Optional[st
         Where they are neither, or differ from layer to layer.
     """
     if len(coefficients) > 1 or not coefficients <= set(COMBINATIONS):
-        raise InputError(f"{where} adds spatial and temporal parts with coefficients {sorted(coefficients)}; they are "
-                         "none (sum) or 0.5 and 0.5 (average), the same in every layer")
+        raise InputError(
+            f"{where} adds spatial and temporal parts with coefficients {sorted(coefficients)}; they are "
+            "none (sum) or 0.5 and 0.5 (average), the same in every layer"
+        )
     return COMBINATIONS[next(iter(coefficients))] if coefficients else None
 
 
@@ -108,11 +117,13 @@ def write(path: Union[str, Path], arrays: Arrays, model: googlenet.Model) -> Non
         A `model.NetModel`.
     """
     net = NetParameter(name="GoogLeNet-RCNN" if model.temporal else "GoogLeNet")
-    kinds = {layer.name: "Convolution" if isinstance(layer, googlenet.Convolution) else "InnerProduct"
-             for layer in model.layers()}
+    kinds = {
+        layer.name: "Convolution" if isinstance(layer, googlenet.Convolution) else "InnerProduct"
+        for layer in model.layers()
+    }
     for name, values in arrays.items():
         temporal = name.endswith("/temporal")
-        owner = name[:-len("/temporal")] if temporal else name
+        owner = name[: -len("/temporal")] if temporal else name
         layer = net.layer.add(name=name, type=kinds[owner])
         for value in values:
             blob = layer.blobs.add(data=[np.ascontiguousarray(value, "<f4").tobytes()])
@@ -144,12 +155,13 @@ def fits(shape: Sequence[int], values: np.ndarray) -> bool:
 def same(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> bool:
     """Return whether the parameters of two layers are equal in number, shapes and every bit."""
     return len(one) == len(other) and all(
-        mine.shape == theirs.shape and mine.tobytes() == theirs.tobytes() for mine, theirs in zip(one, other))
+        mine.shape == theirs.shape and mine.tobytes() == theirs.tobytes() for mine, theirs in zip(one, other)
+    )
 
 
 def plain_name(layer: str) -> str:
     """Return a layer's name without "previous/": under it a caffemodel has what both towers share."""
-    return layer[len(PREVIOUS):] if layer.startswith(PREVIOUS) else layer
+    return layer[len(PREVIOUS) :] if layer.startswith(PREVIOUS) else layer
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -166,7 +178,7 @@ def _parsed(path: Union[str, Path], message: AnyMessage, what: str) -> AnyMessag
     return message
 
 
-def _four(shape: Sequence[int]) -> Tuple[int, ...]:
+def _four(shape: Sequence[int]) -> tuple[int, ...]:
     return (1,) * (4 - len(shape)) + tuple(shape)
 
 
@@ -176,12 +188,13 @@ def _array(path: Union[str, Path], layer: str, kind: str, part: int, blob: BlobP
     old = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))
     shape = [blob.num, blob.channels, blob.height, blob.width] if old else list(blob.shape.dim)
     kept = WEIGHT_DIMENSIONS.get(kind, 4) if part == 0 else 1
-    if old and all(side == 1 for side in shape[:4 - kept]):
-        shape = shape[4 - kept:]
+    if old and all(side == 1 for side in shape[: 4 - kept]):
+        shape = shape[4 - kept :]
     number, text = ("<f4", data) if data else ("<f8", doubles)
     if any(side < 0 for side in shape) or int(np.prod(shape, dtype=object)) * np.dtype(number).itemsize != len(text):
-        raise InputError(f"weights: {path} is damaged in layer {layer}: {len(text)} bytes do not make the shape "
-                         f"{shape_text(shape)}")
+        raise InputError(
+            f"weights: {path} is damaged in layer {layer}: {len(text)} bytes do not make the shape {shape_text(shape)}"
+        )
     values = np.frombuffer(text, number).reshape(shape)
     if not np.isfinite(values).all():
         raise InputError(f"weights: {path} has numbers in layer {layer} that are not finite; its training diverged")

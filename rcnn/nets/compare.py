@@ -3,8 +3,10 @@
 `outputs.npz` holds what Caffe gave for a small net of which everything is drawn from a seed, so that a machine without
 Caffe can still hold its PyTorch or ONNX Runtime against Caffe's numbers.
 """
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple, Union
+from typing import Union
 
 import numpy as np
 
@@ -18,8 +20,8 @@ TOLERANCE = 1e-4
 CAFFE_OUTPUTS = Path(__file__).with_name("outputs.npz")
 SMALL_MODEL = NetModel(classes=4, width=0.05, size=39)
 STEPS, ROWS = 3, 2
-Outputs = Dict[str, List[np.ndarray]]
-Difference = Tuple[str, float, float]
+Outputs = dict[str, list[np.ndarray]]
+Difference = tuple[str, float, float]
 SEED = 2  # of those tried, one with which hardly a layer of the small net is zero everywhere
 
 
@@ -55,10 +57,19 @@ def real_frames(model: NetModel, number: int = STEPS, rows: int = ROWS) -> np.nd
     if model.channels != 3:
         return random_frames(model, number, rows)
     side = round(model.size * 8 / 7)
-    made = [list(motion.frames(appearance, movement, 1, np.random.default_rng(1)))[:number * 5:5]
-            for appearance, movement in (("Flowers", "Up"), ("Crates", "Spin"))[:rows]]
-    return np.stack([[crops.network_input(crops.oversample(video.resize(images[step], side), model.size, 1))[0]
-                      for images in made] for step in range(number)])
+    made = [
+        list(motion.frames(appearance, movement, 1, np.random.default_rng(1)))[: number * 5 : 5]
+        for appearance, movement in (("Flowers", "Up"), ("Crates", "Spin"))[:rows]
+    ]
+    return np.stack(
+        [
+            [
+                crops.network_input(crops.oversample(video.resize(images[step], side), model.size, 1))[0]
+                for images in made
+            ]
+            for step in range(number)
+        ]
+    )
 
 
 def marks(kind: str, number: int = STEPS, rows: int = ROWS) -> np.ndarray:
@@ -70,7 +81,7 @@ def marks(kind: str, number: int = STEPS, rows: int = ROWS) -> np.ndarray:
     return first
 
 
-def differences(expected: Outputs, actual: Outputs) -> List[Difference]:
+def differences(expected: Outputs, actual: Outputs) -> list[Difference]:
     """Return [(name, largest difference over the largest magnitude expected, the magnitude)] of what both have.
 
     expected, actual: {name: [array of each step]}.  A difference of something not finite is infinite.
@@ -80,8 +91,10 @@ def differences(expected: Outputs, actual: Outputs) -> List[Difference]:
         if name not in actual:
             continue
         scale = max(float(np.abs(step).max()) for step in steps)
-        apart = max(float(np.abs(np.float64(mine.reshape(theirs.shape)) - theirs).max())
-                    for mine, theirs in zip(actual[name], steps))
+        apart = max(
+            float(np.abs(np.float64(mine.reshape(theirs.shape)) - theirs).max())
+            for mine, theirs in zip(actual[name], steps)
+        )
         rows.append((name, apart / scale if scale and np.isfinite(apart) else apart and float("inf"), scale))
     return rows
 
@@ -92,22 +105,24 @@ def check(rows: Sequence[Difference], tolerance: float, what: str) -> None:
         raise InputError(f"{what}: no layer in common")
     worst = max(rows, key=lambda row: row[1])
     if not worst[1] <= tolerance:
-        raise InputError(f"{what}: layer {worst[0]} differs by {worst[1]:.1e} of its scale, beyond the tolerance of "
-                         f"{tolerance:g}; nothing is saved")
+        raise InputError(
+            f"{what}: layer {worst[0]} differs by {worst[1]:.1e} of its scale, beyond the tolerance of "
+            f"{tolerance:g}; nothing is saved"
+        )
 
 
-def small_net(kind: str) -> Tuple[Arrays, NetModel]:
+def small_net(kind: str) -> tuple[Arrays, NetModel]:
     """Return (arrays, model) of the small net that `caffe_outputs` has the outputs of."""
     arrays = random_arrays(SMALL_MODEL)
     return (arrays, SMALL_MODEL) if kind != "frame" else without_temporal(arrays, SMALL_MODEL)
 
 
-def caffe_outputs(path: Union[str, Path] = CAFFE_OUTPUTS) -> Dict[str, Outputs]:
+def caffe_outputs(path: Union[str, Path] = CAFFE_OUTPUTS) -> dict[str, Outputs]:
     """Return {kind: {name: [array of each step]}}, what Caffe gave for `small_net`.
 
     Its input was `random_frames` of STEPS steps and ROWS rows, its first frames `marks`.
     """
-    kinds: Dict[str, Outputs] = {}
+    kinds: dict[str, Outputs] = {}
     with np.load(path) as file:
         for key in file.files:
             kind, name = key.split(":", 1)

@@ -1,8 +1,10 @@
 """Which processor Caffe computes on."""
+
 import argparse
 import subprocess
 import sys
-from typing import Any, Iterable, Optional, Tuple
+from collections.abc import Iterable
+from typing import Any, Optional
 
 from rcnn.files import InputError
 
@@ -17,7 +19,7 @@ sys.exit(3 if len(gpus) > 1 and not caffe.has_nccl() else 0)
 """
 
 
-def numbers(text: str) -> Tuple[int, ...]:
+def numbers(text: str) -> tuple[int, ...]:
     """An argparse type: one GPU or several, counted from 0, such as "0" or "0,1", as a tuple of them."""
     try:
         gpus = tuple(int(word) for word in text.split(","))
@@ -34,6 +36,7 @@ def use(gpu: Optional[int] = None) -> None:
     Raises InputError where Caffe was built without CUDA or cannot use that GPU; Caffe itself would end the program.
     """
     import caffe
+
     if gpu is None:
         caffe.set_mode_cpu()
         return
@@ -55,7 +58,7 @@ def check(*gpus: int, option: str = "--gpu") -> None:
         raise InputError(f"{option} {asked}: {_refusal(tried)}")
 
 
-def check_training(gpus: Tuple[int, ...], nets: Iterable[Tuple[str, Any]], option: str = "--gpu") -> None:
+def check_training(gpus: tuple[int, ...], nets: Iterable[tuple[str, Any]], option: str = "--gpu") -> None:
     """Raise InputError unless `caffe train` can train on GPUs (their numbers, from 0).
 
     On several GPUs Caffe runs no Python layer.
@@ -69,8 +72,10 @@ def check_training(gpus: Tuple[int, ...], nets: Iterable[Tuple[str, Any]], optio
     for name, net in nets if len(gpus) > 1 else ():
         for layer in net.layer:
             if layer.type == "Python":
-                raise InputError(f"{option} {asked}: layer {layer.name} of {name} is a Python layer, and with one "
-                                 "Caffe trains on one GPU only; name one, or make nets of raw pairs (--encoding raw)")
+                raise InputError(
+                    f"{option} {asked}: layer {layer.name} of {name} is a Python layer, and with one "
+                    "Caffe trains on one GPU only; name one, or make nets of raw pairs (--encoding raw)"
+                )
     check(*gpus, option=option)
 
 
@@ -78,8 +83,10 @@ def _refusal(tried):
     if tried.returncode == 3:
         return "this Caffe was built without NCCL, which several GPUs need; run tools/install_caffe.sh --nccl"
     if "CPU-only" in tried.stderr:
-        return ("this Caffe was built without CUDA; compute on the CPU, or build it with CUDA "
-                "(tools/install_caffe.sh --cuda)")
+        return (
+            "this Caffe was built without CUDA; compute on the CPU, or build it with CUDA "
+            "(tools/install_caffe.sh --cuda)"
+        )
     lines = tried.stderr.splitlines()
     complaints = [line.split("] ", 1)[-1] for line in lines if "Check failed" in line or "rror" in line]
     return f"Caffe cannot use it ({complaints[0] if complaints else 'it says no more'}); nvidia-smi lists the GPUs"

@@ -1,9 +1,10 @@
 """Which network a set of parameters belongs to, found from their names and shapes."""
+
 import json
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -15,8 +16,8 @@ TEMPORAL = "/temporal"
 CLASSIFIERS = ("classifier_video", "classifier")  # ours, and BVLC GoogLeNet's
 CONV1 = "conv1/7x7_s2"
 LEARNING = ("filler", "temporal_filler", "bias")  # of older descriptions: how a training starts, not what the net is
-Arrays = Dict[str, List[np.ndarray]]
-Shape = Tuple[int, ...]
+Arrays = dict[str, list[np.ndarray]]
+Shape = tuple[int, ...]
 SIZES = range(33, 1025)  # sides of the input that are tried
 
 
@@ -31,6 +32,7 @@ class NetModel(Model):
     classifier
         The last part of the classifiers' names, of CLASSIFIERS.
     """
+
     temporal: bool = True
     classifier: str = CLASSIFIERS[0]
 
@@ -40,20 +42,27 @@ class NetModel(Model):
             layers = super().layers()
         except ValueError as error:
             raise InputError(str(error)) from None
-        return [replace(layer, name=layer.name.replace(CLASSIFIERS[0], self.classifier))
-                if isinstance(layer, Classifier) else layer for layer in layers]
+        return [
+            replace(layer, name=layer.name.replace(CLASSIFIERS[0], self.classifier))
+            if isinstance(layer, Classifier)
+            else layer
+            for layer in layers
+        ]
 
-    def shapes(self) -> Dict[str, Shape]:
+    def shapes(self) -> dict[str, Shape]:
         """Return {layer name: (channels, height, width)}, as `googlenet.shapes` does."""
         return googlenet.shapes(self.layers(), self.channels, self.size)
 
-    def states(self) -> Dict[str, Shape]:
+    def states(self) -> dict[str, Shape]:
         """Return {name of a layer with a temporal part: shape of its v^t without the batch}."""
         shapes = self.shapes()
-        return {layer.name: shapes[layer.name][:3 if isinstance(layer, Convolution) else 1]
-                for layer in self.layers() if isinstance(layer, googlenet.RECURRENT)}
+        return {
+            layer.name: shapes[layer.name][: 3 if isinstance(layer, Convolution) else 1]
+            for layer in self.layers()
+            if isinstance(layer, googlenet.RECURRENT)
+        }
 
-    def parameters(self) -> Dict[str, List[Shape]]:
+    def parameters(self) -> dict[str, list[Shape]]:
         """Return {layer name: [shape of W, shape of b]}, in the order of the layers; What is of "<layer>/temporal"."""
         shapes, parameters = self.shapes(), {}
         for layer in self.layers():
@@ -84,14 +93,17 @@ def restored(description: str, where: Union[str, Path]) -> NetModel:
         raise InputError(f"{where} describes no model of this project") from None
 
 
-def without_temporal(arrays: Arrays, model: NetModel) -> Tuple[Arrays, NetModel]:
+def without_temporal(arrays: Arrays, model: NetModel) -> tuple[Arrays, NetModel]:
     """Return (arrays, model) of the plain CNN that is in a net of Eq. 3."""
-    return ({name: values for name, values in arrays.items() if not name.endswith(TEMPORAL)},
-            replace(model, temporal=False))
+    return (
+        {name: values for name, values in arrays.items() if not name.endswith(TEMPORAL)},
+        replace(model, temporal=False),
+    )
 
 
-def infer(arrays: Arrays, combine: Optional[str] = None, size: Optional[int] = None,
-          where: str = "weights") -> NetModel:
+def infer(
+    arrays: Arrays, combine: Optional[str] = None, size: Optional[int] = None, where: str = "weights"
+) -> NetModel:
     """Return the NetModel of parameters, with all of their names and shapes.
 
     Parameters
@@ -116,12 +128,20 @@ def infer(arrays: Arrays, combine: Optional[str] = None, size: Optional[int] = N
         raise InputError(f"{where}: no GoogLeNet: the layers are {some}, not {CONV1} to loss3/{CLASSIFIERS[0]}")
     across = arrays.get(CONV1 + TEMPORAL, [])
     if across and combine is None:
-        raise InputError(f"{where}: how the net combines its parts is not written in it; tools/export.py takes "
-                         "--combine average or sum")
-    fields = dict(classes=arrays[f"loss3/{names[0]}"][0].shape[0], channels=arrays[CONV1][0].shape[1],
-                  high_rnn="loss3/fc" in arrays, temporal=bool(across), classifier=names[0],
-                  temporal_bias=len(across) == 2, combine=combine or "average",
-                  conv1_temporal_kernel=across[0].shape[-1] if across else 3)
+        raise InputError(
+            f"{where}: how the net combines its parts is not written in it; tools/export.py takes "
+            "--combine average or sum"
+        )
+    fields = dict(
+        classes=arrays[f"loss3/{names[0]}"][0].shape[0],
+        channels=arrays[CONV1][0].shape[1],
+        high_rnn="loss3/fc" in arrays,
+        temporal=bool(across),
+        classifier=names[0],
+        temporal_bias=len(across) == 2,
+        combine=combine or "average",
+        conv1_temporal_kernel=across[0].shape[-1] if across else 3,
+    )
     model = NetModel(width=_width(arrays, where), **fields)
     return replace(model, size=_size(model, arrays, size, where))
 
@@ -132,8 +152,9 @@ def check(arrays: Arrays, model: NetModel, where: str = "weights") -> None:
     for these, others, text in ((parameters, arrays, "lacks"), (arrays, parameters, "has beside the net's")):
         extra = [name for name in these if name not in others]
         if extra:
-            raise InputError(f"{where} {text} {len(extra)} layers, the first is {extra[0]}; is it another net's, or "
-                             "cut short?")
+            raise InputError(
+                f"{where} {text} {len(extra)} layers, the first is {extra[0]}; is it another net's, or cut short?"
+            )
     for name, shapes in parameters.items():
         actual = [tuple(value.shape) for value in arrays[name]]
         if actual != shapes:
@@ -161,6 +182,7 @@ def _width(arrays, where):
 
 def _size(model, arrays, size, where):
     """Return `size`, or the size that the inner products over maps allow."""
+
     def columns(side):
         parameters = replace(model, size=side).parameters()
         return [parameters[f"loss{number}/fc"][0] for number in (1, 2)]
@@ -171,6 +193,11 @@ def _size(model, arrays, size, where):
     fitting = [side for side in SIZES if columns(side) == shapes]
     if len(fitting) == 1:
         return fitting[0]
-    raise InputError(f"{where}: the net's input is not {Model.size} x {Model.size}, and the shapes "
-                     + (f"leave it open between {fitting[0]} and {fitting[-1]}; tools/export.py takes --size" if fitting
-                        else f"fit no size from {SIZES[0]} to {SIZES[-1]}"))
+    raise InputError(
+        f"{where}: the net's input is not {Model.size} x {Model.size}, and the shapes "
+        + (
+            f"leave it open between {fitting[0]} and {fitting[-1]}; tools/export.py takes --size"
+            if fitting
+            else f"fit no size from {SIZES[0]} to {SIZES[-1]}"
+        )
+    )

@@ -6,8 +6,10 @@
 
 `rcnn.nets.backends.open_network` opens any of them.
 """
+
 from abc import ABC, abstractmethod
-from typing import Any, Dict, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from rcnn.nets.model import NetModel
 
 KINDS = ("frame", "pair", "recurrent")
 MODES = {"frame": ("frame",), "pair": ("pair",), "recurrent": ("recurrent", "pair")}
-Arrays = Dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
 def checked_mode(mode: Optional[str], kind: str) -> str:
@@ -61,6 +63,7 @@ class Network(ABC):
     classes
         How many.
     """
+
     backend: str
     kind: str
     size: int
@@ -74,8 +77,9 @@ class Network(ABC):
         """How the parts of Eq. 3 are combined: "average", "sum", or None in a net without temporal parts."""
 
     @abstractmethod
-    def outputs(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[np.ndarray] = None) -> Arrays:
+    def outputs(
+        self, frames: np.ndarray, previous: Optional[np.ndarray] = None, first: Optional[np.ndarray] = None
+    ) -> Arrays:
         """Return {name: float32 array} of a pass; they may be views that the next pass overwrites.
 
         Those of every layer, if the net is opened with `watch`; else at least the signals'.
@@ -98,12 +102,13 @@ class Network(ABC):
     def restore(self, rows: Sequence[int], state: Any) -> None:
         """Put back what `hold` returned, so that the next pass finds it as v^{t-1}."""
 
-    def forward(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[np.ndarray] = None) -> np.ndarray:
+    def forward(
+        self, frames: np.ndarray, previous: Optional[np.ndarray] = None, first: Optional[np.ndarray] = None
+    ) -> np.ndarray:
         """Return the probabilities of a batch, float32 N x signals x classes; parameters as of `outputs`."""
         return self._probabilities(self.outputs(frames, previous, first), "")
 
-    def forward_pair(self, frames: np.ndarray, previous: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    def forward_pair(self, frames: np.ndarray, previous: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities (now, before) of a batch of pairs, float32 N x signals x classes each.
 
         now: of each frame with the frame before it; before: of each frame before as the first of its video (Eq. 3 at
@@ -150,8 +155,9 @@ class ModelNetwork(Network):
     def _run(self, inputs: Arrays) -> Arrays:
         pass
 
-    def outputs(self, frames: np.ndarray, previous: Optional[np.ndarray] = None,
-                first: Optional[np.ndarray] = None) -> Arrays:
+    def outputs(
+        self, frames: np.ndarray, previous: Optional[np.ndarray] = None, first: Optional[np.ndarray] = None
+    ) -> Arrays:
         """Return {name: float32 array} of a pass, as of `Network.outputs`."""
         inputs = {"frame": np.ascontiguousarray(frames, np.float32)}
         if self.kind == "pair":
@@ -159,8 +165,9 @@ class ModelNetwork(Network):
         if self.kind == "recurrent":
             inputs["first"] = np.asarray(first, np.float32)
             if not self._state or np.all(inputs["first"]):
-                self._state = {name: np.zeros((len(frames), *shape), np.float32)
-                               for name, shape in self.model.states().items()}
+                self._state = {
+                    name: np.zeros((len(frames), *shape), np.float32) for name, shape in self.model.states().items()
+                }
             inputs.update((PREVIOUS + name, values) for name, values in self._state.items())
         outputs = self._run(inputs)
         if self.kind == "recurrent":

@@ -13,10 +13,12 @@ frame: float32 N x channels x size x size, BGR, the mean taken off; N is free.  
 frame is the first of its video, and what previous/<layer> has in that row means nothing.  <layer>: v^t, which the next
 pass takes as previous/<layer>.
 """
+
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 import onnx
@@ -70,15 +72,23 @@ def build(kind: str, arrays: Arrays, model: NetModel) -> onnx.ModelProto:
     for name, shape in model.states().items() if kind == "recurrent" else ():
         graph.output(name, [BATCH, *shape])
     made = helper.make_model(
-        helper.make_graph(graph.nodes, "GoogLeNet-RCNN" if model.temporal else "GoogLeNet", graph.inputs,
-                          graph.outputs, graph.initializers),
-        producer_name="googlenet-rcnn", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)])
+        helper.make_graph(
+            graph.nodes,
+            "GoogLeNet-RCNN" if model.temporal else "GoogLeNet",
+            graph.inputs,
+            graph.outputs,
+            graph.initializers,
+        ),
+        producer_name="googlenet-rcnn",
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
     helper.set_model_props(made, {"kind": kind, "model": json.dumps(asdict(model))})
     onnx.checker.check_model(made, full_check=True)
     return made
 
 
-def described(notes: Mapping[str, str], where: str) -> Tuple[str, NetModel]:
+def described(notes: Mapping[str, str], where: str) -> tuple[str, NetModel]:
     """Return (kind, NetModel) of a file's metadata (dict); InputError, which says `where` it is from, if none."""
     if not {"kind", "model"} <= notes.keys():
         raise InputError(f"{where} is not one of this project's nets; make it with tools/export.py")
@@ -90,9 +100,13 @@ def watched(made: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(made)
     present = {output.name for output in copy.graph.output}
-    copy.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-                             for node in copy.graph.node if node.op_type not in ("Cast", "Reshape")
-                             for name in node.output if name not in present)
+    copy.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for node in copy.graph.node
+        if node.op_type not in ("Cast", "Reshape")
+        for name in node.output
+        if name not in present
+    )
     return copy
 
 
@@ -160,8 +174,15 @@ class _Graph:
             elif isinstance(layer, Pooling):
                 self._pool(layer, prefix)
             elif isinstance(layer, Normalization):
-                self.node("LRN", [prefix + layer.bottom], name, size=layer.local_size, alpha=layer.alpha,
-                          beta=layer.beta, bias=1.0)
+                self.node(
+                    "LRN",
+                    [prefix + layer.bottom],
+                    name,
+                    size=layer.local_size,
+                    alpha=layer.alpha,
+                    beta=layer.beta,
+                    bias=1.0,
+                )
             elif isinstance(layer, Dropout):
                 self.node("Identity", [prefix + layer.bottom], name)
             else:
@@ -178,8 +199,7 @@ class _Graph:
         shape = self.model.states()[layer.name]
         before = PREVIOUS + layer.name + ("/kept" if marked else "")
         biased = marked and self.model.temporal_bias  # which a row at t = 1 has not
-        across = self._weighted(layer.temporal(), layer.name + TEMPORAL, before,
-                                name + TEMPORAL + "/biased" * biased)
+        across = self._weighted(layer.temporal(), layer.name + TEMPORAL, before, name + TEMPORAL + "/biased" * biased)
         if biased:
             across = self.node("Where", [self.mark(shape), "zero", across], name + TEMPORAL)
         value = self.node("Add", [value, across], name + "/sum")
@@ -192,8 +212,14 @@ class _Graph:
     def _weighted(self, layer, parameters, bottom, top):
         if not isinstance(layer, Convolution):
             return self._inner_product(parameters, bottom, top)
-        return self.node("Conv", [bottom, *self._parts[parameters]], top, kernel_shape=[layer.kernel] * 2,
-                         strides=[layer.stride] * 2, pads=[layer.pad] * 4)
+        return self.node(
+            "Conv",
+            [bottom, *self._parts[parameters]],
+            top,
+            kernel_shape=[layer.kernel] * 2,
+            strides=[layer.stride] * 2,
+            pads=[layer.pad] * 4,
+        )
 
     def _inner_product(self, parameters, bottom, top):
         flat = self.node("Flatten", [bottom], top + "/flat", axis=1)
@@ -201,11 +227,20 @@ class _Graph:
 
     def _pool(self, layer, prefix):
         """Add a pool whose paddings at the ends are those that Caffe's rounding up amounts to."""
-        ends = [max(0, (top - 1) * layer.stride + layer.kernel - below - layer.pad)
-                for top, below in zip(self.shapes[layer.name][1:], self.shapes[layer.bottom][1:])]
+        ends = [
+            max(0, (top - 1) * layer.stride + layer.kernel - below - layer.pad)
+            for top, below in zip(self.shapes[layer.name][1:], self.shapes[layer.bottom][1:])
+        ]
         kind, options = ("MaxPool", {}) if layer.method == "MAX" else ("AveragePool", dict(count_include_pad=0))
-        self.node(kind, [prefix + layer.bottom], prefix + layer.name, kernel_shape=[layer.kernel] * 2,
-                  strides=[layer.stride] * 2, pads=[layer.pad] * 2 + ends, **options)
+        self.node(
+            kind,
+            [prefix + layer.bottom],
+            prefix + layer.name,
+            kernel_shape=[layer.kernel] * 2,
+            strides=[layer.stride] * 2,
+            pads=[layer.pad] * 2 + ends,
+            **options,
+        )
 
 
 class OnnxNetwork(ModelNetwork):
@@ -220,6 +255,7 @@ class OnnxNetwork(ModelNetwork):
     watch
         Have `outputs` return those of every layer.
     """
+
     backend = "onnx"
 
     def __init__(self, source: Source, threads: Optional[int] = None, watch: bool = False) -> None:
@@ -230,7 +266,7 @@ class OnnxNetwork(ModelNetwork):
         super().__init__(*described(self._session.get_modelmeta().custom_metadata_map, name))
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def _run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    def _run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._names, self._session.run(self._names, inputs)))
 
 
@@ -245,6 +281,7 @@ def read(path: Union[str, Path]) -> onnx.ModelProto:
 def session(source: Source, threads: Optional[int] = None) -> Any:
     """Return ONNX Runtime's InferenceSession of a path or ModelProto; InputError where it does not load."""
     import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if threads:

@@ -3,6 +3,7 @@
 Caffe checks its input with glog's CHECK, which ends the process; so a program that wants to say in one line what is
 wrong looks before it lets Caffe look.
 """
+
 from pathlib import Path
 from typing import TypeVar, Union
 

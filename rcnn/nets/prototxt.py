@@ -15,6 +15,7 @@ so that weights go from one to the other.
 
 In stage 1 W and b of every layer that GoogLeNet has stay as they are; in stage 2 all learn.
 """
+
 import json
 from difflib import SequenceMatcher
 from os import PathLike
@@ -92,10 +93,18 @@ def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 
     if model.channels not in crops.MEANS:
         raise InputError(f"channels: frames in order have 3 (images) or 2 (flow), not {model.channels}")
     net = caffe.NetSpec()
-    options = dict(source=str(frames), list=str(videos), batch=recipe.data.batch, size=model.size, mean=mean,
-                   scale=recipe.data.scale, **_seed(recipe))
+    options = dict(
+        source=str(frames),
+        list=str(videos),
+        batch=recipe.data.batch,
+        size=model.size,
+        mean=mean,
+        scale=recipe.data.scale,
+        **_seed(recipe),
+    )
     net["frame"], net["label"], net["first"] = L.Python(
-        module="layers.sequential_frames", layer="SequentialFrames", param_str=json.dumps(options), ntop=3)
+        module="layers.sequential_frames", layer="SequentialFrames", param_str=json.dumps(options), ntop=3
+    )
     _recurrent_tower(net, recipe, _checked(stage)).losses(net["label"], phase)
     _keep(net, model)
     return _named(net, "GoogLeNet-RCNN")
@@ -169,11 +178,24 @@ def solver(recipe: Recipe, net: Path, snapshot_prefix: Path, iterations: int) ->
     """
     settings = recipe.solver
     parameter = SolverParameter(
-        net=str(net), test_iter=[recipe.test_iterations], test_interval=settings.test_interval,
-        test_initialization=False, base_lr=settings.rate, lr_policy="exp",
-        gamma=settings.final_rate ** (1 / iterations), momentum=settings.momentum, weight_decay=settings.weight_decay,
-        iter_size=settings.iter_size, max_iter=iterations, display=settings.display, average_loss=40,
-        snapshot=settings.snapshot, snapshot_prefix=str(snapshot_prefix), solver_mode=SolverParameter.CPU, type="SGD")
+        net=str(net),
+        test_iter=[recipe.test_iterations],
+        test_interval=settings.test_interval,
+        test_initialization=False,
+        base_lr=settings.rate,
+        lr_policy="exp",
+        gamma=settings.final_rate ** (1 / iterations),
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        iter_size=settings.iter_size,
+        max_iter=iterations,
+        display=settings.display,
+        average_loss=40,
+        snapshot=settings.snapshot,
+        snapshot_prefix=str(snapshot_prefix),
+        solver_mode=SolverParameter.CPU,
+        type="SGD",
+    )
     if settings.seed is not None:
         parameter.random_seed = settings.seed
     if settings.clip_gradients is not None:
@@ -209,8 +231,9 @@ class _Tower:
     def losses(self, label, phase):
         for layer in self.classifiers:
             signal = self.prefix + layer.signal
-            self.net[signal + "/loss"] = L.SoftmaxWithLoss(self[layer.name], label,
-                                                           loss_weight=googlenet.LOSS_WEIGHT[layer.signal])
+            self.net[signal + "/loss"] = L.SoftmaxWithLoss(
+                self[layer.name], label, loss_weight=googlenet.LOSS_WEIGHT[layer.signal]
+            )
             if phase == TEST:
                 self.net[signal + "/accuracy"] = L.Accuracy(self[layer.name], label)
 
@@ -219,28 +242,44 @@ class _Tower:
             return L.Concat(*(self[bottom] for bottom in layer.bottoms))
         bottom = self[layer.bottom]
         if isinstance(layer, googlenet.Pooling):
-            return L.Pooling(bottom, pool=getattr(P.Pooling, layer.method), kernel_size=layer.kernel,
-                             stride=layer.stride, pad=layer.pad)
+            return L.Pooling(
+                bottom,
+                pool=getattr(P.Pooling, layer.method),
+                kernel_size=layer.kernel,
+                stride=layer.stride,
+                pad=layer.pad,
+            )
         if isinstance(layer, googlenet.Normalization):
             return L.LRN(bottom, local_size=layer.local_size, alpha=layer.alpha, beta=layer.beta)
         if isinstance(layer, googlenet.Dropout):
             return L.Dropout(bottom, dropout_ratio=layer.ratio)
-        return L.InnerProduct(bottom, num_output=self.model.classes, weight_filler=dict(type="xavier"),
-                              bias_filler=dict(type="constant", value=0),
-                              **self._spatial_param(layer.name, pretrained=False))
+        return L.InnerProduct(
+            bottom,
+            num_output=self.model.classes,
+            weight_filler=dict(type="xavier"),
+            bias_filler=dict(type="constant", value=0),
+            **self._spatial_param(layer.name, pretrained=False),
+        )
 
     def _recurrent(self, layer):
         net, name = self.net, self.prefix + layer.name
         net[name] = spatial = self._weighted(
-            layer, self[layer.bottom], weight_filler=dict(type=self.recipe.fillers.filler),
+            layer,
+            self[layer.bottom],
+            weight_filler=dict(type=self.recipe.fillers.filler),
             bias_filler=dict(type="constant", value=self.recipe.fillers.bias),
-            **self._spatial_param(layer.name, layer.pretrained))
+            **self._spatial_param(layer.name, layer.pretrained),
+        )
         if self.previous is not None:
             spatial.fn.params["name"] = name
             net[name + "/spatial"] = spatial
             temporal = self._weighted(
-                layer.temporal(), self.previous[layer.name], name=name + "/temporal",
-                weight_filler=dict(type=self.recipe.fillers.temporal_filler), **self._temporal_param())
+                layer.temporal(),
+                self.previous[layer.name],
+                name=name + "/temporal",
+                weight_filler=dict(type=self.recipe.fillers.temporal_filler),
+                **self._temporal_param(),
+            )
             if self.marked and self.model.temporal_bias:
                 net[name + "/temporal/biased"] = temporal
                 temporal = L.Scale(temporal, net["first/none"], name=name + "/temporal/none", axis=0)
@@ -295,11 +334,19 @@ def _recurrent_tower(net, recipe, stage):
     model, layers = recipe.model, recipe.model.layers()
     shapes = googlenet.shapes(layers, model.channels, model.size)
     names = _states(model)
-    states = [shapes[layer.name][:1 if isinstance(layer, googlenet.FullyConnected) else 3]
-              for layer in layers if layer.name in names]
+    states = [
+        shapes[layer.name][: 1 if isinstance(layer, googlenet.FullyConnected) else 3]
+        for layer in layers
+        if layer.name in names
+    ]
     *recalled, net["state"] = L.Python(
-        net["first"], name="state/recall", module="layers.temporal_state", layer="RecallState",
-        param_str=json.dumps(dict(shapes=states)), ntop=len(names) + 1)
+        net["first"],
+        name="state/recall",
+        module="layers.temporal_state",
+        layer="RecallState",
+        param_str=json.dumps(dict(shapes=states)),
+        ntop=len(names) + 1,
+    )
     for name, top in zip(names, recalled):
         net[PREVIOUS + name] = top
     if model.combine == "average":
@@ -311,8 +358,9 @@ def _recurrent_tower(net, recipe, stage):
 
 def _keep(net, model):
     """Add the layer at the end of a recurrent net that keeps v^t."""
-    net["state/keep"] = L.Python(*(net[name] for name in _states(model)), net["state"], ntop=0,
-                                 module="layers.temporal_state", layer="KeepState")
+    net["state/keep"] = L.Python(
+        *(net[name] for name in _states(model)), net["state"], ntop=0, module="layers.temporal_state", layer="KeepState"
+    )
 
 
 def _states(model):
@@ -324,8 +372,12 @@ def _input(net, recipe, pairs, phase, pair):
     model, data, mean, tops = recipe.model, recipe.data, list(recipe.mean(crops.MEANS)), [PREVIOUS + "frame", "frame"]
     if data.encoding == "raw" and model.channels != flow.CHANNELS:  # Caffe would mirror flow without negating x
         net["pair"], net["label"] = L.Data(
-            source=str(pairs), backend=P.Data.LMDB, batch_size=data.batch, ntop=2,
-            transform_param=dict(crop_size=model.size, mirror=phase == TRAIN, mean_value=mean * 2, scale=data.scale))
+            source=str(pairs),
+            backend=P.Data.LMDB,
+            batch_size=data.batch,
+            ntop=2,
+            transform_param=dict(crop_size=model.size, mirror=phase == TRAIN, mean_value=mean * 2, scale=data.scale),
+        )
         net[tops[0]], net[tops[1]] = L.Slice(net["pair"], axis=1, slice_point=[model.channels], ntop=2)
         if not pair:
             net["unused"] = L.Silence(net[tops[0]], ntop=0)
@@ -334,8 +386,13 @@ def _input(net, recipe, pairs, phase, pair):
         raise InputError(f"channels: jpeg pairs have 3 (images) or 2 (flow), not {model.channels}; use raw pairs")
     net["pair"], net["label"] = L.Data(source=str(pairs), backend=P.Data.LMDB, batch_size=data.batch, ntop=2)
     options = dict(size=model.size, mean=mean, scale=data.scale, together=data.together, **_seed(recipe))
-    cropped = L.Python(net["pair"], module="layers.pair_augment", layer="PairAugment", param_str=json.dumps(options),
-                       ntop=2 if pair else 1)
+    cropped = L.Python(
+        net["pair"],
+        module="layers.pair_augment",
+        layer="PairAugment",
+        param_str=json.dumps(options),
+        ntop=2 if pair else 1,
+    )
     for top, blob in zip(tops if pair else tops[1:], cropped if pair else [cropped]):
         net[top] = blob
     return net["label"]

@@ -2,11 +2,11 @@
 
 prototxt/ holds the paper's set, of images on UCF-101; tools/make_prototxt.py writes any other where it is wanted.
 """
+
 import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from textwrap import wrap
-from typing import Dict, Tuple
 
 from google.protobuf import text_format
 
@@ -21,6 +21,7 @@ FOLDER = "prototxt"  # of the set that is in the repository
 @dataclass(frozen=True)
 class Paths:
     """What a set reads and writes, relative to the folder that Caffe runs in; UCF-101's unless given."""
+
     train_pairs: str = "data/ucf101/pairs_train01.lmdb"
     test_pairs: str = "data/ucf101/pairs_test01.lmdb"
     frames: str = "data/ucf101/frames_5fps.lmdb"
@@ -30,8 +31,11 @@ class Paths:
 
 
 PATHS = Paths()
-FLOW_PATHS = Paths(train_pairs="data/ucf101/flow_pairs_train01.lmdb", test_pairs="data/ucf101/flow_pairs_test01.lmdb",
-                   frames="data/ucf101/flow_5fps.lmdb")
+FLOW_PATHS = Paths(
+    train_pairs="data/ucf101/flow_pairs_train01.lmdb",
+    test_pairs="data/ucf101/flow_pairs_test01.lmdb",
+    frames="data/ucf101/flow_5fps.lmdb",
+)
 
 
 def default_paths(recipe: Recipe, folder: str) -> Paths:
@@ -42,7 +46,7 @@ def default_paths(recipe: Recipe, folder: str) -> Paths:
     return replace(FLOW_PATHS if recipe.model.channels == flow.CHANNELS else PATHS, snapshots=f"{folder}/snapshots")
 
 
-def runs(recipe: Recipe) -> Dict[str, Tuple[str, int, int]]:
+def runs(recipe: Recipe) -> dict[str, tuple[str, int, int]]:
     """Return {run: (its net, stage, updates)} of the trainings that a recipe's set has a solver for.
 
     Flow starts from nothing (Sec. 3.4), and so does any input but images: there is no stage 1.  RCNN-s reads a frames
@@ -56,15 +60,18 @@ def runs(recipe: Recipe) -> Dict[str, Tuple[str, int, int]]:
     return trainings
 
 
-def names(recipe: Recipe) -> Dict[str, str]:
+def names(recipe: Recipe) -> dict[str, str]:
     """Return {"rcnn_r_train_val", "deploy_rcnn_r", "solver_rcnn_r", ...: name of the file} of a recipe's set."""
     suffix = "_flow" if recipe.model.channels == flow.CHANNELS else ""
-    keys = (*(f"{run}_train_val" for run in runs(recipe)), *(f"deploy_{net}" for net in NETS),
-            *(f"solver_{run}" for run in runs(recipe)))
+    keys = (
+        *(f"{run}_train_val" for run in runs(recipe)),
+        *(f"deploy_{net}" for net in NETS),
+        *(f"solver_{run}" for run in runs(recipe)),
+    )
     return {key: f"{key}{suffix}.prototxt" for key in keys}
 
 
-def files(recipe: Recipe, folder: str, paths: Paths) -> Dict[str, str]:
+def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
     """Return {path: text} of a set's nets and solvers.
 
     Parameters
@@ -82,27 +89,30 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> Dict[str, str]:
         For frames of channels that the nets cannot take.
     """
     from rcnn.nets import prototxt
+
     places = {name: (Path(folder) / file).as_posix() for name, file in names(recipe).items()}
-    made = {f"deploy_{net}": getattr(prototxt, f"deploy_{net}")(recipe.model, 1, recipe.fillers)
-            for net in NETS}
+    made = {f"deploy_{net}": getattr(prototxt, f"deploy_{net}")(recipe.model, 1, recipe.fillers) for net in NETS}
     for run, (net, stage, iterations) in runs(recipe).items():
         made[f"{run}_train_val"] = _train_val(recipe, paths, net, stage)
-        prefix = Path(names(recipe)[f"solver_{run}"]).stem[len("solver_"):]
-        made[f"solver_{run}"] = prototxt.solver(recipe, places[f"{run}_train_val"], f"{paths.snapshots}/{prefix}",
-                                                iterations)
+        prefix = Path(names(recipe)[f"solver_{run}"]).stem[len("solver_") :]
+        made[f"solver_{run}"] = prototxt.solver(
+            recipe, places[f"{run}_train_val"], f"{paths.snapshots}/{prefix}", iterations
+        )
     head = _head(recipe, folder, paths)
     return {path: head + text_format.MessageToString(made[name]) for name, path in places.items()}
 
 
 def _train_val(recipe, paths, net, stage):
     from rcnn.nets import prototxt
+
     phases = (prototxt.TRAIN, paths.train_pairs, paths.train_list), (prototxt.TEST, paths.test_pairs, paths.test_list)
     if net == "cnn":
         return prototxt.train_val(*(prototxt.cnn(recipe, pairs, phase) for phase, pairs, _ in phases))
     if net == "rcnn_r":
         return prototxt.train_val(*(prototxt.rcnn_r(recipe, pairs, phase, stage) for phase, pairs, _ in phases))
-    return prototxt.train_val(*(prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage)
-                                for phase, _, videos in phases))
+    return prototxt.train_val(
+        *(prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage) for phase, _, videos in phases)
+    )
 
 
 def _head(recipe, folder, paths):
@@ -110,9 +120,17 @@ def _head(recipe, folder, paths):
     base = default_paths(recipe, folder)
     words = []
     if (recipe, folder, paths) != (Recipe(), FOLDER, PATHS):
-        changed = {field.name: getattr(paths, field.name) for field in fields(Paths)
-                   if getattr(paths, field.name) != getattr(base, field.name)}
+        changed = {
+            field.name: getattr(paths, field.name)
+            for field in fields(Paths)
+            if getattr(paths, field.name) != getattr(base, field.name)
+        }
         words = settings.words({"out": folder, **changed, **settings.settings(recipe, Recipe())})
-    lines = wrap(f"python tools/make_prototxt.py {shlex.join(words)}", 110, subsequent_indent="    ",
-                 break_long_words=False, break_on_hyphens=False)
+    lines = wrap(
+        f"python tools/make_prototxt.py {shlex.join(words)}",
+        110,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return "".join(f"# {line}\n" for line in ["Made by this command; do not edit.", *lines]) + "\n"

@@ -9,9 +9,10 @@ Parameters have Caffe's layer names and shapes: "conv1/7x7_s2.weight" and ".bias
 conv1/7x7_s2, "conv1/7x7_s2/temporal.weight" is its What.  What stands before the point is Caffe's name, so a state dict
 says all that a caffemodel does, and `state_dict` also holds the model's description ("_extra_state").
 """
+
 import json
 from dataclasses import asdict
-from typing import Dict, Optional, Tuple
+from typing import Optional
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from rcnn.nets.model import TEMPORAL, Arrays, NetModel, restored
 from rcnn.nets.network import ModelNetwork
 
 EXTRA = "_extra_state"
-Tensors = Dict[str, torch.Tensor]
+Tensors = dict[str, torch.Tensor]
 
 
 class GoogLeNetRCNN(nn.Module):
@@ -37,7 +38,7 @@ class GoogLeNetRCNN(nn.Module):
         self.model, self.layers, self._shapes = model, model.layers(), model.shapes()
         weights = {layer.name: layer for layer in self.layers if isinstance(layer, (*googlenet.RECURRENT, Classifier))}
         for name, (weight, *bias) in model.parameters().items():
-            owner = name[:-len(TEMPORAL)] if name.endswith(TEMPORAL) else name
+            owner = name[: -len(TEMPORAL)] if name.endswith(TEMPORAL) else name
             layer = weights[owner] if owner == name else weights[owner].temporal()
             if isinstance(layer, Convolution):
                 made = nn.Conv2d(weight[1], weight[0], layer.kernel, layer.stride, layer.pad, bias=bool(bias))
@@ -45,8 +46,9 @@ class GoogLeNetRCNN(nn.Module):
                 made = nn.Linear(weight[1], weight[0], bias=bool(bias))
             self.add_module(name, made)
 
-    def forward(self, frame: torch.Tensor, state: Optional[Tensors] = None,
-                first: Optional[torch.Tensor] = None) -> Tuple[Tensors, Tensors]:
+    def forward(
+        self, frame: torch.Tensor, state: Optional[Tensors] = None, first: Optional[torch.Tensor] = None
+    ) -> tuple[Tensors, Tensors]:
         """Return (scores, v) of a batch of frames.
 
         Parameters
@@ -68,11 +70,13 @@ class GoogLeNetRCNN(nn.Module):
         """
         outputs = self.outputs(frame, state, first)
         scores = {layer.signal: outputs[layer.name] for layer in self.layers if isinstance(layer, Classifier)}
-        return scores, {layer.name: outputs[layer.name] for layer in self.layers
-                        if isinstance(layer, googlenet.RECURRENT)}
+        return scores, {
+            layer.name: outputs[layer.name] for layer in self.layers if isinstance(layer, googlenet.RECURRENT)
+        }
 
-    def outputs(self, frame: torch.Tensor, state: Optional[Tensors] = None,
-                first: Optional[torch.Tensor] = None) -> Tensors:
+    def outputs(
+        self, frame: torch.Tensor, state: Optional[Tensors] = None, first: Optional[torch.Tensor] = None
+    ) -> Tensors:
         """Return {name: output} of every layer, by the names of Caffe's blobs; arguments as of `forward`.
 
         A layer of Eq. 3 has its output under its name, and where there is a state, its parts under "<layer>/spatial"
@@ -132,8 +136,14 @@ class GoogLeNetRCNN(nn.Module):
 def build(arrays: Arrays, model: NetModel) -> GoogLeNetRCNN:
     """Return the GoogLeNetRCNN, in evaluation mode, of parameters {layer name: [W] or [W, b]} that fit `model`."""
     net = GoogLeNetRCNN(model)
-    net.load_state_dict({f"{name}.{part}": torch.from_numpy(np.array(value)) for name, values in arrays.items()
-                         for part, value in zip(PARTS, values)} | {EXTRA: net.get_extra_state()})
+    net.load_state_dict(
+        {
+            f"{name}.{part}": torch.from_numpy(np.array(value))
+            for name, values in arrays.items()
+            for part, value in zip(PARTS, values)
+        }
+        | {EXTRA: net.get_extra_state()}
+    )
     return net.eval()
 
 
@@ -153,10 +163,18 @@ class TorchNetwork(ModelNetwork):
     watch
         Have `outputs` return those of every layer.
     """
+
     backend = "torch"
 
-    def __init__(self, kind: str, arrays: Arrays, model: NetModel, gpu: Optional[int] = None,
-                 threads: Optional[int] = None, watch: bool = False) -> None:
+    def __init__(
+        self,
+        kind: str,
+        arrays: Arrays,
+        model: NetModel,
+        gpu: Optional[int] = None,
+        threads: Optional[int] = None,
+        watch: bool = False,
+    ) -> None:
         super().__init__(kind, model)
         if gpu is not None and not 0 <= gpu < torch.cuda.device_count():
             raise InputError(f"--gpu {gpu}: PyTorch sees {torch.cuda.device_count()} GPUs")
@@ -166,7 +184,7 @@ class TorchNetwork(ModelNetwork):
         self._net, self._watch = build(arrays, model).to(self._device), watch
 
     @torch.inference_mode()
-    def _run(self, inputs: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    def _run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         with torch.backends.cudnn.flags(allow_tf32=False):  # else GPUs round what they multiply to 10 bits
             return self._pass({name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()})
 

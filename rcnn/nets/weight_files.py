@@ -1,9 +1,10 @@
 """The files that hold a net's parameters, whatever wrote them: .caffemodel, .pt, .safetensors, .onnx."""
+
 import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Dict, Optional, Tuple, Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -12,8 +13,13 @@ from rcnn.nets import caffemodel
 from rcnn.nets.model import Arrays, NetModel, check, infer, restored
 
 SUFFIXES = (".caffemodel", ".pt", ".safetensors", ".onnx")
-BRINGS = {"caffe": "tools/install_caffe.sh", "torch": "pip install '.[torch]'", "safetensors": "pip install '.[torch]'",
-          "onnx": "pip install '.[onnx]'", "onnxruntime": "pip install '.[onnx]'"}
+BRINGS = {
+    "caffe": "tools/install_caffe.sh",
+    "torch": "pip install '.[torch]'",
+    "safetensors": "pip install '.[torch]'",
+    "onnx": "pip install '.[onnx]'",
+    "onnxruntime": "pip install '.[onnx]'",
+}
 
 
 def need(*modules: str) -> None:
@@ -36,7 +42,7 @@ def suffix_of(path: Union[str, Path], option: str) -> str:
     return suffix
 
 
-def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[int] = None) -> Tuple[Arrays, NetModel]:
+def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[int] = None) -> tuple[Arrays, NetModel]:
     """Return (arrays, model) of a file with the parameters of a net, which fit each other.
 
     Parameters
@@ -67,6 +73,7 @@ def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[i
     elif suffix == ".onnx":
         graph, _, model = _read_onnx(path)
         from rcnn.nets.onnx_net import arrays_of
+
         arrays = arrays_of(graph)
     elif suffix == ".safetensors":
         arrays, model = _read_safetensors(path)
@@ -98,25 +105,29 @@ def save(path: Union[str, Path], arrays: Arrays, model: NetModel, kind: str) -> 
         import onnx
 
         from rcnn.nets.onnx_net import build
+
         onnx.save(build(kind, arrays, model), path)
         return
-    named = {f"{name}.{part}": value for name, values in arrays.items()
-             for part, value in zip(caffemodel.PARTS, values)}
+    named = {
+        f"{name}.{part}": value for name, values in arrays.items() for part, value in zip(caffemodel.PARTS, values)
+    }
     if suffix == ".safetensors":
         need("safetensors")
         from safetensors.numpy import save_file
+
         save_file(named, path, {"model": json.dumps(asdict(model))})
         return
     need("torch")
     import torch
 
     from rcnn.nets.torch_net import build as build_torch
+
     torch.save(build_torch(arrays, model).state_dict(), path)
 
 
-def gathered(named: Dict[str, np.ndarray], where: str) -> Arrays:
+def gathered(named: dict[str, np.ndarray], where: str) -> Arrays:
     """Return {layer name: [W] or [W, b]} of {"<layer>.weight" or "<layer>.bias": array}."""
-    parts: Dict[str, Dict[str, np.ndarray]] = {}
+    parts: dict[str, dict[str, np.ndarray]] = {}
     for key, value in named.items():
         name, _, part = key.rpartition(".")
         if part not in caffemodel.PARTS:
@@ -129,6 +140,7 @@ def _read_onnx(path):
     """Return (ModelProto, kind, NetModel)."""
     need("onnx")
     from rcnn.nets import onnx_net
+
     graph = onnx_net.read(path)
     return graph, *onnx_net.described({entry.key: entry.value for entry in graph.metadata_props}, f"weights: {path}")
 
@@ -136,6 +148,7 @@ def _read_onnx(path):
 def _read_safetensors(path):
     need("safetensors")
     from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, "np") as file:
             named, notes = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
@@ -152,12 +165,14 @@ def _read_torch(path):
     import torch
 
     from rcnn.nets.torch_net import EXTRA
+
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError):
         raise InputError(f"weights: {path} is cut short or no state dict of PyTorch") from None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor)
-                                              for key, value in state.items() if key != EXTRA):
+    if not isinstance(state, dict) or not all(
+        isinstance(value, torch.Tensor) for key, value in state.items() if key != EXTRA
+    ):
         raise InputError(f"weights: {path} is no state dict of PyTorch")
     model = restored(state[EXTRA], path) if EXTRA in state else None
     named = {key: value.to(torch.float32).numpy() for key, value in state.items() if key != EXTRA}

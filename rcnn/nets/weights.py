@@ -2,8 +2,10 @@
 
 A source is a caffemodel: BVLC's GoogLeNet in the old format, our own CNN's, or an RCNN's snapshot.
 """
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import NamedTuple, Optional, Union
 
 import caffe
 import numpy as np
@@ -33,14 +35,15 @@ class Blob(NamedTuple):
     filler
         Caffe's name of it where FRESH, else "".
     """
+
     state: str
     layer: str
     part: int
-    shape: Tuple[int, ...]
+    shape: tuple[int, ...]
     filler: str = ""
 
 
-def build(path: Union[str, Path], seed: int) -> Tuple["caffe.Net", caffe_pb2.NetParameter]:
+def build(path: Union[str, Path], seed: int) -> tuple["caffe.Net", caffe_pb2.NetParameter]:
     """Return (net, its prototxt) of a deploy net, parameters as its fillers make them.
 
     Parameters
@@ -57,10 +60,12 @@ def build(path: Union[str, Path], seed: int) -> Tuple["caffe.Net", caffe_pb2.Net
     message = read_net(path)
     for layer in message.layer:
         if not layer.bottom and layer.type != "Input":
-            raise InputError(f"net: {path} reads data (layer {layer.name}); give the deploy net of the same model, "
-                             "which has the same parameters and fillers")
-    if not 0 <= seed < 2 ** 32:
-        raise InputError(f"--seed {seed} is not in 0 to {2 ** 32 - 1}")
+            raise InputError(
+                f"net: {path} reads data (layer {layer.name}); give the deploy net of the same model, "
+                "which has the same parameters and fillers"
+            )
+    if not 0 <= seed < 2**32:
+        raise InputError(f"--seed {seed} is not in 0 to {2**32 - 1}")
     caffe.set_mode_cpu()
     caffe.set_random_seed(seed)
     return caffe.Net(str(path), caffe.TEST), message
@@ -71,8 +76,13 @@ def combine_of(message: caffe_pb2.NetParameter) -> Optional[str]:
     return combination(sum_coefficients(message.layer), "net: it")
 
 
-def copy(net: "caffe.Net", message: caffe_pb2.NetParameter, source: Parameters, fresh: Sequence[str] = (),
-         unhalved: bool = False) -> List[Blob]:
+def copy(
+    net: "caffe.Net",
+    message: caffe_pb2.NetParameter,
+    source: Parameters,
+    fresh: Sequence[str] = (),
+    unhalved: bool = False,
+) -> list[Blob]:
     """Copy parameters by layer name from a caffemodel into a net; return what became of each, the unused ones last.
 
     A net that sums the parts of Eq. 3 gets half of W and b in every layer that has a temporal part (Sec. 3.1), unless
@@ -94,8 +104,9 @@ def copy(net: "caffe.Net", message: caffe_pb2.NetParameter, source: Parameters, 
     layers = {layer.name: layer for layer in message.layer}
     combine, of_rcnn = combine_of(message), source.combine
     if combine is not None and of_rcnn not in (None, combine):
-        raise InputError(f"weights: they are of an RCNN made with --combine {of_rcnn}, the net has {combine}; "
-                         "make both the same")
+        raise InputError(
+            f"weights: they are of an RCNN made with --combine {of_rcnn}, the net has {combine}; make both the same"
+        )
     for name in fresh:
         if name not in net.params:
             raise InputError(f"--fresh: the net has no layer {name} with parameters")
@@ -104,8 +115,10 @@ def copy(net: "caffe.Net", message: caffe_pb2.NetParameter, source: Parameters, 
         plain = plain_name(name)
         values = None if plain in fresh else source.arrays.get(plain)
         if values is None:
-            rows = [Blob(FRESH, plain, part, tuple(blob.shape), _filler(layers[name], part))
-                    for part, blob in enumerate(blobs)]
+            rows = [
+                Blob(FRESH, plain, part, tuple(blob.shape), _filler(layers[name], part))
+                for part, blob in enumerate(blobs)
+            ]
         else:
             used.add(plain)
             halve = combine == "sum" and of_rcnn is None and not unhalved and f"{plain}/temporal" in net.params
@@ -114,11 +127,17 @@ def copy(net: "caffe.Net", message: caffe_pb2.NetParameter, source: Parameters, 
             rows = [Blob(state, plain, part, tuple(blob.shape)) for part, blob in enumerate(blobs)]
         report[plain] = rows
     if not used:
-        raise InputError(f"weights: they share no layer's name with the net: they have {_some(source.arrays)}; the net "
-                         f"has {_some(report)}")
+        raise InputError(
+            f"weights: they share no layer's name with the net: they have {_some(source.arrays)}; the net "
+            f"has {_some(report)}"
+        )
     rows = [row for name in report for row in report[name]]
-    return rows + [Blob(UNUSED, name, part, value.shape) for name, values in source.arrays.items() if name not in used
-                   for part, value in enumerate(values)]
+    return rows + [
+        Blob(UNUSED, name, part, value.shape)
+        for name, values in source.arrays.items()
+        if name not in used
+        for part, value in enumerate(values)
+    ]
 
 
 def table(rows: Sequence[Blob]) -> str:
@@ -135,13 +154,17 @@ def table(rows: Sequence[Blob]) -> str:
 
 def _fill(name, blobs, values, factor):
     if len(blobs) != len(values):
-        raise InputError(f"layer {name}: the weights have {len(values)} blobs, the net has {len(blobs)}; give weights "
-                         f"of the same model, or leave the layer at its filler with --fresh {name}")
+        raise InputError(
+            f"layer {name}: the weights have {len(values)} blobs, the net has {len(blobs)}; give weights "
+            f"of the same model, or leave the layer at its filler with --fresh {name}"
+        )
     for part, (blob, value) in enumerate(zip(blobs, values)):
         if not fits(blob.shape, value):
-            raise InputError(f"layer {name}: {_part(part)} is {shape_text(value.shape)} in the weights and "
-                             f"{shape_text(blob.shape)} in the net; give a net of the same width, input size and "
-                             f"classes, or leave the layer at its filler with --fresh {name}")
+            raise InputError(
+                f"layer {name}: {_part(part)} is {shape_text(value.shape)} in the weights and "
+                f"{shape_text(blob.shape)} in the net; give a net of the same width, input size and "
+                f"classes, or leave the layer at its filler with --fresh {name}"
+            )
         blob.data[...] = (value * np.float32(factor)).reshape(blob.shape)
 
 

@@ -1,11 +1,11 @@
-"""Decode videos into a frames LMDB: one Caffe Datum (JPEG and label) a frame, a video's frames side by side.
+r"""Decode videos into a frames LMDB: one Caffe Datum (JPEG and label) a frame, a video's frames side by side.
 
 Frames are images, or with --flow the optical flow at them, for the flow stream's nets of two channels:
 
     lists=data/ucf101/ucfTrainTestlist
-    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes $lists/classInd.txt \\
+    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes $lists/classInd.txt \
         --list $lists/trainlist01.txt $lists/testlist01.txt --fps 5 --out data/ucf101/frames_5fps.lmdb
-    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes $lists/classInd.txt --flow brox \\
+    python tools/build_frames.py --videos data/ucf101/UCF-101 --classes $lists/classInd.txt --flow brox \
         --list $lists/trainlist01.txt $lists/testlist01.txt --fps 5 --out data/ucf101/flow_5fps.lmdb
 
 UCF-101's own folder and lists are taken as they are.  The frames are those on screen every 1/FPS seconds by the
@@ -25,7 +25,7 @@ package and see the videos by the same paths.
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
 
-from typing import Any, Dict
+from typing import Any
 
 from rcnn import command
 from rcnn.data import flow, flow_frames, frames_lmdb, lists, records, workers
@@ -42,10 +42,18 @@ def main() -> int:
     parser.add_argument("--size", type=command.positive, default=256, help="height and width of the frames, pixels")
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
     parser.add_argument("--flow", choices=flow.METHODS, help="store optical flow by this method (default: images)")
-    parser.add_argument("--flow-between", choices=flow_frames.BETWEEN, default="neighbours",
-                        help="from each frame to the next of the video, or to the next at FPS")
-    parser.add_argument("--flow-bound", type=command.positive_real, default=flow.BOUND,
-                        help="largest motion that 8 bits hold, pixels of the resized frame")
+    parser.add_argument(
+        "--flow-between",
+        choices=flow_frames.BETWEEN,
+        default="neighbours",
+        help="from each frame to the next of the video, or to the next at FPS",
+    )
+    parser.add_argument(
+        "--flow-bound",
+        type=command.positive_real,
+        default=flow.BOUND,
+        help="largest motion that 8 bits hold, pixels of the resized frame",
+    )
     parser.add_argument("--out", required=True, help="the LMDB to make, a folder")
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that decode")
     parser.add_argument("--dask", metavar="ADDRESS", help="of a dask scheduler, whose workers decode instead")
@@ -55,21 +63,28 @@ def main() -> int:
     classes = lists.read_classes(args.classes)
     videos = sorted(lists.read_lists(args.list, classes), key=lambda listed: records.key_order(listed.name))
     folder = lists.check_files(videos, args.videos)
-    settings = frames_lmdb.Settings(args.fps, args.size, args.quality, flow_frames.recipe(
-        args.flow, args.flow_between, args.flow_bound) if args.flow else None)
+    settings = frames_lmdb.Settings(
+        args.fps,
+        args.size,
+        args.quality,
+        flow_frames.recipe(args.flow, args.flow_between, args.flow_bound) if args.flow else None,
+    )
     recipe = frames_lmdb.recipe(args.list, classes, settings)
     manifest = finished(args.out, "frames", recipe, args.force)
     if manifest:
         print(f"{args.out} is there already, made with these settings")
     else:
-        with Build(args.out, "frames", recipe, command.tell) as build, \
-                (workers.cluster(args.dask) if args.dask else workers.Pool(args.workers)) as executor:
-            manifest = frames_lmdb.store(build, videos, folder.resolve(), settings, executor, 2 * executor.workers,
-                                         command.progress)
+        with (
+            Build(args.out, "frames", recipe, command.tell) as build,
+            workers.cluster(args.dask) if args.dask else workers.Pool(args.workers) as executor,
+        ):
+            manifest = frames_lmdb.store(
+                build, videos, folder.resolve(), settings, executor, 2 * executor.workers, command.progress
+            )
     return report(args.out, manifest, args.strict)
 
 
-def report(out: str, manifest: Dict[str, Any], strict: bool) -> int:
+def report(out: str, manifest: dict[str, Any], strict: bool) -> int:
     """Print what the LMDB holds and lacks; return the exit status."""
     for entry in manifest["warnings"]:
         command.tell(f"{entry['video']}: {entry['reason']}")
@@ -77,7 +92,9 @@ def report(out: str, manifest: Dict[str, Any], strict: bool) -> int:
         command.tell(f"skipped {entry['video']}: {entry['reason']}")
     counts = manifest["counts"]
     if "clipped" in manifest:
-        print(f"{100 * manifest['clipped']:.2f} % of the pixels move by more than "
-              f"{manifest['recipe']['flow']['bound']:g} pixels and were clipped")
+        print(
+            f"{100 * manifest['clipped']:.2f} % of the pixels move by more than "
+            f"{manifest['recipe']['flow']['bound']:g} pixels and were clipped"
+        )
     print(f"{out}: {counts['frames']} frames of {counts['videos']} videos; {counts['skipped']} videos skipped")
     return 1 if strict and counts["skipped"] else 0

@@ -1,6 +1,6 @@
-"""Make a pairs LMDB for training by random sampling: pairs of neighbouring frames in a shuffled order.
+r"""Make a pairs LMDB for training by random sampling: pairs of neighbouring frames in a shuffled order.
 
-    python tools/build_pairs.py --frames data/ucf101/frames_5fps.lmdb --out data/ucf101/pairs_train01.lmdb \\
+    python tools/build_pairs.py --frames data/ucf101/frames_5fps.lmdb --out data/ucf101/pairs_train01.lmdb \
         --list data/ucf101/ucfTrainTestlist/trainlist01.txt --classes data/ucf101/ucfTrainTestlist/classInd.txt
 
 Frames are images or optical flow, as build_frames.py made them; each pair of flow has four planes, x and y of both.
@@ -15,7 +15,7 @@ different videos wherever that is possible.  The order depends on --seed alone; 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """
 
-from typing import Any, Dict
+from typing import Any
 
 from rcnn import command
 from rcnn.data import lists, pairs_lmdb, records, workers
@@ -35,12 +35,16 @@ def main() -> None:
     parser.add_argument("--encoding", choices=records.ENCODINGS, default="jpeg", help="how a pair is stored")
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
     parser.add_argument("--seed", type=int, default=1, help="of the order, 0 to 4294967295")
-    parser.add_argument("--pairs-per-video", type=command.positive, default=None,
-                        help="at most so many pairs of a video, from the middles of equal parts of it; all by default")
+    parser.add_argument(
+        "--pairs-per-video",
+        type=command.positive,
+        default=None,
+        help="at most so many pairs of a video, from the middles of equal parts of it; all by default",
+    )
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that encode")
     parser.add_argument("--force", action="store_true", help="replace an OUT that was made with other settings")
     args = parser.parse_args()
-    if not 0 <= args.seed < 2 ** 32:
+    if not 0 <= args.seed < 2**32:
         raise InputError(f"--seed {args.seed} is not in 0 to 4294967295")
     settings = pairs_lmdb.Settings(args.encoding, args.quality, args.seed, args.pairs_per_video)
     classes = lists.read_classes(args.classes)
@@ -56,13 +60,18 @@ def main() -> None:
             with workers.Pool(args.workers) as executor:
                 pairs_lmdb.store(build, args.frames, order, settings, executor, 2 * args.workers, command.progress)
             manifest = build.finish(
-                counts={"pairs": len(order), "videos": len(videos), "skipped": len(skipped),
-                        "neighbours_of_one_video": clashes(order)},
-                skipped=[{"video": video.name, "reason": reason} for video, reason in skipped])
+                counts={
+                    "pairs": len(order),
+                    "videos": len(videos),
+                    "skipped": len(skipped),
+                    "neighbours_of_one_video": clashes(order),
+                },
+                skipped=[{"video": video.name, "reason": reason} for video, reason in skipped],
+            )
     report(args.out, manifest)
 
 
-def report(out: str, manifest: Dict[str, Any]) -> None:
+def report(out: str, manifest: dict[str, Any]) -> None:
     """Print what the LMDB holds and lacks."""
     for entry in manifest["skipped"]:
         command.tell(f"skipped {entry['video']}: {entry['reason']}")

@@ -12,6 +12,7 @@ Interrupted or killed, the same command goes on where it stopped; done, it only 
 made with other settings is named, and --force makes it again.  A step that fails stops what needs it, and there is no
 page: the exit status is 1.
 """
+
 import json
 import shlex
 import sys
@@ -27,15 +28,18 @@ from rcnn.experiments.steps import Records, refuse_stale
 from rcnn.files import check_writable, write_text
 
 
-def main():
+def main() -> int:
     args = arguments()
     base = descriptions.read(args.description)
     claims.check(base)
     out = nearest(args.out)
     page = args.page or out / "claims.md"
     runs = {seed: (replace(base, seed=seed), out / f"seed{seed}") for seed in sorted(set(args.seeds))}
-    steps = [replace(step, name=f"seed{seed}.{step.name}") for seed, (description, folder) in runs.items()
-             for step in plan.steps(description, descriptions.check(description, folder), folder, args.gpu, 1)]
+    steps = [
+        replace(step, name=f"seed{seed}.{step.name}")
+        for seed, (description, folder) in runs.items()
+        for step in plan.steps(description, descriptions.check(description, folder), folder, args.gpu, 1)
+    ]
     states = Records(out).states(steps)
     if args.dry_run:
         print(preview.summary(steps, states, out, args.jobs))
@@ -50,8 +54,9 @@ def main():
             for name, why in runner.failed.items():
                 command.tell(f"claims.py: {name} failed: {why}")
             return 1
-        results = claims.results(base, runs, steps, runner.records,
-                                 shlex.join(["python", "tools/claims.py", *sys.argv[1:]]))
+        results = claims.results(
+            base, runs, steps, runner.records, shlex.join(["python", "tools/claims.py", *sys.argv[1:]])
+        )
         write_text(out / "claims.json", json.dumps(results, indent=1, allow_nan=False) + "\n")
         first = runs[min(runs)]
         pages = claims_page.write(page, results, claims_page.loss_curves(*first), films(*first))
@@ -68,7 +73,8 @@ def arguments():
     options.add_argument("--seeds", type=command.positive, nargs="+", default=[1, 2, 3], help="one run each")
     options.add_argument("--jobs", type=command.positive, default=1, help="steps that run side by side")
     options.add_argument("--dry-run", action="store_true", help="say what there is to do, and change nothing")
-    options.add_argument("--force", action="store_true",
-                         help="make stale steps again; what they made before is removed")
+    options.add_argument(
+        "--force", action="store_true", help="make stale steps again; what they made before is removed"
+    )
     options.add_argument("--gpu", type=int, help="number of the GPU to train and test on (default: the CPU)")
     return options.parse_args()

@@ -1,7 +1,7 @@
-"""Classify a video frame by frame, while it runs (Sec. 2.2, 2.4).
+r"""Classify a video frame by frame, while it runs (Sec. 2.2, 2.4).
 
-    python tools/classify_video.py video.avi --net prototxt/deploy_rcnn_r.prototxt \\
-        --weights snapshots/rcnn_r_iter_30000.caffemodel --classes data/ucf101/ucfTrainTestlist/classInd.txt \\
+    python tools/classify_video.py video.avi --net prototxt/deploy_rcnn_r.prototxt \
+        --weights snapshots/rcnn_r_iter_30000.caffemodel --classes data/ucf101/ucfTrainTestlist/classInd.txt \
         --annotated annotated.mp4 --plot scores.png
     python tools/classify_video.py video.avi --weights rcnn.onnx --classes classInd.txt      # needs no Caffe
 
@@ -23,6 +23,7 @@ Only an .onnx tells its mode; give --mode pair with the other files of an RCNN-r
 A camera runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second Ctrl-C ends at once).  With a
 file or a folder Ctrl-C is an interruption: status 130, and no output is written.
 """
+
 import os
 from pathlib import Path
 
@@ -37,21 +38,37 @@ from rcnn.scoring import display, live
 from rcnn.stream import Classifier
 
 
-def main():
+def main() -> None:
     args = arguments()
     check_outputs(args)
     classes, warnings = read_classes(args.classes), []
     source = open_source(args.source, args.fps, warnings)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
-    classifier = Classifier(args.net, args.weights, mean=args.mean, scale=args.scale, frame_size=args.size,
-                            gpu=args.gpu, backend=args.backend, mode=args.mode)
+    classifier = Classifier(
+        args.net,
+        args.weights,
+        mean=args.mean,
+        scale=args.scale,
+        frame_size=args.size,
+        gpu=args.gpu,
+        backend=args.backend,
+        mode=args.mode,
+    )
     net = args.net or args.weights
     if args.signal not in classifier.signals:
         raise InputError(f"--signal: {net} has no output {args.signal}, only {', '.join(classifier.signals)}")
     if classifier.classes != len(classes):
         raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {net} has {classifier.classes}")
-    summary = live.classify(source, args.source, classifier, classifier.signals.index(args.signal), classes, args.fps,
-                            args.seconds, args.annotated)
+    summary = live.classify(
+        source,
+        args.source,
+        classifier,
+        classifier.signals.index(args.signal),
+        classes,
+        args.fps,
+        args.seconds,
+        args.annotated,
+    )
     for warning in warnings + live.missed(summary, args.fps):
         tell(f"{args.source}: {warning}")
     print(f"{summary.frames} frames, {summary.time:.2f} s, log-mean: {live.listed(summary.scores, classes)}")
@@ -71,12 +88,16 @@ def arguments():
     options.add_argument("--seconds", type=positive_real, help="end there; a file's end, or Ctrl-C, if not given")
     options.add_argument("--annotated", help=f"video to write ({', '.join(display.CODECS)}), --fps frames a second")
     options.add_argument("--plot", help="PNG to draw the scores of the five best classes over time to")
-    options.add_argument("--size", type=positive, help="side in pixels that frames are resized to before the centre is "
-                         "cut out for the net, as of the training's frames; 8/7 of the net's input if not given")
+    options.add_argument(
+        "--size",
+        type=positive,
+        help="side in pixels that frames are resized to before the centre is "
+        "cut out for the net, as of the training's frames; 8/7 of the net's input if not given",
+    )
     return options.parse_args()
 
 
-def check_outputs(args):
+def check_outputs(args) -> None:
     """Raise InputError unless the outputs can be written, and without harm to the source."""
     if args.annotated:
         display.check_video(args.annotated)
@@ -91,7 +112,7 @@ def check_outputs(args):
         raise InputError(f"--plot: {args.plot} is the file of --annotated too")
 
 
-def draw(path, summary, classes, title):
+def draw(path, summary, classes, title) -> None:
     """Draw the scores over time of the classes that are best in the end."""
     times, values = summary.history.points()
     names = [name for name, _ in display.best(summary.scores, classes)]

@@ -11,6 +11,7 @@ paper's experiment for tools/reproduce.py.  Every step is a program of tools/; O
 can be run alone, and what it printed.  Interrupted or killed, the same command goes on where it stopped; finished, it
 shows the results again.
 """
+
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from rcnn.experiments.steps import refuse_stale
 DESCRIPTIONS = Path(__file__).resolve().parents[2] / "data"
 
 
-def main():
+def main() -> None:
     options = parser(__doc__)
     options.add_argument("--out", type=Path, default=Path("demo"), help="folder for what is made (--quick: its quick/)")
     options.add_argument("--seed", type=int, default=1, help="of the videos, the weights and the crops")

@@ -1,8 +1,8 @@
-"""Test a net on videos: a score for each frame, and the share of videos that they classify rightly (Sec. 2.4).
+r"""Test a net on videos: a score for each frame, and the share of videos that they classify rightly (Sec. 2.4).
 
     lists=data/ucf101/ucfTrainTestlist
-    python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \\
-        --frames data/ucf101/frames_5fps.lmdb --list $lists/testlist01.txt --classes $lists/classInd.txt \\
+    python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \
+        --frames data/ucf101/frames_5fps.lmdb --list $lists/testlist01.txt --classes $lists/classInd.txt \
         --crops 5 --out scores.h5
     python tools/evaluate.py --weights rcnn.onnx --frames ... --list ... --classes ... --out scores.h5   # needs no Caffe
 
@@ -17,6 +17,7 @@ The file of --out (HDF5, described in rcnn/scoring/score_files.py) has the score
 signal; tools/fuse.py fuses it by any rule without the net.  Interrupted, the same command goes on with the videos that
 are left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
 """
+
 import os
 import sys
 import time
@@ -35,7 +36,7 @@ from rcnn.scoring import score_files, scores
 from rcnn.scoring.score_videos import write_scores
 
 
-def main():
+def main() -> None:
     args = arguments()
     began = time.monotonic()
     for path in filter(None, (args.out, args.confusion)):
@@ -51,16 +52,36 @@ def main():
     mean = mean_of(args.mean, network, name)
     with open_records(args.frames, "frames") as frames:
         if frames.channels != network.channels:
-            raise InputError(f"--frames: {args.frames} has frames of {frames.channels} channels, {name} takes "
-                             f"{network.channels}; 3 are images, 2 are flow")
+            raise InputError(
+                f"--frames: {args.frames} has frames of {frames.channels} channels, {name} takes "
+                f"{network.channels}; 3 are images, 2 are flow"
+            )
         videos, skipped = videos_with_frames(read_list(args.list, classes), frames, args.list)
         for video, reason in skipped:
             print(f"not tested, as it has no frames: {video.name} ({reason})", file=sys.stderr)
-        attributes = {**origin(args, network), "frames_manifest_sha256": sha256(frames.path / MANIFEST),
-                      "fps": str(frames.manifest["recipe"]["fps"]), "crops": args.crops, "mean": mean,
-                      "input_scale": args.scale, "mode": mode}
-        if not write_scores(args.out, network, frames, videos, classes, attributes, args.crops, args.batch, mean,
-                            args.scale, mode, args.force):
+        attributes = {
+            **origin(args, network),
+            "frames_manifest_sha256": sha256(frames.path / MANIFEST),
+            "fps": str(frames.manifest["recipe"]["fps"]),
+            "crops": args.crops,
+            "mean": mean,
+            "input_scale": args.scale,
+            "mode": mode,
+        }
+        if not write_scores(
+            args.out,
+            network,
+            frames,
+            videos,
+            classes,
+            attributes,
+            args.crops,
+            args.batch,
+            mean,
+            args.scale,
+            mode,
+            args.force,
+        ):
             print(f"{args.out} is there already, made with these settings")
     print_results(args, time.monotonic() - began)
 
@@ -75,8 +96,9 @@ def arguments():
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
     options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
-    options.add_argument("--batch", type=positive, default=10,
-                         help="crops a forward pass, at least one frame's; it bounds the memory")
+    options.add_argument(
+        "--batch", type=positive, default=10, help="crops a forward pass, at least one frame's; it bounds the memory"
+    )
     options.add_argument("--force", action="store_true", help="replace an OUT of other videos or settings")
     return options.parse_args()
 
@@ -88,16 +110,22 @@ def origin(args, network):
     return {"backend": network.backend, "weights_sha256": sha256(args.weights)}
 
 
-def print_results(args, seconds):
+def print_results(args, seconds) -> None:
     """Print the accuracy by each fusion and draw the confusion matrix."""
     with score_files.Scores(args.out) as file:
         predicted = {how: scores.predictions(videos) for how, videos in file.fused(args.signal).items()}
         shares = [f"{how} {100 * scores.accuracy(predicted[how], file.labels):.1f} %" for how in scores.FUSIONS]
-        print(f"video accuracy, {args.signal} signal, {args.crops} crops: {', '.join(shares)}; "
-              f"chance {100 / len(file.classes):.1f} %")
+        print(
+            f"video accuracy, {args.signal} signal, {args.crops} crops: {', '.join(shares)}; "
+            f"chance {100 / len(file.classes):.1f} %"
+        )
         print(f"{len(file)} videos, {file.first[-1]} frames, {seconds:.1f} s; scores: {args.out}")
         if args.confusion:
             matrix = scores.confusion(predicted["log-mean"], file.labels, len(file.classes))
-            plots.confusion_matrix(args.confusion, matrix, file.classes,
-                                   f"{args.signal} signal, {args.crops} crops, log-mean, {len(file)} videos")
+            plots.confusion_matrix(
+                args.confusion,
+                matrix,
+                file.classes,
+                f"{args.signal} signal, {args.crops} crops, log-mean, {len(file)} videos",
+            )
             print(f"confusion matrix: {args.confusion}")

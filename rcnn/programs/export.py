@@ -18,6 +18,7 @@ of a small net that Caffe once gave and that come with the package, and the prog
 Width, classes, channels and switches are read from WEIGHTS; --size is needed where the shapes do not tell it, --combine
 where a file does not say it.
 """
+
 from pathlib import Path
 
 from rcnn.command import parser, positive, positive_real, tell
@@ -28,7 +29,7 @@ from rcnn.nets.model import without_temporal
 from rcnn.nets.network import KINDS
 
 
-def main():
+def main() -> None:
     args = arguments()
     source, target = files.suffix_of(args.weights, "--weights"), files.suffix_of(args.out, "--out")
     if Path(args.weights).resolve() == Path(args.out).resolve():
@@ -57,15 +58,24 @@ def arguments():
     options = parser(__doc__)
     options.add_argument("--weights", required=True, help="what to read: .caffemodel, .pt, .safetensors or .onnx")
     options.add_argument("--out", required=True, help="what to write: .caffemodel, .pt, .safetensors or .onnx")
-    options.add_argument("--mode", choices=KINDS, help="the net of an .onnx, and that which is compared; if not given, "
-                         "recurrent (frame for a CNN's weights), and all are compared where the file serves all")
+    options.add_argument(
+        "--mode",
+        choices=KINDS,
+        help="the net of an .onnx, and that which is compared; if not given, "
+        "recurrent (frame for a CNN's weights), and all are compared where the file serves all",
+    )
     options.add_argument("--size", type=positive, help="side of the net's input, pixels; 224 if that fits")
     options.add_argument("--combine", choices=("average", "sum"), help="how the net combines the parts of Eq. 3")
-    options.add_argument("--tolerance", type=positive_real, default=compare.TOLERANCE,
-                         help="the largest difference, over a layer's largest value, with which the file is saved")
+    options.add_argument(
+        "--tolerance",
+        type=positive_real,
+        default=compare.TOLERANCE,
+        help="the largest difference, over a layer's largest value, with which the file is saved",
+    )
     return options.parse_args()
 
 
-def described(model):
-    return (f"{model.classes} classes, width {model.width:g}, {model.size} x {model.size} x {model.channels} input, "
-            + (f"temporal parts ({model.combine})" if model.temporal else "no temporal parts"))
+def described(model) -> str:
+    return f"{model.classes} classes, width {model.width:g}, {model.size} x {model.size} x {model.channels} input, " + (
+        f"temporal parts ({model.combine})" if model.temporal else "no temporal parts"
+    )

@@ -1,7 +1,7 @@
-"""Draw what an RCNN layer makes of a pair of frames, as Fig. 3: its spatial part, its temporal part and their sum.
+r"""Draw what an RCNN layer makes of a pair of frames, as Fig. 3: its spatial part, its temporal part and their sum.
 
     net="--net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel"
-    python tools/figures.py $net --frames data/ucf101/frames_5fps.lmdb --video v_PlayingFlute_g01_c01 --frame 6 \\
+    python tools/figures.py $net --frames data/ucf101/frames_5fps.lmdb --video v_PlayingFlute_g01_c01 --frame 6 \
         --out figure3.png
     python tools/figures.py $net --pairs data/ucf101/pairs_test01.lmdb --pair 7 --maps 3 17 40 --out figure3.png
     python tools/figures.py $net --images before.jpg after.jpg --layer inception_3a/3x3 --out figure3.png
@@ -15,6 +15,7 @@ Without --net the weights tell the net, and ONNX Runtime or PyTorch runs it, as 
 The net sees the centre of the frames, as in a test of one crop.  Image files are first made square, 256 pixels for an
 input of 224 and in that proportion for others.
 """
+
 import os
 from itertools import islice
 from pathlib import Path
@@ -35,7 +36,7 @@ from rcnn.nets.model import CONV1
 LARGER = 256 / 224  # the side of a stored frame over that of the net's input (Sec. 3.1)
 
 
-def main():
+def main() -> None:
     args = arguments()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
@@ -49,14 +50,21 @@ def main():
         raise InputError(f"--maps: {args.layer} has the maps 0 to {len(spatial) - 1}, not {wrong[0]}")
     halved = ", halved" if network.combine == "average" else ""
     plots.feature_maps(
-        args.out, {f"frame t-1\n{before}": views[0][0], f"frame t\n{now}": views[1][0]},
-        [f"spatial part{halved}\nW * v(t, below) + b", f"temporal part{halved}\nWhat * v(t-1)",
-         "their sum\nbefore the ReLU"],
+        args.out,
+        {f"frame t-1\n{before}": views[0][0], f"frame t\n{now}": views[1][0]},
+        [
+            f"spatial part{halved}\nW * v(t, below) + b",
+            f"temporal part{halved}\nWhat * v(t-1)",
+            "their sum\nbefore the ReLU",
+        ],
         {f"map {number}": (spatial[number], temporal[number], spatial[number] + temporal[number]) for number in chosen},
-        args.layer)
+        args.layer,
+    )
     energy = 100 * np.square(temporal).sum() / max(np.square(temporal).sum() + np.square(spatial).sum(), 1e-30)
-    print(f"{args.layer}, maps {', '.join(map(str, chosen))}: {args.out}; the temporal part has {energy:.1f} % of the "
-          "energy of both parts, over all maps")
+    print(
+        f"{args.layer}, maps {', '.join(map(str, chosen))}: {args.out}; the temporal part has {energy:.1f} % of the "
+        "energy of both parts, over all maps"
+    )
 
 
 def arguments():
@@ -70,8 +78,12 @@ def arguments():
     options.add_argument("--video", help="name of a video in --frames")
     options.add_argument("--frame", type=positive, help="frame t of --video, counted from 0; t-1 is the one before it")
     options.add_argument("--pair", type=int, default=0, help="place of the pair in --pairs, counted from 0")
-    options.add_argument("--maps", type=int, nargs="+", help="numbers of the maps, counted from 0; without it those "
-                         "with the most energy in the temporal part")
+    options.add_argument(
+        "--maps",
+        type=int,
+        nargs="+",
+        help="numbers of the maps, counted from 0; without it those with the most energy in the temporal part",
+    )
     options.add_argument("--number", type=positive, default=4, help="how many maps, where --maps is not given")
     options.add_argument("--out", required=True, help="PNG to draw to")
     args = options.parse_args()
@@ -98,8 +110,10 @@ def read_pair(args, size):
         check_images(frames)
         count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}.get(args.video)
         if count is None:
-            raise InputError(f"--video: {args.frames} has no video {args.video}; its names are as in the list, without "
-                             "folder and suffix")
+            raise InputError(
+                f"--video: {args.frames} has no video {args.video}; its names are as in the list, without "
+                "folder and suffix"
+            )
         if args.frame >= count:
             raise InputError(f"--frame: {args.video} has frames 0 to {count - 1} in {args.frames}, not {args.frame}")
         images = [frames.frame(args.video, index)[0] for index in (args.frame - 1, args.frame)]

@@ -13,6 +13,7 @@ Two files must have the same classes, and the same videos with the same labels, 
 videos classified rightly, mean class that share averaged over the classes, top 5 the share whose class is among the
 five of highest score.
 """
+
 import argparse
 import json
 import textwrap
@@ -28,7 +29,7 @@ from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL, Scores, matched
 
 
-def main():
+def main() -> None:
     args = arguments()
     with ExitStack() as stack:
         files = [stack.enter_context(Scores(path)) for path in args.scores]
@@ -39,9 +40,14 @@ def main():
         results = {how: scores.metrics(fused[how], labels, classes) for how in fusions}
     print_table(title, results)
     if args.json:
-        report = {"scores": [{"file": path, "sha256": sha256(path)} for path in args.scores],
-                  "crops": [args.crops or file.crops for file in files], "signal": args.signal,
-                  "weight": weight(args) if len(files) == 2 else None, "videos": len(labels), "fusions": results}
+        report = {
+            "scores": [{"file": path, "sha256": sha256(path)} for path in args.scores],
+            "crops": [args.crops or file.crops for file in files],
+            "signal": args.signal,
+            "weight": weight(args) if len(files) == 2 else None,
+            "videos": len(labels),
+            "fusions": results,
+        }
         write_text(args.json, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     if args.confusion:
         matrix = scores.confusion(scores.predictions(fused[fusions[0]]), labels, len(classes))
@@ -51,16 +57,26 @@ def main():
 def arguments():
     options = parser(__doc__)
     options.add_argument("scores", nargs="+", metavar="SCORES", help="one score file, or two to fuse")
-    options.add_argument("--crops", type=int, choices=crops.PROTOCOLS,
-                         help="crops a frame, the first of the file's; without it, all of them")
+    options.add_argument(
+        "--crops",
+        type=int,
+        choices=crops.PROTOCOLS,
+        help="crops a frame, the first of the file's; without it, all of them",
+    )
     options.add_argument("--fusion", choices=scores.FUSIONS, help="how frames are fused; without it, each of the three")
     options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
-    options.add_argument("--weight", type=share, metavar="W",
-                         help="weight of the first of two files, 0 to 1; without it 0.5")
-    options.add_argument("--confusion", metavar="PNG",
-                         help="picture to draw the confusion matrix to, of --fusion or else of log-mean")
-    options.add_argument("--json", metavar="OUT", help="file to write all of it to, with every class's accuracy, the "
-                         "most confused pairs and the score files' SHA-256")
+    options.add_argument(
+        "--weight", type=share, metavar="W", help="weight of the first of two files, 0 to 1; without it 0.5"
+    )
+    options.add_argument(
+        "--confusion", metavar="PNG", help="picture to draw the confusion matrix to, of --fusion or else of log-mean"
+    )
+    options.add_argument(
+        "--json",
+        metavar="OUT",
+        help="file to write all of it to, with every class's accuracy, the "
+        "most confused pairs and the score files' SHA-256",
+    )
     args = options.parse_args()
     if len(args.scores) > 2:
         options.error(f"{len(args.scores)} score files; one or two can be given")
@@ -68,7 +84,8 @@ def arguments():
         options.error("--weight is for two score files")
     written = [path for path in (args.confusion, args.json) if path]
     if len({Path(path).resolve() for path in args.scores + written}) < (
-            len({Path(path).resolve() for path in args.scores}) + len(written)):
+        len({Path(path).resolve() for path in args.scores}) + len(written)
+    ):
         raise InputError("--confusion and --json must be two files, and neither of them a score file")
     for path in written:
         check_writable(path)
@@ -96,7 +113,7 @@ def fuse(files, args, fusions):
     return {how: scores.fuse_streams(fused[0][how], fused[1][how][order], weight(args), how) for how in fusions}
 
 
-def describe(files, args):
+def describe(files, args) -> str:
     """Return what is fused as a line of text."""
     parts = [f"{file.path} ({args.crops or file.crops} crops)" for file in files]
     if len(files) == 2:
@@ -105,9 +122,11 @@ def describe(files, args):
     return f"{' + '.join(parts)}, {signal} signal, {len(files[0])} videos"
 
 
-def print_table(title, results):
+def print_table(title, results) -> None:
     print(title)
     print(f"{'fusion':<10}{'accuracy':>10}{'mean class':>12}{'top 5':>10}")
     for how, result in results.items():
-        print(f"{how:<10}{100 * result['accuracy']:>8.1f} %{100 * result['mean_class_accuracy']:>10.1f} %"
-              f"{100 * result['top5_accuracy']:>8.1f} %")
+        print(
+            f"{how:<10}{100 * result['accuracy']:>8.1f} %{100 * result['mean_class_accuracy']:>10.1f} %"
+            f"{100 * result['top5_accuracy']:>8.1f} %"
+        )

@@ -1,6 +1,6 @@
-"""Starting weights of a training: a GoogLeNet's parameters, by layer name, in an RCNN (Sec. 3.1).
+r"""Starting weights of a training: a GoogLeNet's parameters, by layer name, in an RCNN (Sec. 3.1).
 
-    python tools/init_weights.py --net prototxt/deploy_rcnn_r.prototxt --weights bvlc_googlenet.caffemodel \\
+    python tools/init_weights.py --net prototxt/deploy_rcnn_r.prototxt --weights bvlc_googlenet.caffemodel \
         --out start.caffemodel
     caffe train -solver prototxt/solver_rcnn_r_stage1.prototxt -weights start.caffemodel
 
@@ -14,32 +14,45 @@ start at zero.
 Every parameter is listed: copied, halved, fresh (with its filler), or unused, which only the weights have.  A shape
 that differs is an error.  OUT is complete or not there.
 """
+
 import os
 
 from rcnn.command import parser
 from rcnn.files import InputError, replacing
 
 
-def main():
+def main() -> None:
     options = parser(__doc__)
     options.add_argument("--net", required=True, help="deploy net (prototxt) of the model to train")
     options.add_argument("--weights", required=True, help="caffemodel to copy from")
     options.add_argument("--out", required=True, help="caffemodel to write")
-    options.add_argument("--combine", choices=("average", "sum"), default=None,
-                         help="how the net combines the parts of Eq. 3; it says so itself, another one is an error")
+    options.add_argument(
+        "--combine",
+        choices=("average", "sum"),
+        default=None,
+        help="how the net combines the parts of Eq. 3; it says so itself, another one is an error",
+    )
     options.add_argument("--unhalved", action="store_true", help="do not halve W and b for a net that adds its parts")
-    options.add_argument("--fresh", nargs="+", default=[], metavar="LAYER",
-                         help="layers to leave at their fillers though the weights have them")
+    options.add_argument(
+        "--fresh",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="layers to leave at their fillers though the weights have them",
+    )
     options.add_argument("--seed", type=int, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     from rcnn.nets import caffemodel, weights
+
     source = caffemodel.read(args.weights)
     net, message = weights.build(args.net, args.seed)
     combine = weights.combine_of(message)
     if args.combine not in (None, combine):
-        raise InputError(f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option "
-                         f"out, or make the net with --combine {args.combine}")
+        raise InputError(
+            f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option "
+            f"out, or make the net with --combine {args.combine}"
+        )
     rows = weights.copy(net, message, source, args.fresh, args.unhalved)
     with replacing(args.out) as part:
         net.save(str(part))

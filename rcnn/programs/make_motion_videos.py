@@ -16,6 +16,7 @@ No drawn frame shows the movement.  The codec may leave a trace of it, as MPEG-4
 Each video depends on --set, --seed, --seconds and its own name alone, not on --workers or on what else is made.
 Interrupted or killed, the same command goes on where it stopped; each file is complete or not there.
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -33,27 +34,42 @@ def main() -> None:
     parser = command.parser(__doc__)
     parser.add_argument("--out", required=True, help="folder to make the class folders and lists/ in")
     parser.add_argument("--set", choices=tuple(video_set.SECONDS), default="motion", help="which kind of videos")
-    parser.add_argument("--appearances", nargs="+", choices=motion.APPEARANCES, help="what moves, of the set motion "
-                        "(default: all)")
-    parser.add_argument("--movements", nargs="+", choices=motion.MOVEMENTS, help="how it moves, of the set motion "
-                        "(default: all)")
+    parser.add_argument(
+        "--appearances", nargs="+", choices=motion.APPEARANCES, help="what moves, of the set motion (default: all)"
+    )
+    parser.add_argument(
+        "--movements", nargs="+", choices=motion.MOVEMENTS, help="how it moves, of the set motion (default: all)"
+    )
     parser.add_argument("--groups", type=command.positive, default=12, help="groups of each class, 2 to 99")
     parser.add_argument("--clips", type=command.positive, default=4, help="videos of each group, at most 99")
-    parser.add_argument("--seconds", type=command.positive_real, nargs="+", help="length of a video, at most 600; of "
-                        "the set scenes the shortest and the longest (default: 3, of scenes 1 10)")
+    parser.add_argument(
+        "--seconds",
+        type=command.positive_real,
+        nargs="+",
+        help="length of a video, at most 600; of "
+        "the set scenes the shortest and the longest (default: 3, of scenes 1 10)",
+    )
     parser.add_argument("--splits", type=command.positive, default=1, help="how many lists of held-out groups to write")
     parser.add_argument("--seed", type=int, default=1, help="of the videos, 0 to 4294967295")
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that encode")
     args = parser.parse_args()
     args.seconds = tuple(args.seconds or video_set.SECONDS[args.set])
     check(args)
-    made = video_set.VideoSet(video_set.classes_of(args.set, args.appearances, args.movements), args.groups, args.clips,
-                              args.seconds, args.splits, args.seed)
+    made = video_set.VideoSet(
+        video_set.classes_of(args.set, args.appearances, args.movements),
+        args.groups,
+        args.clips,
+        args.seconds,
+        args.splits,
+        args.seed,
+    )
     codec, out = video_set.choose_codec(), Path(args.out)
     video_set.make(out, made, codec, args.workers, command.progress)
     number, tested = (len(made.classes) * groups * args.clips for groups in (args.groups, len(made.test_groups(1))))
-    print(f"{out}: {number} videos of {len(made.classes)} classes, {' to '.join(f'{one:g}' for one in made.seconds)} "
-          f"s each, {codec}; each split has {number - tested} to train on and {tested} to test on")
+    print(
+        f"{out}: {number} videos of {len(made.classes)} classes, {' to '.join(f'{one:g}' for one in made.seconds)} "
+        f"s each, {codec}; each split has {number - tested} to train on and {tested} to test on"
+    )
     if codec != video_set.CODECS[0]:
         print(f"OpenCV cannot write {video_set.CODECS[0]} (MPEG-4) here, so the videos are {codec}", file=sys.stderr)
 
@@ -64,13 +80,15 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"--groups {args.groups} --clips {args.clips}: there can be 2 to 99 groups, at most 99 clips")
     shortest, longest = min(args.seconds), max(args.seconds)
     if round(shortest * motion.FPS) < 2 or longest > 600:
-        raise InputError(f"--seconds {shortest if longest <= 600 else longest:g}: a video has two frames "
-                         f"({2 / motion.FPS} s) at least, and 600 s at most")
+        raise InputError(
+            f"--seconds {shortest if longest <= 600 else longest:g}: a video has two frames "
+            f"({2 / motion.FPS} s) at least, and 600 s at most"
+        )
     if len(args.seconds) != len(video_set.SECONDS[args.set]) or args.seconds[0] != shortest:
         raise InputError(f"--seconds: the set {args.set} takes {LENGTHS[args.set]}")
     if args.set != "motion" and (args.appearances or args.movements):
         raise InputError(f"--appearances and --movements are of the set motion; {args.set} has its own classes")
     if args.splits > (most := args.groups // max(1, args.groups // video_set.SHARE)):
         raise InputError(f"--splits {args.splits}: {args.groups} groups have {most} quarters to hold out, no more")
-    if not 0 <= args.seed < 2 ** 32:
+    if not 0 <= args.seed < 2**32:
         raise InputError(f"--seed {args.seed} is not in 0 to 4294967295")

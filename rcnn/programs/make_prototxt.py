@@ -1,12 +1,12 @@
-"""Write every net and solver as prototxt, from rcnn/nets/prototxt.py.
+r"""Write every net and solver as prototxt, from rcnn/nets/prototxt.py.
 
     python tools/make_prototxt.py                 # prototxt/, the paper's set for images, on UCF-101
     python tools/make_prototxt.py --check         # change nothing; fail if a file there is not what this would write
 
 A set of your own, here for 24 classes on a GPU with little memory (two batches of 32 make one update):
 
-    python tools/make_prototxt.py --out prototxt/mine --classes 24 --batch 32 --iter-size 2 \\
-        --train-pairs data/mine/pairs_train.lmdb --test-pairs data/mine/pairs_test.lmdb \\
+    python tools/make_prototxt.py --out prototxt/mine --classes 24 --batch 32 --iter-size 2 \
+        --train-pairs data/mine/pairs_train.lmdb --test-pairs data/mine/pairs_test.lmdb \
         --frames data/mine/frames.lmdb --train-list data/mine/trainlist01.txt --test-list data/mine/testlist01.txt
 
 The pairs are for random sampling (RCNN-r, and the CNN), the frames and lists for sequential sampling (RCNN-s).
@@ -18,17 +18,18 @@ start from nothing (Sec. 3.4), so there is no stage 1:
 
 Each file's head says which command made it.  Never edit one: give the option here, and make it again.
 """
+
 import argparse
 import sys
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Mapping
 
 from rcnn import recipe
 from rcnn.command import parser
 from rcnn.files import InputError, write_text
 from rcnn.nets import prototxt_set
-from rcnn.nets.prototxt_set import FOLDER, FLOW_PATHS, PATHS, Paths
+from rcnn.nets.prototxt_set import FLOW_PATHS, FOLDER, PATHS, Paths
 
 HELP = {
     "train_pairs": "pairs LMDB to train RCNN-r and the CNN on",
@@ -63,8 +64,9 @@ def main():
 
 def check(files: Mapping[str, str]) -> int:
     """Print each file of {path: text} that is missing or differs, and each stray one; return 1 if there are any."""
-    stale = [path for path, text in files.items()
-             if not Path(path).is_file() or Path(path).read_bytes() != text.encode()]
+    stale = [
+        path for path, text in files.items() if not Path(path).is_file() or Path(path).read_bytes() != text.encode()
+    ]
     folders = {Path(path).parent for path in files}
     stray = [str(path) for folder in folders for path in sorted(folder.glob("*.prototxt")) if str(path) not in files]
     for path in stale:
@@ -76,14 +78,16 @@ def check(files: Mapping[str, str]) -> int:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--check", action="store_true",
-                         help="write nothing; exit with 1 if a file is not as it should be")
+    options.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be"
+    )
     options.add_argument("--out", type=Path, help="folder for a set of your own; every option below needs it")
     for name, help in HELP.items():
         default = "OUT/snapshots" if name == "snapshots" else getattr(PATHS, name)
         if getattr(FLOW_PATHS, name) != getattr(PATHS, name):
             default += f"; of flow {getattr(FLOW_PATHS, name)}"
-        options.add_argument(f"--{name.replace('_', '-')}", default=argparse.SUPPRESS,
-                             help=f"{help} (default: {default})")
+        options.add_argument(
+            f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=f"{help} (default: {default})"
+        )
     recipe.add_options(options)
     return options.parse_args()

@@ -1,6 +1,6 @@
-"""Measure how much of a layer's energy lies where something moves (the claim of Fig. 3, as a number).
+r"""Measure how much of a layer's energy lies where something moves (the claim of Fig. 3, as a number).
 
-    python tools/motion_energy.py --net prototxt/deploy_rcnn_r.prototxt --out motion_energy.json \\
+    python tools/motion_energy.py --net prototxt/deploy_rcnn_r.prototxt --out motion_energy.json \
         --weights snapshots/rcnn_r_iter_30000.caffemodel --pairs data/ucf101/pairs_test01.lmdb
 
 For each pair: the share of the energy of the layer's spatial part, temporal part and their sum that lies in the tenth
@@ -8,6 +8,7 @@ of its places where the two frames differ most; and the same with the second fra
 A part that knew nothing of motion would have a tenth there.  Without --net the weights tell the net, as in
 tools/classify_video.py.  rcnn/experiments/motion_energy.py says more.
 """
+
 import json
 import os
 from itertools import islice
@@ -23,7 +24,7 @@ from rcnn.nets.backends import add_options
 from rcnn.nets.model import CONV1
 
 
-def main():
+def main() -> None:
     args = arguments()
     check_writable(args.out)
     os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
@@ -38,12 +39,18 @@ def main():
             for _, record in islice(pairs, number):
                 previous, frame, _ = decode_pair(record)
                 views = [crops.oversample(image, network.size, 1)[0] for image in (previous, frame)]
-                for shares, kept in zip(motion_energy.shares(network, args.layer, *views, means, args.scale),
-                                        (moving, still)):
+                for shares, kept in zip(
+                    motion_energy.shares(network, args.layer, *views, means, args.scale), (moving, still)
+                ):
                     kept.append(shares)
                 bar.update()
-    result = {"pairs": number, "layer": args.layer, "region": motion_energy.MOVING,
-              "net": args.net, "weights": args.weights}
+    result = {
+        "pairs": number,
+        "layer": args.layer,
+        "region": motion_energy.MOVING,
+        "net": args.net,
+        "weights": args.weights,
+    }
     for name, kept in (("motion", moving), ("without motion", still)):
         result[name] = {part: mean([pair[part] for pair in kept]) for part in motion_energy.PARTS}
     write_text(args.out, json.dumps(result, indent=1) + "\n")

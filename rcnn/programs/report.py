@@ -1,6 +1,6 @@
-"""Write one HTML page of a run: tables, training curves, confusion matrix, classes, videos with their scores over time.
+r"""Write one HTML page of a run: tables, training curves, confusion matrix, classes, videos with their scores over time.
 
-    python tools/report.py --scores scores_rcnn_r.h5 --logs snapshots/rcnn_r.jsonl \\
+    python tools/report.py --scores scores_rcnn_r.h5 --logs snapshots/rcnn_r.jsonl \
         --frames data/ucf101/frames_5fps.lmdb --title "RCNN-r on split 1" --out report.html
     python tools/report.py --scores RCNN-r=scores_rcnn_r.h5 --scores2 CNN=scores_cnn.h5 --out report.html   # compared
     python tools/report.py --tables out/tables.json --logs snapshots/*.jsonl --out report.html   # before any test
@@ -9,6 +9,7 @@ The page is one file that needs no network, and can be sent as it is.  Score fil
 by tools/train.py, tables.json by tools/reproduce.py.  A net or a curve is called as its file is, or NAME where
 NAME=FILE is given.
 """
+
 from pathlib import Path
 
 from rcnn.command import parser
@@ -20,16 +21,25 @@ from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL
 
 
-def main():
+def main() -> None:
     args = arguments()
     nets, logs = named(filter(None, (args.scores, args.scores2))), named(args.logs)
     if Path(args.out).resolve() in [Path(path).resolve() for path in (*nets.values(), *logs.values(), *args.tables)]:
         raise InputError(f"--out: {args.out} is read too; give another file to write to")
     check_writable(args.out)
     contents = [tables.read(path) for path in args.tables]
-    text = report.page(args.title, [table for some, _ in contents for table in some], logs, nets, args.frames,
-                       args.signal, args.fusion, args.crops, args.examples,
-                       [problem for _, problems in contents for problem in problems])
+    text = report.page(
+        args.title,
+        [table for some, _ in contents for table in some],
+        logs,
+        nets,
+        args.frames,
+        args.signal,
+        args.fusion,
+        args.crops,
+        args.examples,
+        [problem for _, problems in contents for problem in problems],
+    )
     write_text(args.out, text)
     print(f"report: {args.out}, {len(text.encode()) / 1e6:.1f} MB")
 
@@ -44,10 +54,15 @@ def arguments():
     options.add_argument("--title", default="GoogLeNet-RCNN", help="the page's title")
     options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
     options.add_argument("--fusion", choices=scores.FUSIONS, default=scores.FUSIONS[0], help="how frames are fused")
-    options.add_argument("--crops", type=int, choices=crops.PROTOCOLS,
-                         help="crops a frame, the first of the file's; without it, all of them")
-    options.add_argument("--examples", type=int, default=3,
-                         help="videos to show of those classified rightly, and as many of the others")
+    options.add_argument(
+        "--crops",
+        type=int,
+        choices=crops.PROTOCOLS,
+        help="crops a frame, the first of the file's; without it, all of them",
+    )
+    options.add_argument(
+        "--examples", type=int, default=3, help="videos to show of those classified rightly, and as many of the others"
+    )
     options.add_argument("--out", required=True, help="HTML file to write")
     args = options.parse_args()
     if args.scores2 and not args.scores:

@@ -17,6 +17,7 @@ OUT holds table2.md and table3.md, the same as data in tables.json, report.html 
 (tools/report.py), results.json (every figure, command, time and the code's commit), logs/ with what each step printed,
 and steps/ with what each was made from.
 """
+
 from pathlib import Path
 
 from rcnn import command
@@ -61,9 +62,11 @@ def arguments():
     options.add_argument("--out", type=Path, required=True, help="folder for all that is made")
     options.add_argument("--jobs", type=command.positive, default=1, help="steps that run side by side")
     options.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
-    options.add_argument("--force", action="store_true",
-                         help="make stale steps again; what they made before is removed")
+    options.add_argument(
+        "--force", action="store_true", help="make stale steps again; what they made before is removed"
+    )
     options.add_argument("--gpu", type=int, help="number of the GPU to train and test on (default: the CPU)")
-    options.add_argument("--workers", type=command.positive,
-                         help="processes that decode and encode (default: one a core)")
+    options.add_argument(
+        "--workers", type=command.positive, help="processes that decode and encode (default: one a core)"
+    )
     return options.parse_args()

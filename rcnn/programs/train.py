@@ -18,6 +18,7 @@ training that was interrupted sees other batches than one that was not.
 Ctrl-C, SIGTERM and a closed terminal make caffe end its iteration, snapshot and stop; a second
 Ctrl-C ends it at once, without a snapshot.  A loss that is not finite ends the training.
 """
+
 from pathlib import Path
 
 from rcnn.command import parser, progress
@@ -35,8 +36,11 @@ def main() -> int:
     options.add_argument("--log", help="log of records (default: the snapshot prefix with .jsonl)")
     options.add_argument("--plot", help="PNG to draw the loss curve to when training ends or is already finished")
     options.add_argument("--fresh", action="store_true", help="start over; removes this solver's snapshots and logs")
-    options.add_argument("--gpu", type=device.numbers,
-                         help="number of the GPU, or several, separated by commas (default: what the solver says)")
+    options.add_argument(
+        "--gpu",
+        type=device.numbers,
+        help="number of the GPU, or several, separated by commas (default: what the solver says)",
+    )
     args = options.parse_args()
     try:
         from rcnn.training.caffe_driver import Training

@@ -1,8 +1,8 @@
-"""Train RCNN-r in PyTorch: the pairs, the recipe and the solver's arithmetic of Caffe (Sec. 3.1), on many machines too.
+r"""Train RCNN-r in PyTorch: the pairs, the recipe and the solver's arithmetic of Caffe (Sec. 3.1), on many machines too.
 
-    python tools/train_torch.py --pairs data/ucf101/pairs_train01.lmdb --weights start.caffemodel --stage 1 \\
+    python tools/train_torch.py --pairs data/ucf101/pairs_train01.lmdb --weights start.caffemodel --stage 1 \
         --iterations 10000 --out snapshots/torch_stage1
-    python tools/train_torch.py --pairs data/ucf101/pairs_train01.lmdb --weights snapshots/torch_stage1_iter_10000.pt \\
+    python tools/train_torch.py --pairs data/ucf101/pairs_train01.lmdb --weights snapshots/torch_stage1_iter_10000.pt \
         --out snapshots/torch
     torchrun --nproc-per-node 8 tools/train_torch.py --pairs ...           # the same training on eight GPUs
     python tools/export.py --weights snapshots/torch_iter_30000.pt --out rcnn.caffemodel
@@ -15,6 +15,7 @@ OUT_iter_N.pt is a state dict, OUT_iter_N.solver.pt the momentum; OUT.jsonl has 
 (rcnn/training/log.py describes it).  Run again, it goes on from the newest snapshot as if it had never stopped.
 Several machines need one OUT, in a folder that they share.
 """
+
 import argparse
 
 from rcnn import recipe
@@ -26,13 +27,22 @@ from rcnn.recipe import Recipe, Solver
 NOT_HERE = ("model", "fillers", "encoding", "cnn_iterations", "stage1_iterations", "test_iterations", "test_interval")
 
 
-def main():
+def main() -> None:
     args = arguments()
     weight_files.need("torch")
     from rcnn.training import torch_driver
+
     check_writable(f"{args.out}.jsonl")
-    torch_driver.train(args.out, args.pairs, args.weights, recipe.typed(args), args.stage, args.device,
-                       args.weights_combine, args.weights_size)
+    torch_driver.train(
+        args.out,
+        args.pairs,
+        args.weights,
+        recipe.typed(args),
+        args.stage,
+        args.device,
+        args.weights_combine,
+        args.weights_size,
+    )
 
 
 def arguments() -> argparse.Namespace:
@@ -41,10 +51,16 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--weights", required=True, help="where to start: .caffemodel, .pt or .safetensors")
     options.add_argument("--out", required=True, help="start of the names of what is written, such as snapshots/torch")
     options.add_argument("--stage", type=int, choices=(1, 2), default=2, help="1: GoogLeNet's W and b stay as they are")
-    options.add_argument("--size", type=positive, metavar="SIZE", dest="weights_size",
-                         help="side of the net's input, pixels, if the weights do not tell")
-    options.add_argument("--combine", choices=("average", "sum"), dest="weights_combine",
-                         help="as of --weights, if they do not tell")
+    options.add_argument(
+        "--size",
+        type=positive,
+        metavar="SIZE",
+        dest="weights_size",
+        help="side of the net's input, pixels, if the weights do not tell",
+    )
+    options.add_argument(
+        "--combine", choices=("average", "sum"), dest="weights_combine", help="as of --weights, if they do not tell"
+    )
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there")
     recipe.add_options(options, Recipe(solver=Solver(seed=1)), NOT_HERE)
     return options.parse_args()

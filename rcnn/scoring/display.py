@@ -1,7 +1,9 @@
 """What a viewer is shown of scores that come in frame by frame: annotated frames, their video, a bounded history."""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, List, Sequence, Tuple, Union
+from typing import Callable, Union
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ FONT, TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 BACKGROUND, GREY, WHITE, BLUE = (32, 32, 32), (170, 170, 170), (255, 255, 255), (233, 180, 86)  # BGR
 
 
-def best(scores: Sequence[float], classes: Sequence[str], number: int = BEST) -> List[Tuple[str, float]]:
+def best(scores: Sequence[float], classes: Sequence[str], number: int = BEST) -> list[tuple[str, float]]:
     """Return [(class name, score), ...] of the `number` highest of a score a class, highest first, fewer if there are.
 
     Of equal scores the class of the lower number comes first.
@@ -47,8 +49,9 @@ class Canvas:
         self._unit = max(self._view[0], HEIGHTS[0]) / 240
         self.shape = max(self._view[0], HEIGHTS[0]), self._view[1] + _even(PANEL * self._unit)
 
-    def draw(self, image: np.ndarray, time: float, top: Tuple[str, float],
-             so_far: Sequence[Tuple[str, float]]) -> np.ndarray:
+    def draw(
+        self, image: np.ndarray, time: float, top: tuple[str, float], so_far: Sequence[tuple[str, float]]
+    ) -> np.ndarray:
         """Return the frame with its panel, uint8 height x width x 3.
 
         Parameters
@@ -80,7 +83,7 @@ class Canvas:
         size = max(1, round(width * factor)), max(1, round(height * factor))
         shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
         top, left = (self.shape[0] - size[1]) // 2, (self._view[1] - size[0]) // 2
-        canvas[top:top + size[1], left:left + size[0]] = shown
+        canvas[top : top + size[1], left : left + size[0]] = shown
 
     def _row(self, canvas, baseline, name, score):
         number = f"{score:.2f}"
@@ -94,6 +97,7 @@ class Canvas:
 
         def length(line):
             return cv2.getTextSize(line, FONT, scale, thickness)[0][0]
+
         whole = text
         while room is not None and text and length(text) > room:
             whole = whole[:-1]
@@ -106,7 +110,7 @@ class Canvas:
     def _bar(self, canvas, top, share, colour):
         left, end = self._inner()
         end = left + round((end - left) * float(np.clip(share, 0, 1)))
-        canvas[self._pixels(top):self._pixels(top + 6), left:end] = colour
+        canvas[self._pixels(top) : self._pixels(top + 6), left:end] = colour
 
     def _inner(self):
         return self._view[1] + self._pixels(10), self.shape[1] - self._pixels(10)
@@ -150,8 +154,10 @@ class _Video:
             with silent():
                 self._writer = cv2.VideoWriter(self._part, cv2.CAP_FFMPEG, codec, self._fps, image.shape[1::-1])
             if not self._writer.isOpened():
-                raise InputError(f"cannot write {self._path}: OpenCV cannot make an MPEG-4 video of {image.shape[1]} x "
-                                 f"{image.shape[0]} pixels at {self._fps:g} frames a second")
+                raise InputError(
+                    f"cannot write {self._path}: OpenCV cannot make an MPEG-4 video of {image.shape[1]} x "
+                    f"{image.shape[0]} pixels at {self._fps:g} frames a second"
+                )
         self._writer.write(image)
         self._count += 1
 
@@ -199,14 +205,14 @@ class History:
             self._sum[:], self._summed = 0, 0
         if self._length == self._limit:
             self._length //= 2
-            self._values[:self._length] = (self._values[0::2] + self._values[1::2]) / 2
+            self._values[: self._length] = (self._values[0::2] + self._values[1::2]) / 2
             self.stride *= 2
 
-    def points(self) -> Tuple[np.ndarray, np.ndarray]:
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (times, values) of the points, float64 N and N x shape; the last may be of fewer than `stride`."""
         if self._values is None:
             raise InputError("there are no scores to draw")
-        rows = self._values[:self._length]
+        rows = self._values[: self._length]
         if self._summed:
             rows = np.vstack([rows, self._sum / self._summed])
         return rows[:, 0].copy(), rows[:, 1:].reshape(-1, *self._shape)

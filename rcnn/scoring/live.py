@@ -1,9 +1,11 @@
 """Scores of a video as its frames come, printed at once, drawn beside them and kept for a plot in little memory."""
+
 import math
 import signal
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 from tqdm import tqdm
@@ -28,14 +30,23 @@ class Summary(NamedTuple):
     history
         Of 2 x classes a frame: its own scores and those so far.
     """
+
     frames: int
     time: float
     scores: np.ndarray
     history: History
 
 
-def classify(source, name: str, classifier, row: int, classes: Sequence[str], fps: float,
-             seconds: Optional[float] = None, annotated: Optional[str] = None) -> Summary:
+def classify(
+    source,
+    name: str,
+    classifier,
+    row: int,
+    classes: Sequence[str],
+    fps: float,
+    seconds: Optional[float] = None,
+    annotated: Optional[str] = None,
+) -> Summary:
     """Print the scores of each frame of a source; return the Summary.
 
     Parameters
@@ -61,8 +72,11 @@ def classify(source, name: str, classifier, row: int, classes: Sequence[str], fp
         Where a frame cannot be read or its scores are not finite; then no video is written.
     """
     history, count = History(), 0
-    with _annotating(annotated, fps) as write, _until_interrupted(source.live) as interrupted, \
-            progress(_expected(source.total, seconds, fps), "frame") as bar:
+    with (
+        _annotating(annotated, fps) as write,
+        _until_interrupted(source.live) as interrupted,
+        progress(_expected(source.total, seconds, fps), "frame") as bar,
+    ):
         try:
             for time, image in source.frames:
                 if count and (interrupted() or seconds and time >= seconds - TOLERANCE):
@@ -86,13 +100,15 @@ def listed(scores: Sequence[float], classes: Sequence[str]) -> str:
     return "  ".join(f"{name} {score:.3f}" for name, score in best(scores, classes))
 
 
-def missed(summary: Summary, fps: float) -> List[str]:
+def missed(summary: Summary, fps: float) -> list[str]:
     """Return a list with a warning if there were fewer frames than instants, `fps` of them a second."""
     instants = int(summary.time * fps + TOLERANCE) + 1
     if summary.frames >= instants:
         return []
-    return [f"{instants - summary.frames} of {instants} instants had no frame of their own: the source, or this "
-            f"machine, gives fewer than {fps:g} frames a second; the net takes them for evenly spaced"]
+    return [
+        f"{instants - summary.frames} of {instants} instants had no frame of their own: the source, or this "
+        f"machine, gives fewer than {fps:g} frames a second; the net takes them for evenly spaced"
+    ]
 
 
 @contextmanager
@@ -108,6 +124,7 @@ def _annotating(path: Optional[str], fps: float) -> Iterator[Callable[..., None]
             nonlocal canvas
             canvas = canvas or Canvas(*image.shape[:2])
             add(canvas.draw(image, *scores))
+
         yield write
 
 
@@ -119,6 +136,7 @@ def _until_interrupted(live: bool) -> Iterator[Callable[[], bool]]:
     def note(*_):
         pressed.append(True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
     before = signal.signal(signal.SIGINT, note) if live else None
     try:
         yield lambda: bool(pressed)

@@ -14,8 +14,10 @@ Attributes of the file say what made it.
 
 `rcnn.scoring.score_writing` writes them.
 """
+
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Optional, Union
 
 import h5py
 import numpy as np
@@ -26,8 +28,15 @@ from rcnn.scoring.scores import FUSIONS, average_crops, average_signals, fuse
 
 ALL = "all"  # instead of a signal: the three of them, averaged
 BLOCK = 64  # frames that are read or copied at a time
-PARTS = {"scores": (4, "f"), "first": (1, "i"), "times": (1, "f"), "labels": (1, "i"),
-         "names": (1, "O"), "signals": (1, "O"), "classes": (1, "O")}  # dataset: dimensions, kind of its dtype
+PARTS = {
+    "scores": (4, "f"),
+    "first": (1, "i"),
+    "times": (1, "f"),
+    "labels": (1, "i"),
+    "names": (1, "O"),
+    "signals": (1, "O"),
+    "classes": (1, "O"),
+}  # dataset: dimensions, kind of its dtype
 
 
 class Scores:
@@ -58,8 +67,9 @@ class Scores:
         try:
             self._file = h5py.File(path, "r")
         except OSError as error:
-            raise InputError(f"scores: {path} is cut short or not an HDF5 file ({_line(error)}); make it with "
-                             "tools/evaluate.py") from None
+            raise InputError(
+                f"scores: {path} is cut short or not an HDF5 file ({_line(error)}); make it with tools/evaluate.py"
+            ) from None
         self.path = Path(path)
         try:
             self._read()
@@ -79,16 +89,22 @@ class Scores:
             if not isinstance(part, h5py.Dataset) or part.ndim != dimensions or part.dtype.kind != kind:
                 raise ValueError(f"{name} has not the form that rcnn/scoring/score_files.py describes")
         self.first, self.labels = self._file["first"][:], self._file["labels"][:]
-        self.names, self.signals, self.classes = (self._file[name].asstr()[:].tolist()
-                                                  for name in ("names", "signals", "classes"))
+        self.names, self.signals, self.classes = (
+            self._file[name].asstr()[:].tolist() for name in ("names", "signals", "classes")
+        )
         self.attributes = dict(self._file.attrs)
         rows, self.crops, *rest = self._file["scores"].shape
-        checks = {"scores": self.crops and rest == [len(self.signals), len(self.classes)],
-                  "times": len(self._file["times"]) == rows, "names": 0 < len(self) == len(set(self.names)),
-                  "first": len(self.first) == len(self) + 1 and (self.first[0], self.first[-1]) == (0, rows)
-                  and (np.diff(self.first) > 0).all(),
-                  "labels": len(self.labels) == len(self) and (0 <= self.labels).all()
-                  and (self.labels < len(self.classes)).all()}
+        checks = {
+            "scores": self.crops and rest == [len(self.signals), len(self.classes)],
+            "times": len(self._file["times"]) == rows,
+            "names": 0 < len(self) == len(set(self.names)),
+            "first": len(self.first) == len(self) + 1
+            and (self.first[0], self.first[-1]) == (0, rows)
+            and (np.diff(self.first) > 0).all(),
+            "labels": len(self.labels) == len(self)
+            and (0 <= self.labels).all()
+            and (self.labels < len(self.classes)).all(),
+        }
         wrong = [name for name, right in checks.items() if not right]
         if wrong:
             raise ValueError(f"its {wrong[0]} disagree with the rest")
@@ -104,11 +120,11 @@ class Scores:
 
     def frames(self, index: int, signal: str) -> np.ndarray:
         """Return the scores of video `index` by one signal, float32, frames x crops x classes."""
-        return self._file["scores"][self.first[index]:self.first[index + 1], :, self._places(signal)[0], :]
+        return self._file["scores"][self.first[index] : self.first[index + 1], :, self._places(signal)[0], :]
 
     def times(self, index: int) -> np.ndarray:
         """Return the frame times of video `index`, float64, in seconds."""
-        return self._file["times"][self.first[index]:self.first[index + 1]]
+        return self._file["times"][self.first[index] : self.first[index + 1]]
 
     def averaged(self, index: int, signal: str = "high", crops: Optional[int] = None) -> np.ndarray:
         """Return the scores of video `index` averaged over crops and signals, float64, frames x classes.
@@ -130,14 +146,15 @@ class Scores:
             raise InputError(f"scores: {self.path} has {self.crops} crops a frame, {crops} are asked for")
         parts = []
         for start in range(self.first[index], self.first[index + 1], BLOCK):
-            rows = self._file["scores"][start:min(start + BLOCK, self.first[index + 1])]
+            rows = self._file["scores"][start : min(start + BLOCK, self.first[index + 1])]
             parts.append(average_signals(average_crops(rows[:, :, places], crops)))
         return np.concatenate(parts)
 
-    def fused(self, signal: str = "high", fusions: Sequence[str] = FUSIONS,
-              crops: Optional[int] = None) -> Dict[str, np.ndarray]:
+    def fused(
+        self, signal: str = "high", fusions: Sequence[str] = FUSIONS, crops: Optional[int] = None
+    ) -> dict[str, np.ndarray]:
         """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`."""
-        rows: Dict[str, List[np.ndarray]] = {fusion: [] for fusion in fusions}
+        rows: dict[str, list[np.ndarray]] = {fusion: [] for fusion in fusions}
         for index in range(len(self)):
             frames = self.averaged(index, signal, crops)
             for fusion in fusions:
@@ -172,12 +189,16 @@ def matched(one: Scores, two: Scores) -> np.ndarray:
         others = set(other.names)
         for name in file.names:
             if name not in others:
-                raise InputError(f"video {name} is in {file.path}, but not in {other.path}; only scores of the same "
-                                 "videos can be fused")
+                raise InputError(
+                    f"video {name} is in {file.path}, but not in {other.path}; only scores of the same "
+                    "videos can be fused"
+                )
     for name, label in zip(one.names, one.labels):
         if label != two.labels[places[name]]:
-            raise InputError(f"video {name} is of class {one.classes[label]} in {one.path}, but of "
-                             f"{two.classes[two.labels[places[name]]]} in {two.path}")
+            raise InputError(
+                f"video {name} is of class {one.classes[label]} in {one.path}, but of "
+                f"{two.classes[two.labels[places[name]]]} in {two.path}"
+            )
     return np.array([places[name] for name in one.names], np.int64)
 
 
@@ -193,9 +214,11 @@ def check_finite(scores: np.ndarray, name: str, before: int = 0, total: Optional
     """
     bad = ~np.isfinite(scores).reshape(len(scores), -1).all(axis=1)
     if bad.any():
-        raise InputError(f"video {name}, frame {before + int(bad.argmax()) + 1} of {total or len(scores)}: the scores "
-                         "are not finite; the weights are from a training that diverged, or --scale is not the "
-                         "training's")
+        raise InputError(
+            f"video {name}, frame {before + int(bad.argmax()) + 1} of {total or len(scores)}: the scores "
+            "are not finite; the weights are from a training that diverged, or --scale is not the "
+            "training's"
+        )
 
 
 def _line(error):

@@ -1,7 +1,9 @@
 """Scores of the frames of videos by a network, whatever runs it (Sec. 2.4, 3.2); written to a file of scores."""
+
+from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
@@ -13,9 +15,16 @@ from rcnn.nets.network import Network, checked_mode
 from rcnn.scoring import score_writing
 
 
-def score_videos(network: Network, videos: Sequence[int], read: Callable[[int, int], np.ndarray], crops: int,
-                 batch: int, mean: Optional[Sequence[float]] = None, scale: float = 1.0,
-                 mode: Optional[str] = None) -> Iterator[Tuple[int, np.ndarray]]:
+def score_videos(
+    network: Network,
+    videos: Sequence[int],
+    read: Callable[[int, int], np.ndarray],
+    crops: int,
+    batch: int,
+    mean: Optional[Sequence[float]] = None,
+    scale: float = 1.0,
+    mode: Optional[str] = None,
+) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (video, scores) until all frames are scored; scores: float32, frames x crops x signals x classes.
 
     The blocks of a video come in the order of its frames; those of several videos may alternate.  The pair of a video
@@ -45,14 +54,26 @@ def score_videos(network: Network, videos: Sequence[int], read: Callable[[int, i
 
     def views(video, index):
         return network_input(oversample(read(video, index), network.size, crops), mean, scale)
+
     if mode == "recurrent":
         return _in_order(network, videos, views, crops, frames)
     return _apart(network, videos, views, crops, frames, mode)
 
 
-def write_scores(path: Union[str, Path], network: Network, frames: Records, videos: List[Tuple[Video, Sequence[float]]],
-                 classes: Sequence[str], attributes: Dict[str, Any], crops: int, batch: int, mean: Sequence[float],
-                 scale: float, mode: str, force: bool = False) -> bool:
+def write_scores(
+    path: Union[str, Path],
+    network: Network,
+    frames: Records,
+    videos: list[tuple[Video, Sequence[float]]],
+    classes: Sequence[str],
+    attributes: dict[str, Any],
+    crops: int,
+    batch: int,
+    mean: Sequence[float],
+    scale: float,
+    mode: str,
+    force: bool = False,
+) -> bool:
     """Score videos of a frames LMDB into a file of scores; what an interrupted run finished is kept.
 
     Parameters
@@ -81,13 +102,16 @@ def write_scores(path: Union[str, Path], network: Network, frames: Records, vide
     run = path, listed, crops, network.signals, classes, attributes
     if not force and score_writing.finished(*run):
         return False
-    with score_writing.writing(*run) as writer, \
-            progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar:
+    with (
+        score_writing.writing(*run) as writer,
+        progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar,
+    ):
         left = [index for index in range(len(videos)) if index not in writer.done]
 
         def read(video, index):
             bar.update()
             return frames.frame(listed[left[video]][0], index)[0]
+
         results = score_videos(network, [counts[index] for index in left], read, crops, batch, mean, scale, mode)
         for video, block in results:
             writer.add(left[video], block)
@@ -147,7 +171,7 @@ def _in_order(network, videos, views, crops, streams):
             if place is None:
                 continue
             video, index = place
-            yield video, scored[row * crops:(row + 1) * crops][np.newaxis]
+            yield video, scored[row * crops : (row + 1) * crops][np.newaxis]
             if index + 1 < videos[video]:
                 playing[row] = video, index + 1
             else:

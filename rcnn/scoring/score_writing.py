@@ -4,15 +4,17 @@ While scores are being computed, they lie in the folder `<file>.partial`: run.js
 finished video has a file <its index>.f32 of its rows, float32 frames x crops x signals x classes.  The video under way
 has <its index>.part.
 """
+
 import hashlib
 import io
 import json
 import os
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Union
 
 import h5py
 import numpy as np
@@ -22,12 +24,18 @@ from rcnn.scoring.score_files import BLOCK, Scores, check_finite
 
 RUN, WHOLE = "run.json", "whole.h5"
 RUN_DIGEST = "run_sha256"  # attribute: of what makes the scores
-Listed = List[Tuple[str, int, Sequence[float]]]
+Listed = list[tuple[str, int, Sequence[float]]]
 
 
 @contextmanager
-def writing(path: Union[str, Path], videos: Listed, crops: int, signals: Sequence[str], classes: Sequence[str],
-            attributes: Dict[str, Any]) -> Iterator["Writer"]:
+def writing(
+    path: Union[str, Path],
+    videos: Listed,
+    crops: int,
+    signals: Sequence[str],
+    classes: Sequence[str],
+    attributes: dict[str, Any],
+) -> Iterator["Writer"]:
     """Yield a Writer; the file takes its place at `path` when the block ends, and not at all if the block fails.
 
     If the block fails, or the program is killed, the videos that were finished stay in the folder `<path>.partial`, and
@@ -75,8 +83,14 @@ def writing(path: Union[str, Path], videos: Listed, crops: int, signals: Sequenc
         _discard(folder)
 
 
-def finished(path: Union[str, Path], videos: Listed, crops: int, signals: Sequence[str], classes: Sequence[str],
-             attributes: Dict[str, Any]) -> bool:
+def finished(
+    path: Union[str, Path],
+    videos: Listed,
+    crops: int,
+    signals: Sequence[str],
+    classes: Sequence[str],
+    attributes: dict[str, Any],
+) -> bool:
     """Return whether the file of scores that `writing` would make with the same arguments is there already.
 
     Raises InputError where a file is there that is of other videos or attributes, or damaged.
@@ -88,21 +102,30 @@ def finished(path: Union[str, Path], videos: Listed, crops: int, signals: Sequen
         with Scores(path) as file:
             if file.attributes.pop(RUN_DIGEST, None) == _digest(run):
                 return True
-            made = _run([(name, label, file.times(index)) for index, (name, label) in
-                         enumerate(zip(file.names, file.labels))], file.crops, file.signals, file.classes,
-                        file.attributes)
+            made = _run(
+                [(name, label, file.times(index)) for index, (name, label) in enumerate(zip(file.names, file.labels))],
+                file.crops,
+                file.signals,
+                file.classes,
+                file.attributes,
+            )
     except InputError as error:
         raise InputError(f"{error}, with --force to replace it") from None
-    raise InputError(f"{path} has scores of other videos or settings ({_difference(made, run) or 'unknown ones'}); "
-                     "give another --out, or --force to replace it")
+    raise InputError(
+        f"{path} has scores of other videos or settings ({_difference(made, run) or 'unknown ones'}); "
+        "give another --out, or --force to replace it"
+    )
 
 
 def _run(videos, crops, signals, classes, attributes):
     """Return all that makes a file of scores, fit for JSON."""
-    return {"crops": crops, "signals": list(signals), "classes": list(classes),
-            "attributes": {name: np.asarray(value).tolist() for name, value in attributes.items()},
-            "videos": [[str(name), int(label), np.asarray(times, np.float64).tolist()]
-                       for name, label, times in videos]}
+    return {
+        "crops": crops,
+        "signals": list(signals),
+        "classes": list(classes),
+        "attributes": {name: np.asarray(value).tolist() for name, value in attributes.items()},
+        "videos": [[str(name), int(label), np.asarray(times, np.float64).tolist()] for name, label, times in videos],
+    }
 
 
 def _digest(run):
@@ -125,8 +148,11 @@ class Writer:
         for file in folder.iterdir():
             if file.name != RUN and file.suffix != ".f32":
                 remove(file)
-        self.done = {index for index, (_, _, times) in enumerate(self._videos)
-                     if _size(_rows(folder, index)) == 4 * len(times) * int(np.prod(self._shape))}
+        self.done = {
+            index
+            for index, (_, _, times) in enumerate(self._videos)
+            if _size(_rows(folder, index)) == 4 * len(times) * int(np.prod(self._shape))
+        }
 
     def add(self, index: int, scores: np.ndarray) -> None:
         """Take the scores of the next frames of video `index`: float32 frames x crops x signals x classes.
@@ -137,8 +163,10 @@ class Writer:
         scores = np.ascontiguousarray(scores, np.float32)
         before = len(times) if index in self.done else self._counts.get(index, 0)
         if scores.shape[1:] != self._shape or not 1 <= len(scores) <= len(times) - before:
-            raise InputError(f"scores of {name}: shape {scores.shape}; {len(times) - before} of its {len(times)} "
-                             f"frames are due, each {self._shape}")
+            raise InputError(
+                f"scores of {name}: shape {scores.shape}; {len(times) - before} of its {len(times)} "
+                f"frames are due, each {self._shape}"
+            )
         check_finite(scores, name, before, len(times))
         rows = _rows(self._folder, index)
         part = rows.with_suffix(".part")
@@ -197,8 +225,10 @@ def _claim(folder, run):
     except (ValueError, KeyError, TypeError):
         difference = f"its {RUN} does not parse"
     if difference:
-        raise InputError(f"{folder} holds the unfinished scores of another run: {difference}; remove that folder to "
-                         "start afresh, or give another --out")
+        raise InputError(
+            f"{folder} holds the unfinished scores of another run: {difference}; remove that folder to "
+            "start afresh, or give another --out"
+        )
 
 
 def _discard(folder):
@@ -239,15 +269,18 @@ def _assemble(folder, run, attributes):
         file["first"] = first
         file["times"] = np.concatenate([np.array(times) for _, _, times in videos])
         file["labels"] = np.array([label for _, label, _ in videos], np.int64)
-        for name, texts in (("names", [name for name, _, _ in videos]), ("signals", run["signals"]),
-                            ("classes", run["classes"])):
+        for name, texts in (
+            ("names", [name for name, _, _ in videos]),
+            ("signals", run["signals"]),
+            ("classes", run["classes"]),
+        ):
             file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
         scores = file.create_dataset("scores", (first[-1], *shape), np.float32)
         for index, start in enumerate(first[:-1]):
             with open(_rows(folder, index), "rb") as rows:
                 while len(block := np.fromfile(rows, np.float32, BLOCK * int(np.prod(shape)))):
                     block = block.reshape(-1, *shape)
-                    scores[start:start + len(block)] = block
+                    scores[start : start + len(block)] = block
                     start += len(block)
             disk.check()
         file.close()
@@ -259,13 +292,14 @@ class _Disk(io.FileIO):
 
     HDF5 cannot close its objects once a write has failed, and prints a traceback for each.
     """
+
     error = None
 
     def write(self, data):
         rest = memoryview(data).cast("B")
         while len(rest) and self.error is None:
             try:
-                rest = rest[super().write(rest):]
+                rest = rest[super().write(rest) :]
             except OSError as error:
                 self.error = error
         return len(data)

@@ -4,7 +4,9 @@ Scores are softmax probabilities.  They are averaged over the crops of a frame, 
 is asked for, then fused over the frames of a video, then over two streams.  Where classes have the same score, that
 with the lowest number counts as the higher one.
 """
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from collections.abc import Sequence
+from typing import Any, Optional
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -66,8 +68,9 @@ def fuse(scores: ArrayLike, fusion: str = "log-mean", floor: float = FLOOR) -> n
     raise _unknown(fusion)
 
 
-def fuse_streams(one: ArrayLike, two: ArrayLike, weight: float = 0.5, fusion: str = "log-mean",
-                 floor: float = FLOOR) -> np.ndarray:
+def fuse_streams(
+    one: ArrayLike, two: ArrayLike, weight: float = 0.5, fusion: str = "log-mean", floor: float = FLOOR
+) -> np.ndarray:
     """Return the log-average of two streams' video scores (Sec. 3.4), float64, videos x classes.
 
     That is weight * log(one) + (1 - weight) * log(two); scores of log-mean are logarithms already, others are taken as
@@ -152,25 +155,35 @@ def mean_class_accuracy(matrix: ArrayLike) -> float:
     return float(np.nanmean(shares))
 
 
-def most_confused(matrix: ArrayLike, count: int = 10) -> List[Tuple[int, int, int]]:
+def most_confused(matrix: ArrayLike, count: int = 10) -> list[tuple[int, int, int]]:
     """Return at most `count` pairs of classes that are taken for each other, as (label, predicted class, videos).
 
     matrix: as `confusion` returns it.  Those of most videos come first; of equal ones the lowest numbers.
     """
-    pairs = [(int(label), int(predicted), int(videos))
-             for (label, predicted), videos in np.ndenumerate(np.asarray(matrix)) if videos and label != predicted]
+    pairs = [
+        (int(label), int(predicted), int(videos))
+        for (label, predicted), videos in np.ndenumerate(np.asarray(matrix))
+        if videos and label != predicted
+    ]
     return sorted(pairs, key=lambda pair: -pair[2])[:count]
 
 
-def metrics(videos: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> Dict[str, Any]:
+def metrics(videos: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> dict[str, Any]:
     """Return every measure of videos x classes scores as what JSON can hold, classes by their names."""
     matrix = confusion(predictions(videos), labels, len(classes))
-    return {"accuracy": accuracy(predictions(videos), labels), "mean_class_accuracy": mean_class_accuracy(matrix),
-            "top5_accuracy": top_accuracy(videos, labels),
-            "classes": [{"class": name, "videos": int(row.sum()), "accuracy": None if np.isnan(right) else right}
-                        for name, row, right in zip(classes, matrix, class_accuracy(matrix).tolist())],
-            "confused": [{"class": classes[label], "predicted": classes[predicted], "videos": count}
-                         for label, predicted, count in most_confused(matrix)]}
+    return {
+        "accuracy": accuracy(predictions(videos), labels),
+        "mean_class_accuracy": mean_class_accuracy(matrix),
+        "top5_accuracy": top_accuracy(videos, labels),
+        "classes": [
+            {"class": name, "videos": int(row.sum()), "accuracy": None if np.isnan(right) else right}
+            for name, row, right in zip(classes, matrix, class_accuracy(matrix).tolist())
+        ],
+        "confused": [
+            {"class": classes[label], "predicted": classes[predicted], "videos": count}
+            for label, predicted, count in most_confused(matrix)
+        ],
+    }
 
 
 def _finite(videos):

@@ -1,4 +1,5 @@
 """Training by Caffe: `caffe train` started, followed into a log of records, stopped, and gone on with."""
+
 import fcntl
 import os
 import shutil
@@ -7,9 +8,10 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Optional
 
 from rcnn.files import InputError, TrainingError, WriteError, check_writable
 from rcnn.nets.protos import read_solver
@@ -35,8 +37,13 @@ class Training:
         If the solver does not parse, or could not be followed.
     """
 
-    def __init__(self, path: str, weights: Optional[str] = None, log_path: Optional[str] = None,
-                 gpus: Optional[Sequence[int]] = None):
+    def __init__(
+        self,
+        path: str,
+        weights: Optional[str] = None,
+        log_path: Optional[str] = None,
+        gpus: Optional[Sequence[int]] = None,
+    ):
         self.path, self.gpus, self.solver = path, gpus, read_solver(path)
         caffe_inputs.check_solver(path, self.solver)
         self.prefix = Path(self.solver.snapshot_prefix)
@@ -70,8 +77,9 @@ class Training:
             check_writable(self.log)
             start, state = (0, None) if fresh else snapshots.newest(self.prefix)
             if state and start >= self.solver.max_iter:
-                print(f"finished already: {state} is at iteration {start} of {self.solver.max_iter}; "
-                      "--fresh starts over")
+                print(
+                    f"finished already: {state} is at iteration {start} of {self.solver.max_iter}; --fresh starts over"
+                )
                 return 0
             self._check(state)
             command = self._command(state)
@@ -94,14 +102,23 @@ class Training:
         if not state:
             caffe_inputs.check_weights(self.weights, nets[0], self.prefix)
 
-    def _command(self, state: Optional[Path]) -> List[str]:
+    def _command(self, state: Optional[Path]) -> list[str]:
         """Return the words that run `caffe train`, which is to die with this program, even if that is killed."""
         for program, remedy in (("caffe", "run make caffe"), ("setpriv", "install util-linux")):
             if not shutil.which(program, path=_search_path()):
                 raise InputError(f"no {program} program, neither beside this python nor on PATH; {remedy}")
         # Caffe's "stop" ends the iteration and snapshots first; its "snapshot" would go on training
-        command = ["setpriv", "--pdeathsig", "KILL", "caffe", "train", "-solver", str(self.path),
-                   "-sigint_effect", "stop"]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "caffe",
+            "train",
+            "-solver",
+            str(self.path),
+            "-sigint_effect",
+            "stop",
+        ]
         if state:
             command += ["-snapshot", str(state)]
         elif self.weights:
@@ -115,10 +132,12 @@ class Training:
         earlier = log.rewind(self.log, start)
         before = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
         parser = log.LogParser(self.solver.average_loss)
-        tail: Deque[str] = deque(maxlen=300)
-        with _running(command, caffe_log) as (caffe, stops), \
-                open(self.log, "a", buffering=1, encoding="utf-8") as file, \
-                progress(self.solver.max_iter, "it", start, self.prefix.name) as bar:
+        tail: deque[str] = deque(maxlen=300)
+        with (
+            _running(command, caffe_log) as (caffe, stops),
+            open(self.log, "a", buffering=1, encoding="utf-8") as file,
+            progress(self.solver.max_iter, "it", start, self.prefix.name) as bar,
+        ):
             for line in caffe.stdout or ():
                 caffe_log.write(line)
                 tail.append(line)
@@ -147,22 +166,26 @@ class Training:
                 break
 
 
-def _take(record: Optional[Dict[str, Any]], file: IO[str], bar: Any, seconds: float) -> None:
+def _take(record: Optional[dict[str, Any]], file: IO[str], bar: Any, seconds: float) -> None:
     """Log a record and show it; TrainingError for one that is not finite."""
     if record is None:
         return
     if names := log.not_finite(record):
-        raise TrainingError(f"{record['phase']} values at iteration {record['iteration']} are not finite "
-                            f"({', '.join(names)}): training diverged; lower base_lr, or check the data and the input "
-                            "scale")
+        raise TrainingError(
+            f"{record['phase']} values at iteration {record['iteration']} are not finite "
+            f"({', '.join(names)}): training diverged; lower base_lr, or check the data and the input "
+            "scale"
+        )
     file.write(log.line({**record, "seconds": round(seconds, 3)}))
     if record["phase"] == "train":
         rate = record["learning_rate"]
-        bar.set_postfix_str(f"loss {record['loss']:.4g}" + (f", rate {rate:.3g}" if rate is not None else ""),
-                            refresh=False)
+        bar.set_postfix_str(
+            f"loss {record['loss']:.4g}" + (f", rate {rate:.3g}" if rate is not None else ""), refresh=False
+        )
     else:
-        values = ", ".join(f"{name} {value:.4g}" for name, value in record["outputs"].items()
-                           if not isinstance(value, list))
+        values = ", ".join(
+            f"{name} {value:.4g}" for name, value in record["outputs"].items() if not isinstance(value, list)
+        )
         bar.write(f"{bar.desc}, iteration {record['iteration']}, test net {record['net']}: {values}", file=sys.stderr)
     bar.update(record["iteration"] - bar.n)
 
@@ -189,13 +212,13 @@ def _locked(path: Path) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def _running(command: Sequence[str], caffe_log: IO[str]) -> Iterator[Tuple[subprocess.Popen, List[int]]]:
+def _running(command: Sequence[str], caffe_log: IO[str]) -> Iterator[tuple[subprocess.Popen, list[int]]]:
     """Yield caffe's process and the signals by which the user asked to stop it, none at first.
 
     caffe has a session of its own, so that Ctrl-C reaches this program alone, which tells caffe; a second one kills it.
     """
     environment = dict(os.environ, GLOG_logtostderr="1", GLOG_minloglevel="0", PATH=_search_path())
-    stops: List[int] = []
+    stops: list[int] = []
     caffe: Optional[subprocess.Popen] = None
 
     def stop(number: int, _: Any) -> None:
@@ -203,12 +226,24 @@ def _running(command: Sequence[str], caffe_log: IO[str]) -> Iterator[Tuple[subpr
             caffe.send_signal(signal.SIGKILL if stops else signal.SIGINT)
         stops.append(number)
 
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-                if signal.getsignal(number) != signal.SIG_IGN}
+    handlers = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         caffe = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace", bufsize=1, start_new_session=True, pass_fds=[caffe_log.fileno()])
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            start_new_session=True,
+            pass_fds=[caffe_log.fileno()],
+        )
         yield caffe, stops
     finally:
         if caffe is not None:

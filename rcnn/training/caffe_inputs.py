@@ -1,7 +1,9 @@
 """What a solver reads, its nets, their data and starting weights, checked before Caffe would abort on it."""
+
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Optional
 
 import lmdb
 from caffe.proto import caffe_pb2
@@ -22,6 +24,7 @@ class PhaseNet(NamedTuple):
     field: the solver's field that names it.  net: NetParameter with the layers of its phase alone.  phase: "training"
     or "test".
     """
+
     field: str
     net: Any
     phase: str
@@ -37,7 +40,7 @@ def check_solver(path: str, solver: Any) -> None:
         raise InputError(f"solver: {path} asks for HDF5 snapshots; only BINARYPROTO ones can be resumed here")
 
 
-def read_nets(solver: Any) -> List[PhaseNet]:
+def read_nets(solver: Any) -> list[PhaseNet]:
     """Return the nets that Caffe's Solver builds of a SolverParameter: the training net, then each test net.
 
     One file with phases (`net`, and `include { phase: TEST }` in its layers) gives one for each phase.
@@ -52,8 +55,10 @@ def read_nets(solver: Any) -> List[PhaseNet]:
     tests += [("test_net", read_net(path)) for path in solver.test_net]
     tests += shared * (len(solver.test_iter) - len(tests))
     states = [*solver.test_state, *[caffe_pb2.NetState()] * len(tests)]
-    return [of_phase(*train[0], caffe_pb2.TRAIN, solver.train_state),
-            *(of_phase(*test, caffe_pb2.TEST, state) for test, state in zip(tests, states))]
+    return [
+        of_phase(*train[0], caffe_pb2.TRAIN, solver.train_state),
+        *(of_phase(*test, caffe_pb2.TEST, state) for test, state in zip(tests, states)),
+    ]
 
 
 def of_phase(field: str, net: Any, phase: int, state: Optional[Any] = None) -> PhaseNet:
@@ -73,10 +78,16 @@ def _included(layer: Any, state: Any) -> bool:
 
 
 def _meets(rule: Any, state: Any) -> bool:
-    return not (rule.HasField("phase") and rule.phase != state.phase
-                or rule.HasField("min_level") and state.level < rule.min_level
-                or rule.HasField("max_level") and state.level > rule.max_level
-                or set(rule.stage) - set(state.stage) or set(rule.not_stage) & set(state.stage))
+    return not (
+        rule.HasField("phase")
+        and rule.phase != state.phase
+        or rule.HasField("min_level")
+        and state.level < rule.min_level
+        or rule.HasField("max_level")
+        and state.level > rule.max_level
+        or set(rule.stage) - set(state.stage)
+        or set(rule.not_stage) & set(state.stage)
+    )
 
 
 def check_processor(gpus: Optional[Sequence[int]], solver: Any, nets: Sequence[PhaseNet]) -> None:
@@ -164,26 +175,39 @@ def _check_classes(where: str, data: Any, layers: Sequence[Any], classes: int) -
             continue
         for classifier in (outputs[bottom] for bottom in loss.bottom if bottom in outputs):
             if classes > classifier.inner_product_param.num_output:
-                raise InputError(f"{where} of {classes} classes, but {classifier.name} has "
-                                 f"{classifier.inner_product_param.num_output}; make the net with --classes {classes}")
+                raise InputError(
+                    f"{where} of {classes} classes, but {classifier.name} has "
+                    f"{classifier.inner_product_param.num_output}; make the net with --classes {classes}"
+                )
 
 
-def _check_pairs(where: str, data: Any, layers: Sequence[Any], manifest: Dict[str, Any]) -> None:
+def _check_pairs(where: str, data: Any, layers: Sequence[Any], manifest: dict[str, Any]) -> None:
     """Raise InputError if pairs are stored in another way than the layers of a net take them, or too small."""
     recipe, kind = manifest["recipe"], manifest["kind"]
-    augment = [layer for layer in layers if layer.type == "Python" and layer.python_param.layer == "PairAugment"
-               and set(layer.bottom) & set(data.top[:1])]
+    augment = [
+        layer
+        for layer in layers
+        if layer.type == "Python"
+        and layer.python_param.layer == "PairAugment"
+        and set(layer.bottom) & set(data.top[:1])
+    ]
     encoding = recipe.get("encoding")
     if augment and encoding != "jpeg":
         content = f"pairs encoded as {encoding}" if kind == "pairs" else kind
-        raise InputError(f"{where}, which holds {content}, but layer {augment[0].name} takes pairs encoded as jpeg; "
-                         "make one like the other with --encoding")
+        raise InputError(
+            f"{where}, which holds {content}, but layer {augment[0].name} takes pairs encoded as jpeg; "
+            "make one like the other with --encoding"
+        )
     if encoding == "jpeg" and not augment:
-        raise InputError(f"{where}, which holds pairs encoded as jpeg, but no PairAugment layer takes them; make one "
-                         "like the other with --encoding")
+        raise InputError(
+            f"{where}, which holds pairs encoded as jpeg, but no PairAugment layer takes them; make one "
+            "like the other with --encoding"
+        )
     if encoding == "raw" and len(data.transform_param.mean_value) not in (0, 1, 6):
-        raise InputError(f"{where}, which holds raw pairs of 6 channels, but its transform_param has "
-                         f"{len(data.transform_param.mean_value)} mean values; make the net with --encoding raw")
+        raise InputError(
+            f"{where}, which holds raw pairs of 6 channels, but its transform_param has "
+            f"{len(data.transform_param.mean_value)} mean values; make the net with --encoding raw"
+        )
     stored = recipe.get("frames", recipe).get("size")
     for size in [_crop_size(layer) for layer in augment] or [data.transform_param.crop_size] if stored else []:
         try:
@@ -198,7 +222,7 @@ def _crop_size(layer: Any) -> int:
     return size if type(size) is int else 0
 
 
-def _options(layer: Any) -> Dict[str, Any]:
+def _options(layer: Any) -> dict[str, Any]:
     """Return the param_str of a Python layer as a dict, empty where it is none, of which the layer complains."""
     try:
         options = json.loads(layer.python_param.param_str)

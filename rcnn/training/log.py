@@ -14,10 +14,12 @@ A test record:
 
     {"phase": "test", "iteration": 1000, "net": 0, "outputs": {"accuracy": 0.71, ...}, "seconds": 410.0}
 """
+
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -30,11 +32,12 @@ SHOWN = re.compile(rf"^Iteration (\d+)(?: \(.*\))?, loss = {NUMBER}$", re.IGNORE
 RATE = re.compile(rf"^Iteration (\d+), lr = {NUMBER}$", re.IGNORECASE)
 TESTING = re.compile(r"^Iteration (\d+), Testing net \(#(\d+)\)$")
 RESUMED = re.compile(r"\] Resuming from \S.*_iter_(\d+)\.solverstate$", re.MULTILINE)
-OUTPUT = re.compile(rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\* {NUMBER} = {NUMBER} loss\))?$",
-                    re.IGNORECASE)
+OUTPUT = re.compile(
+    rf"^ *(Train|Test) net output #\d+: (.+?) = {NUMBER}(?: \(\* {NUMBER} = {NUMBER} loss\))?$", re.IGNORECASE
+)
 
 
-Record = Dict[str, Any]
+Record = dict[str, Any]
 
 
 class LogParser:
@@ -54,8 +57,17 @@ class LogParser:
             return None
         text = prefix[3]
         if match := SHOWN.match(text):
-            return self._begin({"phase": "train", "iteration": int(match[1]), "loss": float(match[2]),
-                                "average_loss": self.average_loss, "raw": None, "outputs": {}, "learning_rate": None})
+            return self._begin(
+                {
+                    "phase": "train",
+                    "iteration": int(match[1]),
+                    "loss": float(match[2]),
+                    "average_loss": self.average_loss,
+                    "raw": None,
+                    "outputs": {},
+                    "learning_rate": None,
+                }
+            )
         if match := TESTING.match(text):
             return self._begin({"phase": "test", "iteration": int(match[1]), "net": int(match[2]), "outputs": {}})
         if match := OUTPUT.match(text):
@@ -92,7 +104,7 @@ class LogParser:
             self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
 
 
-def not_finite(record: Record) -> List[str]:
+def not_finite(record: Record) -> list[str]:
     """Return the names of the values of a record that are NaN or infinite.
 
     Caffe trains on through them, and its Accuracy layer calls NaN scores right every time.
@@ -111,12 +123,15 @@ def complaint(lines: Sequence[str]) -> str:
             match = GLOG.match(line)
             if match and match[1] == level:
                 return match[3].strip()
-    messages = [line.strip() for line in lines
-                if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))]
+    messages = [
+        line.strip()
+        for line in lines
+        if line.strip() and not GLOG.match(line) and not line.startswith(("***", "    @"))
+    ]
     return messages[-1] if messages else "it printed no error"
 
 
-def read_log(path: Union[str, Path]) -> List[Record]:
+def read_log(path: Union[str, Path]) -> list[Record]:
     """Return the records of a JSON-lines file; a file that is not there has none.
 
     A last line that an interruption cut short is left out.
@@ -140,19 +155,21 @@ def read_log(path: Union[str, Path]) -> List[Record]:
         except (ValueError, TypeError, KeyError):
             if number == len(lines):
                 break
-            raise InputError(f"training log: {path}, line {number} is not a record; it is damaged, or tools/train.py "
-                             "did not write it") from None
+            raise InputError(
+                f"training log: {path}, line {number} is not a record; it is damaged, or tools/train.py "
+                "did not write it"
+            ) from None
         records.append(record)
     return records
 
 
-def resumed(path: Union[str, Path]) -> List[int]:
+def resumed(path: Union[str, Path]) -> list[int]:
     """Return the iterations of the snapshots at which trainings went on, in time's order, by all that caffe printed."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     return [int(number) for number in RESUMED.findall(text)]
 
 
-def rewind(path: Union[str, Path], iteration: int) -> List[Record]:
+def rewind(path: Union[str, Path], iteration: int) -> list[Record]:
     """Drop from a JSON-lines log what a run resumed at `iteration` does again; return the records that stay.
 
     Caffe snapshots after the update that ends an iteration, so a snapshot at N is before record N.
@@ -182,7 +199,7 @@ def running_mean(iterations: np.ndarray, values: np.ndarray, window: int) -> np.
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def loss_curve(records: Sequence[Record], window: int = 40) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def loss_curve(records: Sequence[Record], window: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the loss of training records over the iterations, for a plot such as Fig. 2 (window 40).
 
     Returns

@@ -2,9 +2,10 @@
 
 Caffe writes them in place, the caffemodel first, so a training that was killed may leave the newest one half-written.
 """
+
 import re
 from pathlib import Path
-from typing import Callable, Dict, Optional, Set, Tuple, Union
+from typing import Callable, Optional, Union
 
 from rcnn.files import InputError
 from rcnn.nets import caffemodel
@@ -12,7 +13,7 @@ from rcnn.nets import caffemodel
 SUFFIXES = ("solverstate", "caffemodel")
 
 
-def of(prefix: Union[str, Path], suffix: str = "solverstate") -> Dict[int, Path]:
+def of(prefix: Union[str, Path], suffix: str = "solverstate") -> dict[int, Path]:
     """Return the files of a solver's snapshot_prefix as {iteration: Path}, newest first."""
     prefix = Path(prefix)
     name = re.compile(re.escape(prefix.name) + r"_iter_(\d+)\." + re.escape(suffix))
@@ -21,7 +22,7 @@ def of(prefix: Union[str, Path], suffix: str = "solverstate") -> Dict[int, Path]
     return dict(sorted(numbered.items(), reverse=True))
 
 
-def trained_layers(path: Union[str, Path]) -> Set[str]:
+def trained_layers(path: Union[str, Path]) -> set[str]:
     """Return the names of the layers that have parameters in a caffemodel.
 
     Raises
@@ -45,7 +46,7 @@ def check(solverstate: Union[str, Path]) -> int:
     return state.iter
 
 
-def newest(prefix: Union[str, Path], say: Callable[[str], None] = print) -> Tuple[int, Optional[Path]]:
+def newest(prefix: Union[str, Path], say: Callable[[str], None] = print) -> tuple[int, Optional[Path]]:
     """Return (iteration, Path) of the newest solverstate of a prefix that training can go on from, or (0, None).
 
     Newer ones that are of no use are reported through `say`.

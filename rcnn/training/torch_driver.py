@@ -3,14 +3,16 @@
 OUT_iter_N.pt is a state dict of rcnn.nets.torch_net, OUT_iter_N.solver.pt the momentum and what goes on with it,
 OUT.jsonl the log (rcnn/training/log.py).
 """
+
 import ast
 import os
 import re
 import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Union
+from typing import Any, Optional, Union
 
 import torch
 from torch import distributed
@@ -26,12 +28,27 @@ from rcnn.training import log
 from rcnn.training.torch_solver import Pairs, Solver, step
 
 AVERAGE_LOSS = 40  # iterations, as Caffe's solver has it (Fig. 2)
-DECISIVE = ("iterations", "batch", "iter_size", "rate", "final_rate", "momentum", "weight_decay", "clip_gradients",
-            "spatial_rate", "previous_loss", "cut_gradient", "together", "dropout", "scale", "seed")  # of the result
+DECISIVE = (
+    "iterations",
+    "batch",
+    "iter_size",
+    "rate",
+    "final_rate",
+    "momentum",
+    "weight_decay",
+    "clip_gradients",
+    "spatial_rate",
+    "previous_loss",
+    "cut_gradient",
+    "together",
+    "dropout",
+    "scale",
+    "seed",
+)  # of the result
 
 
 @contextmanager
-def processes(device: str) -> Iterator[Tuple[torch.device, int, int]]:
+def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
     """Yield (device, rank, world) of this process, among those of torchrun if there are some.
 
     Parameters
@@ -43,8 +60,10 @@ def processes(device: str) -> Iterator[Tuple[torch.device, int, int]]:
     chosen = torch.device("cpu")
     if device == "cuda" or device == "auto" and torch.cuda.is_available():
         if not local < torch.cuda.device_count():
-            raise InputError(f"device: PyTorch sees {torch.cuda.device_count()} GPUs, and process {local} of this "
-                             "machine needs one of its own")
+            raise InputError(
+                f"device: PyTorch sees {torch.cuda.device_count()} GPUs, and process {local} of this "
+                "machine needs one of its own"
+            )
         chosen = torch.device("cuda", local)
         torch.cuda.set_device(chosen)
     if world == 1:
@@ -57,8 +76,16 @@ def processes(device: str) -> Iterator[Tuple[torch.device, int, int]]:
         distributed.destroy_process_group()
 
 
-def train(out: str, pairs: Union[str, PathLike], weights: Union[str, PathLike], settings: Mapping[str, Any],
-          stage: int = 2, device: str = "auto", combine: Optional[str] = None, size: Optional[int] = None) -> None:
+def train(
+    out: str,
+    pairs: Union[str, PathLike],
+    weights: Union[str, PathLike],
+    settings: Mapping[str, Any],
+    stage: int = 2,
+    device: str = "auto",
+    combine: Optional[str] = None,
+    size: Optional[int] = None,
+) -> None:
     """Train from the newest snapshot, or from `weights`, to the last update.
 
     Parameters
@@ -107,8 +134,10 @@ def train(out: str, pairs: Union[str, PathLike], weights: Union[str, PathLike], 
                 rate = solver.rate()
                 loss, outputs, state = step(net, solver, batches)
                 if not loss < float("inf"):
-                    raise TrainingError(f"the loss of iteration {solver.iteration - 1} is not finite: training "
-                                        "diverged; lower the rate, or check the data and the scale")
+                    raise TrainingError(
+                        f"the loss of iteration {solver.iteration - 1} is not finite: training "
+                        "diverged; lower the rate, or check the data and the scale"
+                    )
                 if rank == 0:
                     records.add(solver.iteration - 1, loss, outputs, rate)
                     bar.update()
@@ -131,9 +160,16 @@ class _Records:
         self.losses = (self.losses + [loss])[-AVERAGE_LOSS:]
         if iteration % self.settings.display and iteration + 1 != self.settings.iterations:
             return
-        record = {"phase": "train", "iteration": iteration, "loss": sum(self.losses) / len(self.losses),
-                  "average_loss": AVERAGE_LOSS, "raw": loss, "outputs": outputs, "learning_rate": rate,
-                  "seconds": round(time.monotonic() - self.began, 3)}
+        record = {
+            "phase": "train",
+            "iteration": iteration,
+            "loss": sum(self.losses) / len(self.losses),
+            "average_loss": AVERAGE_LOSS,
+            "raw": loss,
+            "outputs": outputs,
+            "learning_rate": rate,
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
         if iteration == 0:
             self.path.unlink(missing_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
@@ -151,11 +187,19 @@ def newest(out: str) -> int:
 def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
     """Write a snapshot, the weights first: each file is whole or not there."""
     with replacing(f"{out}_iter_{solver.iteration}.pt") as part:
-        torch.save({name: value.cpu() if name != "_extra_state" else value for name, value in net.state_dict().items()},
-                   part)
+        torch.save(
+            {name: value.cpu() if name != "_extra_state" else value for name, value in net.state_dict().items()}, part
+        )
     with replacing(f"{out}_iter_{solver.iteration}.solver.pt") as part:
-        torch.save({"momentum": {name: value.cpu() for name, value in solver.momentum.items()},
-                    "iteration": solver.iteration, "state": state, "recipe": repr(_decisive(solver))}, part)
+        torch.save(
+            {
+                "momentum": {name: value.cpu() for name, value in solver.momentum.items()},
+                "iteration": solver.iteration,
+                "state": state,
+                "recipe": repr(_decisive(solver)),
+            },
+            part,
+        )
 
 
 def restore(solver: Solver, path: Union[str, PathLike], device: torch.device) -> str:
@@ -172,15 +216,19 @@ def restore(solver: Solver, path: Union[str, PathLike], device: torch.device) ->
         if mine.get(name) != value:
             other.append(f"{name.replace('_', '-')} {value}, not {mine.get(name)}")
     if other:
-        raise InputError(f"out: {path} is of a training with other options ({'; '.join(other)}); give those, or "
-                         "another out")
+        raise InputError(
+            f"out: {path} is of a training with other options ({'; '.join(other)}); give those, or another out"
+        )
     solver.momentum = saved["momentum"]
     solver.iteration = saved["iteration"]
     return saved["state"]
 
 
-def _decisive(solver) -> Dict[str, Any]:
+def _decisive(solver) -> dict[str, Any]:
     """Return {setting: value} of all that decides a training's result, which a snapshot keeps as text."""
     recipe = solver.recipe
-    return {"stage": solver.stage, "mean": tuple(recipe.mean(crops.MEANS)),
-            **{name: getattr(getattr(recipe, PART_OF[name]), name) for name in DECISIVE}}
+    return {
+        "stage": solver.stage,
+        "mean": tuple(recipe.mean(crops.MEANS)),
+        **{name: getattr(getattr(recipe, PART_OF[name]), name) for name in DECISIVE},
+    }

@@ -4,10 +4,12 @@ An update sees `iter_size` batches of `batch` pairs, the next ones of the LMDB i
 layer takes them.  With several processes (torch.distributed) each reads and computes its share of every batch, and
 gradients are added up, so that an update is the same whatever their number.
 """
+
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
-from typing import Dict, Iterator, Optional, Tuple, Union
+from typing import Optional, Union
 
 import numpy as np
 import torch
@@ -22,13 +24,16 @@ from rcnn.nets.model import NetModel
 from rcnn.nets.torch_net import GoogLeNetRCNN
 from rcnn.recipe import Recipe
 
-Batch = Tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]
 
 
-def rates(model: NetModel, stage: int = 2, spatial_rate: float = 1.0) -> Dict[str, Tuple[float, float]]:
+def rates(model: NetModel, stage: int = 2, spatial_rate: float = 1.0) -> dict[str, tuple[float, float]]:
     """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W."""
-    pretrained = {layer.name for layer in model.layers()
-                  if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal}
+    pretrained = {
+        layer.name
+        for layer in model.layers()
+        if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal
+    }
     multipliers = {}
     for name, shapes in model.parameters().items():
         rate = (0.0 if stage == 1 else spatial_rate) if name in pretrained else 1.0
@@ -75,8 +80,10 @@ class Solver:
     @torch.no_grad()
     def update(self) -> None:
         """Apply the gradients that the passes of one update have left, added up, and clear them."""
-        gradients = {name: value.grad if value.grad is not None else torch.zeros_like(value)
-                     for name, value in self._learning.items()}
+        gradients = {
+            name: value.grad if value.grad is not None else torch.zeros_like(value)
+            for name, value in self._learning.items()
+        }
         if distributed.is_initialized():
             gradients = _added_up(gradients)
         settings = self.recipe.solver
@@ -171,8 +178,10 @@ class Pairs:
 
     def _batch(self, number):
         data = self._data
-        places = [[crops.draw(self._generator, *self._shape[:2], self._size) for _ in range(1 + (not data.together))]
-                  for _ in range(data.batch)]
+        places = [
+            [crops.draw(self._generator, *self._shape[:2], self._size) for _ in range(1 + (not data.together))]
+            for _ in range(data.batch)
+        ]
         previous, frames, labels = [], [], []
         for row in self._rows:
             key = self._keys[(number * data.batch + row) % len(self._keys)]
@@ -181,13 +190,16 @@ class Pairs:
                 top, left, mirror = place
                 images.append(crops.cut(image, top, left, self._size, mirror))
             labels.append(label)
-        inputs = (torch.from_numpy(crops.network_input(np.stack(images), self._mean, data.scale))
-                  for images in (previous, frames))
+        inputs = (
+            torch.from_numpy(crops.network_input(np.stack(images), self._mean, data.scale))
+            for images in (previous, frames)
+        )
         return (*inputs, torch.tensor(labels), json.dumps(self._generator.bit_generator.state))
 
 
-def losses(net: GoogLeNetRCNN, recipe: Recipe, previous: torch.Tensor, frames: torch.Tensor,
-           labels: torch.Tensor) -> Tuple[torch.Tensor, Dict[str, torch.Tensor]]:
+def losses(
+    net: GoogLeNetRCNN, recipe: Recipe, previous: torch.Tensor, frames: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return (the loss to differentiate, {"<signal>/loss": mean over the rows}) of this process's rows of a batch.
 
     The first is weighted (Sec. 3.2) and divided by the whole batch, so that gradients of several processes add up.
@@ -211,7 +223,7 @@ def _pair(net, learning, previous, frames):
     return [(googlenet.PREVIOUS, before), ("", now)] if learning.previous_loss else [("", now)]
 
 
-def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> Tuple[float, Dict[str, float], str]:
+def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> tuple[float, dict[str, float], str]:
     """Make one update; return (loss, {"<signal>/loss": value}, state of the crops' random numbers).
 
     The loss is Caffe's: the weighted sum, the mean over the update's batches; the outputs are those of the last batch.
@@ -226,7 +238,7 @@ def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> Tuple[
     """
     recipe, device, total = solver.recipe, next(net.parameters()).device, 0.0
     rank = distributed.get_rank() if distributed.is_initialized() else 0
-    torch.manual_seed(hash((recipe.solver.seed, solver.iteration, rank)) % 2 ** 63)
+    torch.manual_seed(hash((recipe.solver.seed, solver.iteration, rank)) % 2**63)
     net.train(recipe.learning.dropout)  # nothing but dropout knows the difference
     for _ in range(recipe.solver.iter_size):
         previous, frames, labels, state = next(batches)

@@ -1,13 +1,13 @@
 """Synthetic pairs of images whose flow is known exactly: a texture of waves, shifted, zoomed or turned."""
-from typing import Tuple
 
 import numpy as np
 
 KINDS = ("shift", "zoom", "rotation")
 
 
-def pair(kind: str, pixels: float, height: int = 96, width: int = 96,
-         seed: int = 0) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pair(
+    kind: str, pixels: float, height: int = 96, width: int = 96, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (previous, frame, flow): uint8 height x width twice, and the float64 flow between them.
 
     The texture is a sum of plane waves, 4 to 60 pixels long, so that it is known between pixels too, and has no border.
@@ -28,8 +28,10 @@ def pair(kind: str, pixels: float, height: int = 96, width: int = 96,
     directions, phases = random.uniform(0, 2 * np.pi, (2, 100))
 
     def texture(where: np.ndarray) -> np.ndarray:
-        waves = [np.sqrt(length) * np.cos(2 * np.pi / length * (where @ [np.cos(direction), np.sin(direction)]) + phase)
-                 for length, direction, phase in zip(lengths, directions, phases)]
+        waves = [
+            np.sqrt(length) * np.cos(2 * np.pi / length * (where @ [np.cos(direction), np.sin(direction)]) + phase)
+            for length, direction, phase in zip(lengths, directions, phases)
+        ]
         return np.clip(np.rint(128 + 45 * np.sum(waves, axis=0) / np.sqrt(lengths.sum() / 2)), 0, 255).astype(np.uint8)
 
     return texture(place), texture((place - shift) @ np.linalg.inv(matrix).T), place @ matrix.T + shift - place

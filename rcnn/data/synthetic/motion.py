@@ -6,8 +6,10 @@ smallest.  The state starts anywhere on that path with equal chance, so at each 
 movement, and no single frame shows which movement it is of.  No class is another one's mirror image: left and right
 are one movement, and so are both ways to spin.
 """
+
+from collections.abc import Iterator
 from itertools import product
-from typing import Iterator, NamedTuple, Tuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,12 +22,20 @@ OBJECTS = 1
 PATCH = 128
 
 # per second, smallest and largest: a share of the path's length (places, sizes) or a turn (angles)
-SPEEDS = {"Up": (0.6, 0.9), "Down": (0.6, 0.9), "Sideways": (0.6, 0.9), "In": (1.2, 1.6), "Out": (1.2, 1.6),
-          "Spin": (0.4, 0.55), "Still": (0.0, 0.0)}
+SPEEDS = {
+    "Up": (0.6, 0.9),
+    "Down": (0.6, 0.9),
+    "Sideways": (0.6, 0.9),
+    "In": (1.2, 1.6),
+    "Out": (1.2, 1.6),
+    "Spin": (0.4, 0.55),
+    "Still": (0.0, 0.0),
+}
 
 
 class Motion(NamedTuple):
     """How fast the four parts of a state run, a second: x, y, size as shares of their path, angle in turns."""
+
     x: float = 0.0
     y: float = 0.0
     size: float = 0.0
@@ -36,9 +46,15 @@ def draw_motion(movement: str, generator: np.random.Generator) -> Motion:
     """Draw the Motion of one video of a movement (a name of MOVEMENTS)."""
     speed = generator.uniform(*SPEEDS[movement])
     either = generator.choice((-1.0, 1.0))
-    return {"Up": Motion(y=-speed), "Down": Motion(y=speed), "Sideways": Motion(x=either * speed),
-            "In": Motion(size=speed), "Out": Motion(size=-speed), "Spin": Motion(angle=either * speed),
-            "Still": Motion()}[movement]
+    return {
+        "Up": Motion(y=-speed),
+        "Down": Motion(y=speed),
+        "Sideways": Motion(x=either * speed),
+        "In": Motion(size=speed),
+        "Out": Motion(size=-speed),
+        "Spin": Motion(angle=either * speed),
+        "Still": Motion(),
+    }[movement]
 
 
 def draw_states(movement: str, seconds: float, generator: np.random.Generator) -> np.ndarray:
@@ -69,19 +85,19 @@ def _background(generator: np.random.Generator) -> np.ndarray:
     return generator.uniform(90, 150, 3).astype(np.float32) + 12 * smooth
 
 
-def draw_colours(generator: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+def draw_colours(generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw two BGR colours, one dark and one light, so that the pattern of an object can be seen."""
     return generator.uniform(0, 90, 3), generator.uniform(165, 255, 3)
 
 
-def patch_grid() -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def patch_grid() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (x, y, radius, angle) of a patch's pixels, float32 PATCH x PATCH; x and y from -1 to 1."""
     line = (np.arange(PATCH, dtype=np.float32) - PATCH / 2 + 0.5) / (PATCH / 2)
     x, y = np.meshgrid(line, line)
     return x, y, np.hypot(x, y), np.arctan2(y, x)
 
 
-def shape(appearance: str) -> Tuple[np.ndarray, np.ndarray]:
+def shape(appearance: str) -> tuple[np.ndarray, np.ndarray]:
     """Return (where an object is, where it has its first colour), bool PATCH x PATCH; appearance: of APPEARANCES."""
     x, y, radius, angle = patch_grid()
     if appearance == "Flowers":
@@ -104,8 +120,16 @@ def _patch(appearance: str, generator: np.random.Generator) -> np.ndarray:
     return patch_image(inside, np.where(pattern[..., None], *draw_colours(generator)))
 
 
-def paint(frame: np.ndarray, patch: np.ndarray, x: float, y: float, size: float, angle: float,
-          smallest: float = SMALLEST, largest: float = LARGEST) -> None:
+def paint(
+    frame: np.ndarray,
+    patch: np.ndarray,
+    x: float,
+    y: float,
+    size: float,
+    angle: float,
+    smallest: float = SMALLEST,
+    largest: float = LARGEST,
+) -> None:
     """Paint a patch into a float32 frame; x, y, size, angle are shares (0 to 1) of their paths.
 
     A patch that crosses the frame's edge comes in again at the opposite one.  smallest, largest: radius in pixels.
@@ -116,8 +140,9 @@ def paint(frame: np.ndarray, patch: np.ndarray, x: float, y: float, size: float,
         _paint_once(frame, patch, (x + across) * WIDTH, (y + down) * HEIGHT, radius, opacity, 2 * np.pi * angle)
 
 
-def _paint_once(frame: np.ndarray, patch: np.ndarray, center_x: float, center_y: float, radius: float, opacity: float,
-                turn: float) -> None:
+def _paint_once(
+    frame: np.ndarray, patch: np.ndarray, center_x: float, center_y: float, radius: float, opacity: float, turn: float
+) -> None:
     left, right = max(0, int(center_x - radius) - 1), min(WIDTH, int(center_x + radius) + 2)
     top, bottom = max(0, int(center_y - radius) - 1), min(HEIGHT, int(center_y + radius) + 2)
     if left >= right or top >= bottom:

@@ -14,7 +14,9 @@ that flickers, and noise.  A group is a place: all videos of a group, of whateve
 each shows its own part, so that no class has a background of its own.  Colours, shapes' details, speeds, camera and
 length (log-uniform) are each video's own.
 """
-from typing import Iterator, NamedTuple, Tuple
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,9 +32,10 @@ CANVAS = 2  # a place is so many times as high and wide as a frame
 
 class Class(NamedTuple):
     """One class: what makes it (of KINDS), its object, and the movements (motion.MOVEMENTS) that it may have."""
+
     kind: str
     shape: str
-    movements: Tuple[str, ...]
+    movements: tuple[str, ...]
 
 
 CLASSES = {
@@ -93,7 +96,7 @@ def frames(name: str, number: int, background: np.ndarray, generator: np.random.
         frame = _view(background, x, y)
         motion.paint(frame, patch, (state[0] - x) % 1, (state[1] - y) % 1, state[2], state[3], SMALLEST, LARGEST)
         top, left = generator.integers(motion.HEIGHT), generator.integers(motion.WIDTH)
-        frame = frame * np.float32(brightness) + noise[top:top + motion.HEIGHT, left:left + motion.WIDTH]
+        frame = frame * np.float32(brightness) + noise[top : top + motion.HEIGHT, left : left + motion.WIDTH]
         yield np.clip(frame, 0, 255).astype(np.uint8)
 
 
@@ -106,8 +109,13 @@ def _view(background: np.ndarray, x: float, y: float) -> np.ndarray:
     """Return what a camera at (x, y), in frames, sees of a place that tiles: float32 HEIGHT x WIDTH x 3."""
     left, top = x % CANVAS * motion.WIDTH, y % CANVAS * motion.HEIGHT
     shift = np.array([[1, 0, left], [0, 1, top]], np.float32)
-    return cv2.warpAffine(background, shift, (motion.WIDTH, motion.HEIGHT),
-                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_WRAP)
+    return cv2.warpAffine(
+        background,
+        shift,
+        (motion.WIDTH, motion.HEIGHT),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_WRAP,
+    )
 
 
 def _texture(height: int, width: int, channels: int, generator: np.random.Generator) -> np.ndarray:
@@ -129,7 +137,7 @@ def _patch(shape: str, generator: np.random.Generator) -> np.ndarray:
     return motion.patch_image(inside, np.where(pattern[..., None], first, second) + texture)
 
 
-def _shape(shape: str, generator: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
+def _shape(shape: str, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return (where an object is, where it has its first colour), bool motion.PATCH x motion.PATCH."""
     if shape in (FLOWER, CRATE, WHEEL):
         return motion.shape(shape + "s")
@@ -140,6 +148,7 @@ def _shape(shape: str, generator: np.random.Generator) -> Tuple[np.ndarray, np.n
         return (np.minimum(abs(x), abs(y)) < 0.3) & (np.maximum(abs(x), abs(y)) < 0.95), abs(x) < 0.3
     if shape == RING:
         return (radius > 0.5) & (radius < 0.95), np.sin(angle) > 0
-    bumps = sum(generator.uniform(0, 0.1) * np.cos(wave * angle + generator.uniform(0, 2 * np.pi))
-                for wave in (1, 2, 3, 4))
+    bumps = sum(
+        generator.uniform(0, 0.1) * np.cos(wave * angle + generator.uniform(0, 2 * np.pi)) for wave in (1, 2, 3, 4)
+    )
     return radius < 0.75 + bumps, _texture(motion.PATCH, motion.PATCH, 1, generator)[..., 0] > 0

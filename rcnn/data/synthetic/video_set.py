@@ -1,8 +1,10 @@
 """A set of synthetic videos on disk, laid out and named as UCF-101: files, class list, train and test lists."""
+
 import tempfile
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -24,16 +26,17 @@ class Video(NamedTuple):
     name: of its class.  parts: (appearance, movement) of the set motion, () of scenes.  seconds: its length, or the
     shortest and the longest of scenes.  codec: four letters.
     """
+
     path: Path
     name: str
-    parts: Tuple[str, ...]
+    parts: tuple[str, ...]
     group: int
     clip: int
-    seconds: Tuple[float, ...]
+    seconds: tuple[float, ...]
     seed: int
     codec: str
 
-    def frames(self) -> Tuple[int, Iterator[np.ndarray]]:
+    def frames(self) -> tuple[int, Iterator[np.ndarray]]:
         """Return (number of frames, iterator over them: uint8 height x width x 3, BGR)."""
         generator = np.random.default_rng([self.seed, self.group, self.clip, *self.name.encode()])
         if self.parts:
@@ -54,26 +57,46 @@ class VideoSet(NamedTuple):
     classes: {name: (appearance, movement)} of the set motion, {name: ()} of scenes.  groups, clips: of each class, 2 to
     99 and 1 to 99.  splits: how many lists; split 1 tests on the last quarter of the groups, 2 on the one before it.
     """
-    classes: Dict[str, Tuple[str, ...]]
+
+    classes: dict[str, tuple[str, ...]]
     groups: int
     clips: int
-    seconds: Tuple[float, ...]
+    seconds: tuple[float, ...]
     splits: int
     seed: int
 
-    def videos(self, folder: Path, codec: str) -> List[Video]:
+    def videos(self, folder: Path, codec: str) -> list[Video]:
         """Return every video of the set."""
-        return [Video(folder / name / f"{_video_name(name, group, clip)}.avi", name, self.classes[name], group, clip,
-                      self.seconds, self.seed, codec)
-                for group in range(1, self.groups + 1) for name in sorted(self.classes)
-                for clip in range(1, self.clips + 1)]
+        return [
+            Video(
+                folder / name / f"{_video_name(name, group, clip)}.avi",
+                name,
+                self.classes[name],
+                group,
+                clip,
+                self.seconds,
+                self.seed,
+                codec,
+            )
+            for group in range(1, self.groups + 1)
+            for name in sorted(self.classes)
+            for clip in range(1, self.clips + 1)
+        ]
 
-    def recipe(self, codec: str) -> Dict[str, Any]:
+    def recipe(self, codec: str) -> dict[str, Any]:
         """Return everything that decides the files, fit for JSON."""
-        return {"classes": sorted(self.classes), "groups": self.groups, "clips": self.clips,
-                "seconds": list(self.seconds) if len(self.seconds) > 1 else self.seconds[0], "seed": self.seed,
-                "width": motion.WIDTH, "height": motion.HEIGHT, "fps": motion.FPS, "codec": codec,
-                "made_with": f"OpenCV {cv2.__version__}, NumPy {np.__version__}"}
+        return {
+            "classes": sorted(self.classes),
+            "groups": self.groups,
+            "clips": self.clips,
+            "seconds": list(self.seconds) if len(self.seconds) > 1 else self.seconds[0],
+            "seed": self.seed,
+            "width": motion.WIDTH,
+            "height": motion.HEIGHT,
+            "fps": motion.FPS,
+            "codec": codec,
+            "made_with": f"OpenCV {cv2.__version__}, NumPy {np.__version__}",
+        }
 
     def test_groups(self, split: int) -> range:
         """Return the groups that split 1, 2, ... tests on."""
@@ -82,13 +105,17 @@ class VideoSet(NamedTuple):
         return range(last - size + 1, last + 1)
 
 
-def classes_of(kind: str, appearances: Optional[Sequence[str]] = None,
-               movements: Optional[Sequence[str]] = None) -> Dict[str, Tuple[str, ...]]:
+def classes_of(
+    kind: str, appearances: Optional[Sequence[str]] = None, movements: Optional[Sequence[str]] = None
+) -> dict[str, tuple[str, ...]]:
     """Return {class name: (appearance, movement)} of the set motion, {name: ()} of scenes; None: all there are."""
     if kind == "scenes":
         return dict.fromkeys(scenes.CLASSES, ())
-    return {appearance + movement: (appearance, movement) for appearance in appearances or motion.APPEARANCES
-            for movement in movements or motion.MOVEMENTS}
+    return {
+        appearance + movement: (appearance, movement)
+        for appearance in appearances or motion.APPEARANCES
+        for movement in movements or motion.MOVEMENTS
+    }
 
 
 def make(folder: Path, made: VideoSet, codec: str, number: int, progress: Callable) -> None:
@@ -156,8 +183,9 @@ def choose_codec() -> str:
             if writer is not None:
                 writer.release()
                 return codec
-    raise InputError(f"OpenCV {cv2.__version__} can write none of {', '.join(CODECS)} as AVI; install "
-                     "opencv-python-headless")
+    raise InputError(
+        f"OpenCV {cv2.__version__} can write none of {', '.join(CODECS)} as AVI; install opencv-python-headless"
+    )
 
 
 def _video_name(name: str, group: int, clip: int) -> str:
@@ -169,11 +197,12 @@ def _write_lists(folder: Path, made: VideoSet) -> None:
     names = sorted(made.classes)
     write_text(folder / "classInd.txt", "".join(f"{number} {name}\n" for number, name in enumerate(names, 1)))
     for split in range(1, made.splits + 1):
-        lines: Dict[str, List[str]] = {"train": [], "test": []}
+        lines: dict[str, list[str]] = {"train": [], "test": []}
         for number, name in enumerate(names, 1):
             for group in range(1, made.groups + 1):
                 kind, label = ("test", "") if group in made.test_groups(split) else ("train", f" {number}")
-                lines[kind] += [f"{name}/{_video_name(name, group, clip)}.avi{label}\n"
-                                for clip in range(1, made.clips + 1)]
+                lines[kind] += [
+                    f"{name}/{_video_name(name, group, clip)}.avi{label}\n" for clip in range(1, made.clips + 1)
+                ]
         for kind, text in lines.items():
             write_text(folder / f"{kind}list{split:02d}.txt", "".join(text))
