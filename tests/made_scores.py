@@ -1,4 +1,4 @@
-"""Made scores of videos, and files of them."""
+"""Random scores of videos, and files of them."""
 
 import numpy as np
 
@@ -22,8 +22,19 @@ def listed(videos):
     return [(name, label, np.arange(len(values)) / 5) for name, label, values in videos]
 
 
-def write(path, videos, crops=5, signals=("medium", "high"), classes=CLASSES, **attributes):
-    with writing(path, listed(videos), crops, signals, classes, attributes) as writer:
-        for index, (_, _, values) in enumerate(videos):
-            writer.add(index, values)
+def begin(path, videos, crops=5, signals=("medium", "high"), classes=CLASSES, **attributes):
+    """Return the context manager that gives the Writer of a file of these videos."""
+    return writing(path, listed(videos), crops, signals, classes, attributes)
+
+
+def write(path, videos, **options):
+    """Write the videos, as far as they are not done, each in two blocks; return the path."""
+    with begin(path, videos, **options) as writer:
+        fill(writer, videos)
     return path
+
+
+def fill(writer, videos):
+    for index in set(range(len(videos))) - writer.done:
+        for block in np.array_split(videos[index][2], min(2, max(1, len(videos[index][2])))):
+            writer.add(index, block)

@@ -1,11 +1,15 @@
 """Nets with random parameters: small models that differ in every switch, and the same parameters in Caffe."""
 
+from types import SimpleNamespace
+
+import caffe
 import numpy as np
 import pytest
+from nets import build, by_name, randomize
 
 from rcnn.nets import caffemodel, compare
 from rcnn.nets import weight_files as files
-from rcnn.nets.caffe_net import of_model
+from rcnn.nets.caffe_net import DEPLOY_NETS, of_model
 from rcnn.nets.model import NetModel, without_temporal
 
 TORCH = pytest.mark.skipif(not files.installed("torch"), reason="PyTorch is not installed: pip install '.[torch]'")
@@ -30,6 +34,36 @@ def in_caffe(kind, model, arrays, folder):
     """Return the CaffeNetwork with these parameters."""
     caffemodel.write(folder / "net.caffemodel", arrays, model)
     return of_model(kind, model, folder / "net.caffemodel")
+
+
+def write_tiny(folder, model, scale=0.3, prefix=""):
+    """Write the deploy nets of a `nets.Tiny`, all with the same random weights; return their paths by name.
+
+    frame, pair, recurrent: prototxts; rcnn, cnn: caffemodels; parameters: the values, float64, as of `nets.by_name`.
+    """
+    paths = SimpleNamespace()
+    for kind in ("frame", "pair", "recurrent"):
+        made = build(DEPLOY_NETS[kind](model), folder, caffe.TEST)
+        setattr(paths, kind, (folder / "net.prototxt").rename(folder / f"{prefix}{kind}.prototxt"))
+    randomize(made, np.random.default_rng(1), scale)
+    paths.rcnn, paths.cnn = folder / f"{prefix}rcnn.caffemodel", folder / f"{prefix}cnn.caffemodel"
+    made.save(str(paths.rcnn))
+    caffe.Net(str(paths.frame), caffe.TEST, weights=str(paths.rcnn)).save(str(paths.cnn))
+    paths.parameters = {name: values.astype(np.float64) for name, values in by_name(made).items()}
+    return paths
+
+
+def write_exports(folder, model):
+    """Write the deploy nets of a NetModel, and its random parameters in files of every kind that can be made here."""
+    arrays = compare.random_arrays(model)
+    cnn = without_temporal(arrays, model)
+    for kind, make in DEPLOY_NETS.items():
+        (folder / f"{kind}.prototxt").write_text(str(make(model)))
+        files.save(folder / f"{kind}.onnx", *(cnn if kind == "frame" else (arrays, model)), kind)
+    files.save(folder / "cnn.caffemodel", *cnn, "frame")
+    for name in ("rcnn.caffemodel", *(("rcnn.pt", "rcnn.safetensors") if files.installed("torch") else ())):
+        files.save(folder / name, arrays, model, "recurrent")
+    return folder
 
 
 def assert_equal(expected, found, names, tolerance=compare.TOLERANCE):

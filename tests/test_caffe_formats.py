@@ -17,14 +17,13 @@ def test_the_generated_module_is_of_the_proto(tmp_path):
     source = "rcnn/data/caffe_formats.proto"
     subprocess.run(["protoc", f"--descriptor_set_out={tmp_path / 'set'}", source], cwd=ROOT, check=True)
     file = descriptor_pb2.FileDescriptorSet.FromString((tmp_path / "set").read_bytes()).file[0]
-    for message in file.message_type:
-        for field in message.field:
-            field.ClearField("json_name")
+    for field in (field for message in file.message_type for field in message.field):
+        field.ClearField("json_name")
     module = descriptor_pb2.FileDescriptorProto()
     caffe_formats_pb2.DESCRIPTOR.CopyToProto(module)
     assert module == file, f"make it anew: protoc --python_out=. {source}"
-    said = subprocess.run(["protoc", "--version"], capture_output=True, text=True).stdout
-    if said.startswith("libprotoc 3.21."):
+    version = subprocess.run(["protoc", "--version"], capture_output=True, text=True).stdout
+    if version.startswith("libprotoc 3.21."):
         subprocess.run(["protoc", f"--python_out={tmp_path}", source], cwd=ROOT, check=True)
         made = (tmp_path / "rcnn/data/caffe_formats_pb2.py").read_text()
         assert made == (ROOT / "rcnn/data/caffe_formats_pb2.py").read_text()

@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 import pytest
 import runs
-from nets import Tiny, build, images, randomize
+from calls import caller, words
+from nets import Tiny, images
+from random_nets import write_tiny
 from test_video import Camera
 from videos import numbered, write_avi
 
@@ -20,21 +22,20 @@ from rcnn.data.crops import MEAN
 from rcnn.data.video import sample
 from rcnn.experiments import plots
 from rcnn.files import InputError
-from rcnn.nets import prototxt as net
 from rcnn.stream import Classifier
 
 CLASSES = ["Archery", "Bowling", "Diving", "Fencing", "Rowing", "Surfing"]
-MODEL = Tiny(classes=6, size=17)
-OPTIONS = dict(net="net.prototxt", weights="net.caffemodel", classes="classes.txt")
+OPTIONS = dict(net="recurrent.prototxt", weights="rcnn.caffemodel", classes="classes.txt")
+LONG = dict(**OPTIONS, fps=25, annotated="outputs/a.mp4")
 WORD = re.compile(r"(\S+) (\d\.\d{3})")
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """A folder with a net, classes and a video of 3 seconds, 15 frames of which are at 5 frames a second."""
+    """A folder with nets, classes and a video of 3 seconds, 15 frames of which are at 5 frames a second."""
     monkeypatch.chdir(tmp_path)
     Path("classes.txt").write_text("".join(f"{number} {name}\n" for number, name in enumerate(CLASSES, 1)))
-    make_net("net", net.deploy_rcnn_s(MODEL))
+    write_tiny(Path("."), Tiny(classes=6, size=17), 0.05)
     writer = cv2.VideoWriter("video.avi", cv2.VideoWriter_fourcc(*"XVID"), 25, (160, 120))
     for image in np.repeat(images(np.random.default_rng(3), 15, 120), 5, axis=0):
         writer.write(cv2.resize(image, (160, 120)))
@@ -43,30 +44,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make_net(name, message, seed=1):
-    """Write a net with random weights to <name>.prototxt and <name>.caffemodel."""
-    Path("made").mkdir(exist_ok=True)
-    made = build(message, Path("made"), caffe.TEST)
-    randomize(made, np.random.default_rng(seed), 0.05)
-    made.save(f"{name}.caffemodel")
-    Path("made/net.prototxt").rename(f"{name}.prototxt")
-    Path("made").rmdir()
-
-
-def words(source, **options):
-    options = {**OPTIONS, **options}
-    return [str(source), *sum(([f"--{name}", *str(value).split()] for name, value in options.items()), [])]
-
-
 @pytest.fixture
 def classify(monkeypatch, capfd):
-    """A function that runs the tool; it returns (status, lines of standard output, standard error, Caffe's too)."""
-    tool = runs.module("classify_video")
+    """A function that runs the program; it returns (status, lines of standard output, standard error, Caffe's too)."""
+    main = caller(monkeypatch, "classify_video", command.run, **OPTIONS)
 
     def call(source="video.avi", **options):
-        monkeypatch.setattr(sys, "argv", ["classify_video.py", *words(source, **options)])
         with pytest.raises(SystemExit) as end:
-            command.run(tool.main)
+            main(source, **options)
         out, error = capfd.readouterr()
         return end.value.code or 0, out.splitlines(), error
 
@@ -75,12 +60,12 @@ def classify(monkeypatch, capfd):
 
 def by_hand(source, signal_name="high", mean=MEAN, scale=1.0):
     """Return the (time, frame's scores, scores so far) of (time, image) pairs."""
-    classifier = Classifier("net.prototxt", "net.caffemodel", mean=mean, scale=scale)
-    row, given = classifier.signals.index(signal_name), []
+    classifier, scores = Classifier(OPTIONS["net"], OPTIONS["weights"], mean=mean, scale=scale), []
+    row = classifier.signals.index(signal_name)
     for time, image in source:
         result = classifier.push(image)
-        given.append((time, result.frame[row], result.so_far[row]))
-    return given
+        scores.append((time, result.frame[row], result.so_far[row]))
+    return scores
 
 
 def five(scores):
@@ -112,7 +97,6 @@ def test_every_score_is_the_classifiers(classify, options):
 
 
 def test_a_pair_net_and_the_recurrent_net_in_pairs(classify):
-    make_net("pair", net.deploy_rcnn_r(MODEL))
     in_order, pairs, alike = classify()[1], classify(net="pair.prototxt")[1], classify(mode="pair")[1]
     assert pairs == alike and pairs[:2] == in_order[:2] and pairs[2:] != in_order[2:]
 
@@ -135,7 +119,7 @@ def test_a_folder_of_frames(classify):
 
 def test_fewer_than_five_classes(classify):
     Path("classes.txt").write_text("1 Left\n2 Right\n")
-    make_net("net", net.deploy_rcnn_s(Tiny(classes=2, size=17)))
+    write_tiny(Path("."), Tiny(classes=2, size=17), 0.05)
     status, lines, _ = classify(annotated="outputs/a.mp4", plot="outputs/p.png")
     assert status == 0
     for line in lines[:16]:
@@ -143,14 +127,13 @@ def test_fewer_than_five_classes(classify):
         assert {one, other} == {"Left", "Right"} and float(first) + float(second) == pytest.approx(1, abs=0.002)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "avi"])
-def test_annotated_video_and_plot(classify, monkeypatch, suffix):
+def test_annotated_video_and_plot(classify, monkeypatch):
     drawn, draw = [], plots.scores_over_time
     monkeypatch.setattr(plots, "scores_over_time", lambda *given: drawn.append(given) or draw(*given))
-    status, lines, _ = classify(annotated=f"outputs/a.{suffix}", plot="outputs/p.png")
-    assert status == 0 and lines[-2:] == [f"annotated video: outputs/a.{suffix}", "scores over time: outputs/p.png"]
-    assert sorted(os.listdir("outputs")) == [f"a.{suffix}", "p.png"]
-    shown = [image for _, image in sample(f"outputs/a.{suffix}")]
+    status, lines, _ = classify(annotated="outputs/a.mp4", plot="outputs/p.png")
+    assert status == 0 and lines[-2:] == ["annotated video: outputs/a.mp4", "scores over time: outputs/p.png"]
+    assert sorted(os.listdir("outputs")) == ["a.mp4", "p.png"]
+    shown = [image for _, image in sample("outputs/a.mp4")]
     frames = [image for _, image in sample("video.avi", 5)]
     assert len(shown) == len(frames) == 15
     for image, frame in zip(shown, frames):  # the frame on the left, twice as large
@@ -161,7 +144,9 @@ def test_annotated_video_and_plot(classify, monkeypatch, suffix):
     assert list(curves) == [name for name, _ in five(expected[-1][2])] and (title, stride) == ("video.avi", 1)
     assert np.allclose(times, [time for time, *_ in expected])
     for name, curve in curves.items():
-        assert np.allclose(curve.T, [[part[CLASSES.index(name)] for part in row[1:]] for row in expected], atol=1e-6)
+        assert np.allclose(
+            np.transpose(curve), [[part[CLASSES.index(name)] for part in row[1:]] for row in expected], atol=1e-6
+        )
     picture = cv2.imread("outputs/p.png")
     for colour in plots.COLOURS[:5]:
         assert (
@@ -177,7 +162,7 @@ def test_a_source_slower_than_fps_is_told(classify):
 
 
 def diverged():
-    made = caffe.Net("net.prototxt", caffe.TEST)
+    made = caffe.Net(OPTIONS["net"], caffe.TEST, weights=OPTIONS["weights"])
     made.params["three/fc"][0].data[...] = 1e38
     made.save("diverged.caffemodel")
 
@@ -188,90 +173,41 @@ def a_folder(*names):
         Path("frames", name).write_bytes(b"no image") if "bad" in name else cv2.imwrite(f"frames/{name}", numbered(1))
 
 
-def nothing():
-    pass
-
-
 @pytest.mark.parametrize(
     "prepare, options, said",
     [
-        (nothing, {"source": "gone.avi"}, "video: no such file: gone.avi"),
-        (nothing, {"source": "classes.txt"}, "classes.txt: the file is damaged or not a video"),
-        (
-            lambda: write_avi(Path("none.avi"), 0),
-            {"source": "none.avi"},
-            "none.avi: it has no frame that can be decoded",
-        ),
-        (lambda: Path("empty.avi").touch(), {"source": "empty.avi"}, "empty.avi: the file is empty"),
+        (None, {"source": "gone.avi"}, "video: no such file: gone.avi"),
+        (None, {"source": "classes.txt"}, "classes.txt: the file is damaged or not a video"),
+        (lambda: write_avi(Path("none.avi"), 0), {"source": "none.avi"}, "none.avi: it has no frame that can be"),
         (a_folder, {"source": "frames"}, "frames: no image in frames"),
         (lambda: a_folder("1.png", "2bad.png"), {"source": "frames"}, "frames/2bad.png is damaged or not an image"),
-        (nothing, {"source": "97"}, "camera 97: it is not there"),
-        (
-            lambda: make_net("cnn", net.deploy_cnn(MODEL)),
-            {"weights": "cnn.caffemodel"},
-            "weights: cnn.caffemodel lacks 3 of the net's layers, the first is one/5x5/temporal",
-        ),
-        (
-            lambda: make_net("wide", net.deploy_rcnn_s(Tiny(classes=7, size=17))),
-            {"weights": "wide.caffemodel"},
-            "are width, input size and classes the same?",
-        ),
-        (
-            lambda: make_net("large", net.deploy_rcnn_s(Tiny(classes=6, size=33))),
-            {"weights": "large.caffemodel"},
-            "are width, input size and classes the same?",
-        ),
-        (
-            lambda: make_net("cnn", net.deploy_cnn(MODEL)),
-            {"net": "cnn.prototxt", "weights": "cnn.caffemodel"},
-            "net: cnn.prototxt sees single frames; give deploy_rcnn_r.prototxt or deploy_rcnn_s.prototxt",
-        ),
-        (
-            lambda: make_net("pair", net.deploy_rcnn_r(MODEL)),
-            {"net": "pair.prototxt", "mode": "recurrent"},
-            "--mode recurrent: the net is of kind pair, for pair",
-        ),
-        (nothing, {"weights": "gone"}, "weights: no such file: gone"),
-        (nothing, {"weights": "classes.txt"}, "weights: classes.txt is cut short or not"),
-        (nothing, {"net": "gone"}, "net: no such file: gone"),
-        (nothing, {"classes": "gone"}, "class list: no such file: gone"),
-        (
-            lambda: Path("two.txt").write_text("1 A\n2 B\n"),
-            {"classes": "two.txt"},
-            "--classes: two.txt has 2 classes, net.prototxt has 6",
-        ),
-        (nothing, {"signal": "medium"}, "--signal: net.prototxt has no output medium, only low, high"),
-        (nothing, {"annotated": "outputs/a.gif"}, "outputs/a.gif as a video; its name must end in .mp4, .mkv, .avi"),
-        (nothing, {"annotated": "classes.txt/a.mp4"}, "cannot write classes.txt/a.mp4: Not a directory"),
-        (nothing, {"plot": "outputs"}, "cannot write outputs: Is a directory"),
-        (nothing, {"annotated": "./video.avi"}, "--annotated: ./video.avi would change the source, video.avi"),
-        (
-            lambda: a_folder("1.png"),
-            {"source": "frames", "plot": "frames/p.png"},
-            "frames/p.png would change the source",
-        ),
-        (nothing, {"annotated": "outputs/a.avi", "plot": "outputs/a.avi"}, "--plot: outputs/a.avi is the file of"),
+        (None, {"source": "97"}, "camera 97: it is not there"),
+        (None, {"weights": "cnn.caffemodel"}, "weights: cnn.caffemodel lacks 3 of the net's layers"),
+        (None, {"net": "frame.prototxt"}, "net: frame.prototxt sees single frames"),
+        (None, {"net": "pair.prototxt", "mode": "recurrent"}, "--mode recurrent: the net is of kind pair, for pair"),
+        (None, {"classes": "gone"}, "class list: no such file: gone"),
+        (lambda: Path("two.txt").write_text("1 A\n2 B\n"), {"classes": "two.txt"}, "has 2 classes, .*prototxt has 6"),
+        (None, {"signal": "medium"}, "--signal: recurrent.prototxt has no output medium, only low, high"),
+        (None, {"annotated": "outputs/a.gif"}, "outputs/a.gif as a video; its name must end in .mp4, .mkv, .avi"),
+        (None, {"plot": "outputs"}, "cannot write outputs: Is a directory"),
+        (None, {"annotated": "./video.avi"}, "--annotated: ./video.avi would change the source, video.avi"),
+        (lambda: a_folder("1.png"), {"source": "frames", "plot": "frames/p.png"}, "frames/p.png would change the"),
+        (None, {"annotated": "outputs/a.avi", "plot": "outputs/a.avi"}, "--plot: outputs/a.avi is the file of"),
         (diverged, {"weights": "diverged.caffemodel"}, "video.avi, 0.00 s: .*not finite"),
-        (nothing, {"fps": 0}, "--fps: 0 is not a number above 0"),
-        (nothing, {"size": 9}, "17 x 17 crop does not fit"),
-        (nothing, {"gpu": 3}, "--gpu 3: "),
+        (None, {"fps": 0}, "--fps: 0 is not a number above 0"),
+        (None, {"size": 9}, "17 x 17 crop does not fit"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(classify, prepare, options, said):
-    prepare()
+    if prepare:
+        prepare()
     before = sorted(Path(".").rglob("*"))
-    options = {"annotated": "outputs/a.mp4", "plot": "outputs/p.png", **options}
-    status, _, error = classify(**options)
+    status, _, error = classify(**{"annotated": "outputs/a.mp4", "plot": "outputs/p.png", **options})
     # beside a progress bar, where the work had begun
     lines = [line for line in re.split("[\r\n]", error) if line.strip() and "frame/s" not in line]
     assert status == 2 and len(lines) == 1 and re.search(said, lines[0]), error
     assert lines[0].startswith("classify_video.py: ")
     assert sorted(Path(".").rglob("*")) == before
-
-
-def test_an_error_has_no_traceback():
-    status, out, error = runs.run("classify_video", *words("gone.avi"))
-    assert (status, out, error) == (2, "", "classify_video.py: video: no such file: gone.avi\n")
 
 
 def test_a_broken_off_video_gives_what_is_there(classify):
@@ -283,7 +219,7 @@ def test_a_broken_off_video_gives_what_is_there(classify):
 
 def test_control_c_leaves_nothing_of_a_file():
     write_avi(Path("long.avi"), 5000)
-    process = runs.start("classify_video", *words("long.avi", fps=25, annotated="outputs/a.mp4", plot="outputs/p.png"))
+    process = runs.start("classify_video", *words("long.avi", **LONG, plot="outputs/p.png"))
     for _ in range(20):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -294,7 +230,7 @@ def test_control_c_leaves_nothing_of_a_file():
 
 def test_a_reader_that_goes_away():
     write_avi(Path("long.avi"), 5000)
-    process = runs.start("classify_video", *words("long.avi", fps=25, annotated="outputs/a.mp4"))
+    process = runs.start("classify_video", *words("long.avi", **LONG))
     process.stdout.readline()
     process.stdout.close()
     error = process.stderr.read()
@@ -305,8 +241,7 @@ def test_a_reader_that_goes_away():
 @pytest.fixture
 def camera(monkeypatch):
     """The tool's main(), called with a camera that is not one; give it options, and what happens at a frame."""
-    tool = runs.module("classify_video")
-    capture = cv2.VideoCapture
+    main, capture = caller(monkeypatch, "classify_video", **OPTIONS), cv2.VideoCapture
 
     def call(at=None, **options):
         class Filmed(Camera):
@@ -320,8 +255,7 @@ def camera(monkeypatch):
             "VideoCapture",
             lambda source, *rest: Filmed(source) if isinstance(source, int) else capture(source, *rest),
         )
-        monkeypatch.setattr(sys, "argv", ["classify_video.py", *words(0, **options)])
-        return tool.main()
+        return main(0, **options)
 
     return call
 
@@ -375,11 +309,11 @@ def resident(process):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow():
     """Held frames would be 26 MB a hundred."""
-    write_avi(Path("long.avi"), 1200, height=240, width=360)
-    process = runs.start("classify_video", *words("long.avi", fps=25, annotated="outputs/a.mp4", plot="outputs/p.png"))
+    write_avi(Path("long.avi"), 600, height=240, width=360)
+    process = runs.start("classify_video", *words("long.avi", **LONG, plot="outputs/p.png"))
     measured = []
     for line in process.stdout:
         if re.match(r" +\d", line):
             measured.append(resident(process))
-    assert process.wait(60) == 0 and len(measured) == 1200
+    assert process.wait(60) == 0 and len(measured) == 600
     assert max(filter(None, measured[125:])) - measured[125] < 4e6

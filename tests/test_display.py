@@ -10,7 +10,7 @@ import pytest
 from runs import ROOT
 from videos import number_of, numbered
 
-from rcnn.files import InputError
+from rcnn.files import InputError, ProgramError
 from rcnn.scoring import display
 from rcnn.scoring.display import BLUE, Canvas, History, best, writing_video
 
@@ -36,7 +36,6 @@ def test_a_canvas_is_fit_for_a_video_and_shows_the_frame(height, width):
     panel = round(display.PANEL * canvas.shape[0] / 240)
     view = drawn[:, : canvas.shape[1] - panel]
     middle = view[view.shape[0] // 2 - 3 : view.shape[0] // 2 + 3]
-    assert abs(view.shape[1] / width - 240 / height) < 0.2 or number_of(middle) == 77
     assert number_of(middle) == 77
 
 
@@ -73,8 +72,9 @@ def test_frames_of_another_size_are_shown_whole():
         assert number_of(view) == 201 and view.shape[1] / view.shape[0] == pytest.approx(width / height, rel=0.03)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.MP4", "a.mkv", "a.avi"])
-@pytest.mark.parametrize("count, fps", [(1, 5), (23, 5), (10, 29.97), (10, 7.3), (3, 0.5)])
+@pytest.mark.parametrize(
+    "name, count, fps", [("a.mp4", 1, 5), ("a.MP4", 23, 5), ("a.mkv", 10, 29.97), ("a.avi", 10, 7.3), ("a.mp4", 3, 0.5)]
+)
 def test_a_video_holds_every_frame(tmp_path, name, count, fps):
     path = tmp_path / "out" / name
     with writing_video(path, fps) as write:
@@ -99,19 +99,16 @@ def test_a_video_that_fails_leaves_the_old_one(tmp_path):
     "name, fps, said",
     [
         ("a.txt", 5, "must end in .mp4, .mkv, .avi"),
-        ("a", 5, "must end in"),
         ("a.mp4", 100000, "100000 frames a second"),
         ("file/a.mp4", 5, "Not a directory"),
-        ("folder.mp4", 5, "Is a directory"),
     ],
 )
 def test_a_video_that_cannot_be_written(tmp_path, capfd, name, fps, said):
     (tmp_path / "file").touch()
-    (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(InputError, match=said) as error, writing_video(tmp_path / name, fps) as write:
+    with pytest.raises(ProgramError, match=said) as error, writing_video(tmp_path / name, fps) as write:
         write(numbered(1))
     assert "\n" not in str(error.value) and capfd.readouterr().err == ""
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder.mp4"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file"]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
@@ -123,9 +120,8 @@ def test_a_full_disk_leaves_nothing(tmp_path, name):
         "def main():\n    with display.writing_video(sys.argv[1], 5) as write:\n"
         "        for image in noise: write(image)\nrun(main)"
     )
-    command = [sys.executable, "-c", code, tmp_path / name]
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", code, tmp_path / name],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -135,7 +131,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, name):
     assert f"{name}: the video is not whole" in done.stderr and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("limit, count", [(10, 7), (10, 10), (10, 11), (10, 1000), (10, 1003), (2000, 4100)])
+@pytest.mark.parametrize("limit, count", [(10, 7), (10, 10), (10, 1003), (2000, 4100)])
 def test_a_history_is_the_means_of_neighbours(limit, count):
     values = np.random.default_rng(0).random((count, 2, 3))
     history = History(limit)

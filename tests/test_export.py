@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import random_nets
-import runs
+from calls import caller
 from nets import build, randomize
 from random_nets import parameters
 from test_nets_caffemodel import old_format
@@ -18,6 +18,7 @@ from rcnn.nets import weight_files as files
 from rcnn.nets.model import NetModel
 
 MODEL = NetModel(classes=4, width=0.05, size=39)
+SUFFIX = {"onnx": "onnx", "torch": "pt"}
 TORCH = pytest.param("torch", marks=random_nets.TORCH)
 
 
@@ -34,17 +35,16 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def export(monkeypatch, capsys):
     """A function that runs the tool; it returns (status, standard output, standard error)."""
-    tool = runs.module("export")
     if files.installed("torch"):
         import torch
 
         torch.set_num_threads(1)
 
-    def call(weights, out, *options):
-        words = ["export.py", "--weights", weights, "--out", out, *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+    main = caller(monkeypatch, "export", command.run, size=39)
+
+    def call(weights, out, **options):
         with pytest.raises(SystemExit) as end:
-            command.run(tool.main)
+            main(weights=weights, out=out, **options)
         text, error = capsys.readouterr()
         assert "Traceback" not in error
         return end.value.code or 0, text, error
@@ -64,20 +64,18 @@ def same(one, other):
     "suffix", ["onnx", "caffemodel", *(pytest.param(name, marks=TORCH.marks) for name in ("pt", "safetensors"))]
 )
 def test_out_and_back(folder, export, suffix):
-    status, text, error = export("rcnn.caffemodel", f"out.{suffix}", "--size", 39)
+    status, text, error = export("rcnn.caffemodel", f"out.{suffix}")
     assert status == 0, error
-    kinds = ["recurrent"] if suffix == "onnx" else ["frame", "pair", "recurrent"]
-    for kind in kinds:
+    for kind in ["recurrent"] if suffix == "onnx" else ["frame", "pair", "recurrent"]:
         assert f"{kind} net, Caffe and " in text
     assert "4 classes, width 0.05, 39 x 39 x 3 input, temporal parts (average)" in text
     layers = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
     assert {"conv1/7x7_s2", "inception_4c/pool_proj", "loss3/fc", "high"} <= set(layers)
     same("rcnn.caffemodel", f"out.{suffix}")
-    sizes = () if suffix != "caffemodel" else ("--size", 39)
-    status, text, error = export(f"out.{suffix}", "back.caffemodel", *sizes)
+    status, text, error = export(f"out.{suffix}", "back.caffemodel", size=39 if suffix == "caffemodel" else None)
     assert status == 0, error
     same("rcnn.caffemodel", "back.caffemodel")
-    export("rcnn.caffemodel", "direct.caffemodel", "--size", 39)
+    export("rcnn.caffemodel", "direct.caffemodel")
     assert (folder / "back.caffemodel").read_bytes() == (folder / "direct.caffemodel").read_bytes()
 
 
@@ -85,7 +83,7 @@ def test_out_and_back(folder, export, suffix):
 def test_each_mode_of_onnx(folder, export, mode):
     import onnxruntime
 
-    status, text, error = export("rcnn.caffemodel", "out.onnx", "--size", 39, "--mode", mode)
+    status, text, error = export("rcnn.caffemodel", "out.onnx", mode=mode)
     assert status == 0, error
     session = onnxruntime.InferenceSession("out.onnx", providers=["CPUExecutionProvider"])
     inputs = {value.name: value.shape for value in session.get_inputs()}
@@ -104,18 +102,16 @@ def test_bvlc_googlenet(tmp_path, monkeypatch, export):
     arrays, _ = parameters(NetModel(classes=10, width=0.05, size=39, high_rnn=False), "frame")
     arrays = {name.replace("classifier_video", "classifier"): values for name, values in arrays.items()}
     (tmp_path / "old.caffemodel").write_bytes(old_format(arrays).SerializeToString())
-    status, text, error = export("old.caffemodel", "out.onnx", "--size", 39)
+    status, text, error = export("old.caffemodel", "out.onnx")
     assert status == 0, error
     assert "frame net, Caffe and ONNX Runtime, random frames" in text and "loss3/classifier " in text
-    status, _, error = export("old.caffemodel", "other.onnx", "--size", 39, "--mode", "pair")
+    status, _, error = export("old.caffemodel", "other.onnx", mode="pair")
     assert status == 2 and "CNN without temporal parts" in error
 
 
 @pytest.mark.parametrize("backend", ["onnx", TORCH])
-def test_beyond_the_tolerance_nothing_is_saved(folder, export, monkeypatch, backend):
-    status, _, error = export(
-        "rcnn.caffemodel", "out." + {"onnx": "onnx", "torch": "pt"}[backend], "--size", 39, "--tolerance", "1e-12"
-    )
+def test_beyond_the_tolerance_nothing_is_saved(folder, export, backend):
+    status, _, error = export("rcnn.caffemodel", "out." + SUFFIX[backend], tolerance="1e-12")
     assert status == 2 and "beyond the tolerance of 1e-12; nothing is saved" in error and error.count("\n") == 1
     assert sorted(path.name for path in folder.iterdir()) == ["net.prototxt", "rcnn.caffemodel"]
 
@@ -132,7 +128,7 @@ def test_a_wrong_net_is_found_out(folder, export, monkeypatch):
         return made(self, kind, bottoms, top, **attributes)
 
     monkeypatch.setattr(onnx._Graph, "node", wrong)
-    status, text, error = export("rcnn.caffemodel", "out.onnx", "--size", 39)
+    status, text, error = export("rcnn.caffemodel", "out.onnx")
     assert status == 2 and "beyond the tolerance" in error and "pool1/norm1  " in text
     assert not (folder / "out.onnx").exists()
 
@@ -142,14 +138,14 @@ def test_without_caffe_it_is_held_against_stored_outputs_and_says_so(folder, exp
     monkeypatch.setattr(files, "installed", lambda module, real=files.installed: module != "caffe" and real(module))
     monkeypatch.setitem(sys.modules, "caffe", None)
     monkeypatch.delitem(sys.modules, "rcnn.nets.caffe_net", raising=False)
-    out = "out." + {"onnx": "onnx", "torch": "pt"}[backend]
-    status, text, error = export("rcnn.caffemodel", out, "--size", 39)
+    out = "out." + SUFFIX[backend]
+    status, text, error = export("rcnn.caffemodel", out)
     assert status == 0, error
     assert "Caffe is not installed" in error and "bit for bit" in error
     assert "Caffe's stored outputs and" in text and "Caffe and" not in text
     same("rcnn.caffemodel", out)
     monkeypatch.setattr(compare, "random_arrays", lambda model, real=compare.random_arrays: real(model, 5))
-    status, _, error = export("rcnn.caffemodel", "other" + out, "--size", 39)
+    status, _, error = export("rcnn.caffemodel", "other" + out)
     assert status == 2 and "nothing is saved" in error and not (folder / ("other" + out)).exists()
 
 
@@ -157,21 +153,24 @@ def test_bad_input_leaves_no_file(folder, export):
     (folder / "cut.caffemodel").write_bytes((folder / "rcnn.caffemodel").read_bytes()[:20000])
     (folder / "text.onnx").write_text("no graph\n")
     arrays, model = files.read("rcnn.caffemodel", size=39)
+    files.save("pair.onnx", arrays, model, "pair")
     del arrays["inception_5b/1x1"]
     caffemodel.write("lacking.caffemodel", arrays, model)
     for weights, out, words, options in (
-        ("cut.caffemodel", "out.onnx", "cut short", ()),
-        ("text.onnx", "out.caffemodel", "cut short or no ONNX file", ()),
-        ("none.caffemodel", "out.onnx", "no such file", ()),
-        ("lacking.caffemodel", "out.onnx", "lacks 1 layers, the first is inception_5b/1x1", ("--size", 39)),
-        ("rcnn.caffemodel", "out.onnx", " takes --size", ()),
-        ("rcnn.caffemodel", "out.onnx", "layer loss1/fc has shapes", ("--size", 224)),
-        ("rcnn.caffemodel", "out.onnx", "combines its parts by average", ("--combine", "sum")),
-        ("rcnn.caffemodel", "out.h5", "is none of", ()),
-        ("rcnn.caffemodel", "rcnn.caffemodel", "is the file of --weights", ()),
-        ("rcnn.caffemodel", "net.prototxt/out.onnx", "cannot write", ("--size", 39)),
+        ("cut.caffemodel", "out.onnx", "cut short", {}),
+        ("text.onnx", "out.caffemodel", "cut short or no ONNX file", {}),
+        ("none.caffemodel", "out.onnx", "no such file", {}),
+        ("lacking.caffemodel", "out.onnx", "lacks 1 layers, the first is inception_5b/1x1", {}),
+        ("rcnn.caffemodel", "out.onnx", " takes --size", {"size": None}),
+        ("rcnn.caffemodel", "out.onnx", "layer loss1/fc has shapes", {"size": 224}),
+        ("rcnn.caffemodel", "out.onnx", "combines its parts by average", {"combine": "sum"}),
+        ("pair.onnx", "out.pt", "--mode frame: pair.onnx is a pair net", {"mode": "frame"}),
+        ("pair.onnx", "out.pt", "--size 224: pair.onnx is of a net of size 39", {"size": 224}),
+        ("rcnn.caffemodel", "out.h5", "is none of", {}),
+        ("rcnn.caffemodel", "rcnn.caffemodel", "is the file of --weights", {}),
+        ("rcnn.caffemodel", "net.prototxt/out.onnx", "cannot write", {}),
     ):
         before = sorted(folder.iterdir())
-        status, _, error = export(weights, out, *options)
+        status, _, error = export(weights, out, **options)
         assert status == 2 and words in error and error.count("\n") == 1, (words, error)
         assert sorted(folder.iterdir()) == before

@@ -1,20 +1,21 @@
 """tools/fuse.py over score files, against NumPy."""
 
 import json
-import sys
 from pathlib import Path
 
+import made_scores
 import numpy as np
 import pytest
 import runs
+from calls import caller, refused
 
-from rcnn.files import ProgramError, sha256
+from rcnn.files import sha256
 from rcnn.googlenet import SIGNALS
-from rcnn.scoring.score_writing import writing
 
 CLASSES = ["Up", "Down", "Left", "Right", "Near", "Far", "Épée"]
 LENGTHS = (3, 1, 70, 2, 5, 4, 1, 9)
 LABELS = (0, 1, 2, 3, 4, 0, 1, 0)  # none of the last two classes
+FUSIONS = ("log-mean", "mean", "max")
 
 
 def write(path, seed, crops=10, signals=SIGNALS, order=range(len(LENGTHS)), labels=LABELS, classes=CLASSES):
@@ -26,10 +27,8 @@ def write(path, seed, crops=10, signals=SIGNALS, order=range(len(LENGTHS)), labe
         values[..., LABELS[index]] *= 1.3
         values *= generator.random(values.shape) < 0.9
         videos.append((values / values.sum(axis=-1, keepdims=True)).astype(np.float32)[:, :crops, : len(signals)])
-    listed = [(f"v_{index}", labels[index], np.arange(LENGTHS[index]) / 5) for index in order]
-    with writing(path, listed, crops, signals, classes, {"seed": seed}) as writer:
-        for place, index in enumerate(order):
-            writer.add(place, videos[index])
+    listed = [(f"v_{index}", labels[index], videos[index]) for index in order]
+    made_scores.write(path, listed, crops=crops, signals=signals, classes=classes, seed=seed)
     return videos
 
 
@@ -41,13 +40,12 @@ def scores(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fuse(monkeypatch, capsys):
-    """The tool's main(), called with arguments; returns what it prints."""
-    module = runs.module("fuse")
+    """The program's main(), called with arguments; returns the lines that it prints."""
+    main = caller(monkeypatch, "fuse")
 
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["fuse.py", *map(str, arguments)])
-        module.main()
-        return capsys.readouterr().out
+    def call(*arguments, **options):
+        main(*arguments, **options)
+        return capsys.readouterr().out.splitlines()
 
     return call
 
@@ -74,26 +72,21 @@ def metrics(scores):
 
 @pytest.mark.parametrize(
     "options, crops, places",
-    [
-        ((), (10, 5), [2]),
-        (("--crops", 5), (5, 5), [2]),
-        (("--crops", 1, "--signal", "low"), (1, 1), [0]),
-        (("--signal", "all"), (10, 5), [0, 1, 2]),
-    ],
+    [({}, (10, 5), [2]), ({"crops": 1, "signal": "low"}, (1, 1), [0]), ({"signal": "all"}, (10, 5), [0, 1, 2])],
 )
-@pytest.mark.parametrize("weight", [None, 0, 0.25, 0.5])
+@pytest.mark.parametrize("weight", [None, 0, 0.25])
 def test_every_number_is_numpys(fuse, scores, options, crops, places, weight):
-    streams = () if weight is None else ("b.h5", "--weight", weight)
-    said = fuse("a.h5", *streams, *options, "--json", "out.json").splitlines()
+    files = ["a.h5"] if weight is None else ["a.h5", "b.h5"]
+    printed = fuse(*files, **options, weight=weight, json="out.json")
     report = json.loads(Path("out.json").read_text())
-    assert list(report["fusions"]) == ["log-mean", "mean", "max"]
-    for how, line in zip(("log-mean", "mean", "max"), said[2:]):
+    assert tuple(report["fusions"]) == FUSIONS
+    for how, line in zip(FUSIONS, printed[2:]):
         expected = logarithms(scores[0], how, crops[0], places)
         if weight is not None:
             expected = weight * expected + (1 - weight) * logarithms(scores[1], how, crops[1], places)
         result = report["fusions"][how]
-        found = result["accuracy"], result["mean_class_accuracy"], result["top5_accuracy"]
-        assert found == pytest.approx(metrics(expected))
+        shares = result["accuracy"], result["mean_class_accuracy"], result["top5_accuracy"]
+        assert shares == pytest.approx(metrics(expected))
         assert line.split() == [how, *sum(([f"{100 * value:.1f}", "%"] for value in metrics(expected)), [])]
         predicted = expected.argmax(axis=1)
         wrong = [(CLASSES[label], CLASSES[place]) for label, place in zip(LABELS, predicted) if label != place]
@@ -104,63 +97,37 @@ def test_every_number_is_numpys(fuse, scores, options, crops, places, weight):
             mine = [number for number, label in enumerate(LABELS) if label == place]
             assert (row["class"], row["videos"]) == (CLASSES[place], len(mine))
             assert row["accuracy"] == (pytest.approx(np.mean(predicted[mine] == place)) if mine else None)
-    assert report["scores"][0] == {"file": "a.h5", "sha256": sha256("a.h5")} and report["videos"] == len(LABELS)
-    assert report["weight"] == weight and report["crops"] == list(crops[: len(report["scores"])])
-    assert len(report["scores"]) == (1 if weight is None else 2)
+    assert report["scores"] == [{"file": path, "sha256": sha256(path)} for path in files]
+    assert (report["videos"], report["weight"], report["crops"]) == (len(LABELS), weight, list(crops[: len(files)]))
 
 
-def test_what_is_said(fuse):
-    assert fuse("a.h5").splitlines()[0] == "a.h5 (10 crops), high signal, 8 videos"
-    said = fuse("a.h5", "b.h5", "--weight", 0.7, "--fusion", "max", "--signal", "all").splitlines()
-    assert said[0] == (
-        "0.7 x log a.h5 (10 crops) + 0.3 x log b.h5 (5 crops), mean of low, medium and high signal, 8 videos"
-    )
-    assert len(said) == 3 and said[2].startswith("max ")
-
-
-def test_the_weights_default_and_ends(fuse):
-    assert fuse("a.h5", "b.h5").splitlines() == fuse("a.h5", "b.h5", "--weight", "0.5").splitlines()
-    alone = fuse("a.h5").splitlines()[2:]
-    assert fuse("a.h5", "b.h5", "--weight", "1").splitlines()[2:] == alone
-    assert fuse("b.h5", "a.h5", "--weight", "0").splitlines()[2:] == alone
-
-
-def test_the_picture(fuse):
-    fuse("a.h5", "--confusion", "new/c.png")
+def test_what_is_printed(fuse):
+    assert fuse("a.h5", confusion="new/c.png")[0] == "a.h5 (10 crops), high signal, 8 videos"
     assert Path("new/c.png").read_bytes()[1:4] == b"PNG"
-
-
-def cut():
-    Path("b.h5").write_bytes(Path("b.h5").read_bytes()[:3000])
+    lines = fuse("a.h5", "b.h5", weight=0.7, fusion="max", signal="all")
+    names = "0.7 x log a.h5 (10 crops) + 0.3 x log b.h5 (5 crops)"
+    assert lines[0] == f"{names}, mean of low, medium and high signal, 8 videos"
+    assert len(lines) == 3 and lines[2].startswith("max ")
+    assert fuse("a.h5", "b.h5") == fuse("a.h5", "b.h5", weight=0.5)
 
 
 @pytest.mark.parametrize(
-    "prepare, arguments, said",
+    "prepare, arguments, options, said",
     [
-        (lambda: None, ["a.h5", "none.h5"], "no such file: none.h5"),
-        (cut, ["a.h5", "b.h5"], "b.h5 is cut short"),
-        (lambda: write("c.h5", 3, order=range(7)), ["a.h5", "c.h5"], "video v_7 is in a.h5, but not in c.h5"),
-        (
-            lambda: write("c.h5", 3, labels=(0, 1, 2, 4, *LABELS[4:])),
-            ["a.h5", "c.h5"],
-            "video v_3 is of class Right in a.h5, but of Near in c.h5",
-        ),
-        (lambda: write("c.h5", 3, classes=[*CLASSES[:-1], "Sword"]), ["a.h5", "c.h5"], "class 7 is Épée in a.h5"),
-        (lambda: write("c.h5", 3, signals=SIGNALS[:2]), ["c.h5"], "c.h5 has no signal high; it has low, medium"),
-        (lambda: None, ["b.h5", "--crops", "10"], "b.h5 has 5 crops a frame, 10 are asked for"),
-        (lambda: None, ["a.h5", "--json", "a.h5"], "neither of them a score file"),
-        (lambda: None, ["a.h5", "b.h5", "--confusion", "./b.h5"], "neither of them a score file"),
-        (lambda: None, ["a.h5", "--json", "x", "--confusion", "x"], "must be two files"),
-        (lambda: Path("folder").mkdir(), ["a.h5", "--json", "folder"], "cannot write folder: Is a directory"),
+        (None, ["a.h5", "none.h5"], {}, "no such file: none.h5"),
+        (lambda: write("c.h5", 3, order=range(7)), ["a.h5", "c.h5"], {}, "video v_7 is in a.h5, but not in c.h5"),
+        (lambda: write("c.h5", 3, signals=SIGNALS[:2]), ["c.h5"], {}, "c.h5 has no signal high; it has low, medium"),
+        (None, ["b.h5"], {"crops": 10}, "b.h5 has 5 crops a frame, 10 are asked for"),
+        (None, ["a.h5"], {"json": "a.h5"}, "neither of them a score file"),
+        (None, ["a.h5", "b.h5"], {"confusion": "./b.h5"}, "neither of them a score file"),
+        (None, ["a.h5"], {"json": "x", "confusion": "x"}, "must be two files"),
+        (lambda: Path("folder").mkdir(), ["a.h5"], {"json": "folder"}, "cannot write folder: Is a directory"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(fuse, prepare, arguments, said):
-    prepare()
-    before = {path: path.read_bytes() for path in Path(".").glob("*.*")}
-    with pytest.raises(ProgramError, match=said) as error:
-        fuse(*arguments, *(() if "--json" in arguments else ("--json", "out.json")))
-    assert "\n" not in str(error.value)
-    assert before == {path: path.read_bytes() for path in Path(".").glob("*.*")}
+def test_bad_input_is_one_line_and_writes_nothing(fuse, prepare, arguments, options, said):
+    if prepare:
+        prepare()
+    refused(fuse, said, *arguments, **{"json": "out.json", **options})
 
 
 @pytest.mark.parametrize(
@@ -170,7 +137,6 @@ def test_bad_input_is_one_line_and_writes_nothing(fuse, prepare, arguments, said
         (["a.h5"] * 3, "3 score files"),
         (["a.h5", "b.h5", "--weight", "1.1"], "1.1 is not a number from 0 to 1"),
         (["a.h5", "b.h5", "--weight", "nan"], "nan is not a number"),
-        ([], "SCORES"),
         (["a.h5", "--crops", "3"], "--crops"),
     ],
 )
@@ -181,7 +147,6 @@ def test_wrong_arguments(fuse, capsys, arguments, said):
 
 
 def test_as_a_program():
-    status, said, error = runs.run("fuse", "a.h5", "b.h5")
-    assert (status, error) == (0, "") and said.startswith("0.5 x log a.h5")
+    status, out, error = runs.run("fuse", "a.h5", "b.h5")
+    assert (status, error) == (0, "") and out.startswith("0.5 x log a.h5")
     assert runs.run("fuse", "none.h5") == (2, "", "fuse.py: scores: no such file: none.h5\n")
-    assert "log-mean" in runs.run("fuse", "--help")[1]

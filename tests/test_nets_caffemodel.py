@@ -27,14 +27,14 @@ def snapshot(request, tmp_path):
 
 def test_it_reads_what_caffe_saved(snapshot):
     path, made, combine = snapshot
-    found = caffemodel.read(path)
-    assert found.combine == combine
-    assert {name: [value.shape for value in values] for name, values in found.arrays.items()} == {
+    parameters = caffemodel.read(path)
+    assert parameters.combine == combine
+    assert {name: [value.shape for value in values] for name, values in parameters.arrays.items()} == {
         name: [tuple(blob.shape) for blob in blobs]
         for name, blobs in made.params.items()
         if not name.startswith("previous/")
     }
-    for name, values in found.arrays.items():
+    for name, values in parameters.arrays.items():
         for value, blob in zip(values, made.params[name]):
             assert value.dtype == np.float32 and value.tobytes() == blob.data.tobytes()
 
@@ -123,11 +123,9 @@ def test_what_is_no_caffemodel(snapshot, tmp_path):
     "shape, stored, fits",
     [
         ((4, 6), (1, 1, 4, 6), True),
-        ((4, 6), (1, 1, 6, 4), False),
         ((4, 6), (4, 6, 1, 1), False),
         ((1, 6), (1, 1, 1, 6), True),
         ((4, 6), (4, 6), True),
-        ((4, 6), (6, 4), False),
         ((4, 6), (4, 1, 6), False),
     ],
 )

@@ -28,7 +28,7 @@ def test_all_but_size_and_combination_is_in_the_shapes(model):
     )
 
 
-@pytest.mark.parametrize("width", [0.01, 0.05, 0.08, 0.125, 0.25, 1 / 3, 0.3, 0.5, 0.66, 0.75, 0.9, 1.0, 1.1, 1.5, 2.0])
+@pytest.mark.parametrize("width", [0.01, 0.08, 0.125, 1 / 3, 0.66, 1.0, 1.5])
 def test_the_width(width):
     model = NetModel(width=width)
     found = infer(empty(model), "average")

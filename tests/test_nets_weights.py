@@ -32,6 +32,13 @@ def rcnn_sum(tmp_path_factory):
     return written(tmp_path_factory.mktemp("nets") / "deploy.prototxt", net.deploy_rcnn_r(SUM))
 
 
+@pytest.fixture(scope="module")
+def snapshot(rcnn):
+    """The Parameters of a snapshot of the RCNN that averages, from seed 1."""
+    weights.build(rcnn, 1)[0].save(str(rcnn.with_suffix(".caffemodel")))
+    return caffemodel.read(rcnn.with_suffix(".caffemodel"))
+
+
 def old_googlenet(model=RCNN, classifier="classifier", classes=1000):
     """Return a caffemodel in the form of BVLC's released one: field `layers`, four dimensions, 1000 classes."""
     random, message = np.random.default_rng(3), caffe_pb2.NetParameter()
@@ -64,12 +71,13 @@ def values(message):
 
 
 @pytest.fixture
-def parameters(tmp_path):
-    """A function that returns the Parameters of a caffemodel's message, by way of a file."""
+def copy(tmp_path):
+    """A function that copies a caffemodel's message, by way of a file, into a net; it returns (net, report)."""
 
-    def call(message):
+    def call(path, message, *options, **named):
         (tmp_path / "source.caffemodel").write_bytes(message.SerializeToString())
-        return caffemodel.read(tmp_path / "source.caffemodel")
+        made = weights.build(path, 1)
+        return made[0], weights.copy(*made, caffemodel.read(tmp_path / "source.caffemodel"), *options, **named)
 
     return call
 
@@ -78,54 +86,39 @@ def states(rows):
     return {(row.layer, row.part): row.state for row in rows}
 
 
-def test_a_googlenet_of_the_old_format_fills_both_towers_and_leaves_the_rest_fresh(rcnn, parameters):
-    made, message = weights.build(rcnn, 1)
-    before = {name: [blob.data.copy() for blob in blobs] for name, blobs in made.params.items()}
-    source = old_googlenet()
-    rows = weights.copy(made, message, parameters(source))
-    given = values(source)
+def test_a_googlenet_of_the_old_format_fills_both_towers_and_leaves_the_rest_fresh(rcnn, copy):
+    fresh = weights.build(rcnn, 1)[0].params
+    made, rows = copy(rcnn, old_googlenet())
+    source = values(old_googlenet())
     for name, blobs in made.params.items():
-        plain = name.replace("previous/", "")
         for part, blob in enumerate(blobs):
-            expected = given.get((plain, part), before[name][part].ravel())
+            expected = source.get((name.replace("previous/", ""), part), fresh[name][part].data.ravel())
             np.testing.assert_array_equal(blob.data.ravel(), np.float32(expected), err_msg=name)
-    for (layer, part), state in states(rows).items():
-        fresh = layer.endswith(("/temporal", "classifier_video")) or layer == "loss3/fc"
-        unused = layer.endswith("classifier")
-        assert state == ("fresh" if fresh else "unused" if unused else "copied"), layer
+    for (layer, _), state in states(rows).items():
+        own = layer.endswith(("/temporal", "classifier_video")) or layer == "loss3/fc"
+        assert state == ("fresh" if own else "unused" if layer.endswith("classifier") else "copied"), layer
     assert len(rows) == len(states(rows)), "each parameter is listed once"
     assert {row.layer for row in rows} == {name.replace("previous/", "") for name in made.params} | {
         f"loss{number}/classifier" for number in (1, 2, 3)
     }
-    conv1 = rows[0]
-    assert conv1 == ("copied", "conv1/7x7_s2", 0, (3, 3, 7, 7), "")
-    temporal = [row for row in rows if row.layer == "conv1/7x7_s2/temporal"]
-    assert temporal == [("fresh", "conv1/7x7_s2/temporal", 0, (3, 3, 3, 3), "xavier")]
-    assert before["conv1/7x7_s2/temporal"][0].std() > 0
+    assert rows[0] == ("copied", "conv1/7x7_s2", 0, (3, 3, 7, 7), "")
+    assert ("fresh", "conv1/7x7_s2/temporal", 0, (3, 3, 3, 3), "xavier") in rows
+    assert fresh["conv1/7x7_s2/temporal"][0].data.std() > 0
 
 
-def test_sum_halves_the_layers_that_have_a_temporal_part_and_no_classifier(rcnn_sum, parameters):
-    made, message = weights.build(rcnn_sum, 1)
+@pytest.mark.parametrize("unhalved", [False, True])
+def test_sum_halves_the_layers_that_have_a_temporal_part_and_no_classifier(rcnn_sum, copy, unhalved):
     source = old_googlenet(classifier="classifier_video", classes=CLASSES)
-    rows = weights.copy(made, message, parameters(source))
-    for (layer, part), given in values(source).items():
-        factor = np.float32(1 if layer.endswith("classifier_video") else 0.5)
+    made, rows = copy(rcnn_sum, source, unhalved=unhalved)
+    for (layer, part), array in values(source).items():
+        factor = np.float32(1 if unhalved or layer.endswith("classifier_video") else 0.5)
         for prefix in ("", "previous/"):
-            found = made.params[prefix + layer][part].data
-            np.testing.assert_array_equal(found.ravel(), np.float32(given) * factor)
+            np.testing.assert_array_equal(made.params[prefix + layer][part].data.ravel(), np.float32(array) * factor)
         assert states(rows)[layer, part] == ("copied" if factor == 1 else "halved")
 
 
-def test_unhalved_takes_all_as_it_is(rcnn_sum, parameters):
-    made, message = weights.build(rcnn_sum, 1)
-    source = old_googlenet()
-    assert "halved" not in {row.state for row in weights.copy(made, message, parameters(source), unhalved=True)}
-    np.testing.assert_array_equal(made.params["conv2/3x3"][1].data, np.float32(values(source)["conv2/3x3", 1]))
-
-
-def test_the_net_says_how_it_combines(rcnn, rcnn_sum, tmp_path):
-    assert weights.combine_of(protos.read_net(rcnn)) == "average"
-    assert weights.combine_of(protos.read_net(rcnn_sum)) == "sum"
+def test_the_net_says_how_it_combines(rcnn, rcnn_sum):
+    assert [weights.combine_of(protos.read_net(path)) for path in (rcnn, rcnn_sum)] == ["average", "sum"]
     assert weights.combine_of(net.deploy_cnn(RCNN)) is None
     odd = protos.read_net(rcnn)
     [layer for layer in odd.layer if layer.type == "Eltwise"][3].eltwise_param.coeff[:] = [1.0, 0.5]
@@ -133,88 +126,74 @@ def test_the_net_says_how_it_combines(rcnn, rcnn_sum, tmp_path):
         weights.combine_of(odd)
 
 
-def test_a_snapshot_of_an_rcnn_gives_all_its_parameters_as_they_are(rcnn_sum, tmp_path):
-    first, _ = weights.build(rcnn_sum, 1)
-    first.save(str(tmp_path / "rcnn.caffemodel"))
-    made, message = weights.build(rcnn_sum, 2)
-    rows = weights.copy(made, message, caffemodel.read(tmp_path / "rcnn.caffemodel"))
-    assert {row.state for row in rows} == {"copied"}
-    for name, blobs in first.params.items():
-        for one, two in zip(blobs, made.params[name]):
-            np.testing.assert_array_equal(one.data, two.data, err_msg=name)
-
-
-def test_a_snapshot_of_an_rcnn_that_combines_otherwise_is_refused(rcnn, rcnn_sum, tmp_path):
-    weights.build(rcnn, 1)[0].save(str(tmp_path / "rcnn.caffemodel"))
-    made, message = weights.build(rcnn_sum, 1)
+def test_a_snapshot_of_an_rcnn_is_taken_whole(rcnn, rcnn_sum, snapshot, tmp_path):
+    """Into a net of its own kind, without halves; the plain CNN leaves its temporal parts."""
+    made, message = weights.build(rcnn, 2)
+    assert {row.state for row in weights.copy(made, message, snapshot)} == {"copied"}
+    for name, blobs in made.params.items():
+        for blob, array in zip(blobs, snapshot.arrays[name.replace("previous/", "")]):
+            np.testing.assert_array_equal(blob.data, array, err_msg=name)
     with pytest.raises(InputError, match="made with --combine average, the net has sum"):
-        weights.copy(made, message, caffemodel.read(tmp_path / "rcnn.caffemodel"))
+        weights.copy(*weights.build(rcnn_sum, 1), snapshot)
+    rows = weights.copy(*weights.build(written(tmp_path / "cnn.prototxt", net.deploy_cnn(RCNN)), 2), snapshot)
+    assert {(row.state, row.layer.endswith("/temporal")) for row in rows} == {("copied", False), ("unused", True)}
 
 
-def test_an_rcnn_may_be_the_source_of_a_single_frame_net(rcnn, tmp_path):
-    weights.build(rcnn, 1)[0].save(str(tmp_path / "rcnn.caffemodel"))
-    made, message = weights.build(written(tmp_path / "cnn.prototxt", net.deploy_cnn(RCNN)), 2)
-    rows = weights.copy(made, message, caffemodel.read(tmp_path / "rcnn.caffemodel"))
-    assert {row.state for row in rows if not row.layer.endswith("/temporal")} == {"copied"}
-    assert {row.state for row in rows if row.layer.endswith("/temporal")} == {"unused"}
+def test_a_snapshot_that_sums_is_not_halved(rcnn_sum, tmp_path):
+    weights.build(rcnn_sum, 1)[0].save(str(tmp_path / "sum.caffemodel"))
+    rows = weights.copy(*weights.build(rcnn_sum, 2), caffemodel.read(tmp_path / "sum.caffemodel"))
+    assert {row.state for row in rows} == {"copied"}
 
 
-def test_a_shape_that_differs_is_refused_with_both_shapes(rcnn, parameters):
-    made, message = weights.build(rcnn, 1)
-    wide = old_googlenet(net.Model(width=0.1, size=48))
-    with pytest.raises(InputError) as error:
-        weights.copy(made, message, parameters(wide))
-    assert "layer conv1/7x7_s2: W is 6 x 3 x 7 x 7 in the weights and 3 x 3 x 7 x 7 in the net" in str(error.value)
-    assert "--fresh conv1/7x7_s2" in str(error.value) and "\n" not in str(error.value)
-
-
-def test_another_number_of_blobs_is_refused(rcnn, parameters):
-    made, message = weights.build(rcnn, 1)
+def one_blob_less():
     source = old_googlenet()
     del source.layers[0].blobs[1]
-    with pytest.raises(InputError, match="conv1/7x7_s2: the weights have 1 blobs, the net has 2"):
-        weights.copy(made, message, parameters(source))
+    return source
 
 
-def test_a_layer_named_fresh_stays_as_its_filler_made_it(rcnn, parameters):
-    made, message = weights.build(rcnn, 1)
-    before = made.params["loss1/classifier_video"][0].data.copy()
-    source = old_googlenet(classifier="classifier_video", classes=CLASSES + 1)
-    with pytest.raises(InputError, match="loss1/classifier_video"):
-        weights.copy(made, message, parameters(source))
-    heads = [f"loss{number}/classifier_video" for number in (1, 2, 3)]
-    rows = weights.copy(made, message, parameters(source), heads)
-    np.testing.assert_array_equal(made.params["loss1/classifier_video"][0].data, before)
-    assert sorted(row.state for row in rows if row.layer == heads[0]) == ["fresh", "fresh", "unused", "unused"]
-    with pytest.raises(InputError, match="--fresh: the net has no layer loss9"):
-        weights.copy(made, message, parameters(source), ["loss9"])
-
-
-def test_weights_that_share_no_name_are_refused(rcnn, parameters):
-    made, message = weights.build(rcnn, 1)
+def fc6():
     source = caffe_pb2.NetParameter()
     source.layer.add(name="fc6").blobs.add(shape=dict(dim=[1]), data=[0.0])
-    with pytest.raises(InputError, match="share no layer's name with the net: they have fc6; the net has conv1/7x7_s2"):
-        weights.copy(made, message, parameters(source))
+    return source
 
 
-def test_a_net_that_reads_data_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "source, fresh, said",
+    [
+        (
+            lambda: old_googlenet(net.Model(width=0.1, size=48)),
+            (),
+            "conv1/7x7_s2: W is 6 x 3 x 7 x 7 in the weights and 3 x 3 x 7 x 7 in the net; .*--fresh conv1/7x7_s2",
+        ),
+        (one_blob_less, (), "conv1/7x7_s2: the weights have 1 blobs, the net has 2; .*--fresh conv1/7x7_s2"),
+        (fc6, (), "share no layer's name with the net: they have fc6; the net has conv1/7x7_s2"),
+        (old_googlenet, ["loss9"], "--fresh: the net has no layer loss9"),
+    ],
+)
+def test_weights_that_are_refused(rcnn, copy, source, fresh, said):
+    with pytest.raises(InputError, match=said) as error:
+        copy(rcnn, source(), fresh)
+    assert "\n" not in str(error.value)
+
+
+def test_a_layer_named_fresh_stays_as_its_filler_made_it(rcnn, copy):
+    source = old_googlenet(classifier="classifier_video", classes=CLASSES + 1)
+    with pytest.raises(InputError, match="loss1/classifier_video"):
+        copy(rcnn, source)
+    heads = [f"loss{number}/classifier_video" for number in (1, 2, 3)]
+    made, rows = copy(rcnn, source, heads)
+    before = weights.build(rcnn, 1)[0].params[heads[0]][0].data
+    np.testing.assert_array_equal(made.params[heads[0]][0].data, before)
+    assert sorted(row.state for row in rows if row.layer == heads[0]) == ["fresh", "fresh", "unused", "unused"]
+
+
+def test_what_build_refuses(rcnn, tmp_path):
     train = net.rcnn_r(Recipe(model=RCNN), "pairs.lmdb", net.TRAIN)
     with pytest.raises(InputError, match="layer pair.*give the deploy net"):
         weights.build(written(tmp_path / "train.prototxt", train), 1)
-
-
-@pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_that_caffe_cannot_take_is_refused(rcnn, seed):
-    with pytest.raises(InputError, match="--seed"):
-        weights.build(rcnn, seed)
-
-
-def test_the_seed_decides_the_fillers(rcnn):
-    name = "conv2/3x3/temporal"
-    one, same, other = (weights.build(rcnn, seed)[0].params[name][0].data.copy() for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one, same)
-    assert not np.array_equal(one, other)
+    for seed in (-1, 2**32):
+        with pytest.raises(InputError, match="--seed"):
+            weights.build(rcnn, seed)
 
 
 def test_the_table_is_aligned_and_totals_all():

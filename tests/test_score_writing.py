@@ -12,7 +12,7 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
-from made_scores import CLASSES, listed, made_videos, write
+from made_scores import CLASSES, begin, fill, made_videos, write
 from runs import ROOT
 
 from rcnn.files import InputError, WriteError, locked, remove
@@ -55,34 +55,27 @@ def test_a_file_gives_back_what_was_written(tmp_path, videos):
 
 
 def test_blocks_of_several_videos_may_alternate(tmp_path, videos):
+    """An old file is replaced at the end only."""
+    (tmp_path / "s.h5").write_text("old")
     places = [0, 0, 0]
-    with writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+    with begin(tmp_path / "s.h5", videos) as writer:
         for index, count in ((2, 50), (0, 1), (2, 39), (1, 1), (0, 2), (2, 1)):
             writer.add(index, videos[index][2][places[index] : places[index] + count])
             places[index] += count
-        assert writer.done == {0, 1, 2}
-    check_same(tmp_path / "s.h5", videos)
-
-
-def test_an_old_file_is_replaced_at_the_end_only(tmp_path, videos):
-    (tmp_path / "s.h5").write_text("old")
-    with writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
-        for index, (_, _, values) in enumerate(videos):
-            writer.add(index, values)
-        assert (tmp_path / "s.h5").read_text() == "old"
+        assert writer.done == {0, 1, 2} and (tmp_path / "s.h5").read_text() == "old"
     check_same(tmp_path / "s.h5", videos)
 
 
 def test_a_failure_keeps_the_finished_videos(tmp_path, videos):
-    with (
-        pytest.raises(KeyboardInterrupt),
-        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
-    ):
+    """But not rows that were cut short."""
+    with pytest.raises(KeyboardInterrupt), begin(tmp_path / "s.h5", videos) as writer:
         writer.add(2, videos[2][2])
+        writer.add(1, videos[1][2])
         writer.add(0, videos[0][2][:2])
         raise KeyboardInterrupt
     assert names(tmp_path) == ["s.h5.partial"]
-    with writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+    os.truncate(tmp_path / "s.h5.partial/000001.f32", 100)
+    with begin(tmp_path / "s.h5", videos) as writer:
         assert writer.done == {2}
         writer.add(0, videos[0][2])
         writer.add(1, videos[1][2])
@@ -92,35 +85,17 @@ def test_a_failure_keeps_the_finished_videos(tmp_path, videos):
 
 def test_a_video_that_is_missing_or_there_already(tmp_path, videos):
     with pytest.raises(InputError, match="scores of v_1: 0 of its 1 frames came"):
-        with writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+        with begin(tmp_path / "s.h5", videos) as writer:
             writer.add(0, videos[0][2])
             with pytest.raises(InputError, match="scores of v_0: .* 0 of its 3 frames are due"):
                 writer.add(0, videos[0][2][:1])
     assert names(tmp_path) == ["s.h5.partial"]
 
 
-def test_rows_that_were_cut_short_are_not_taken(tmp_path, videos):
-    with (
-        pytest.raises(KeyboardInterrupt),
-        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
-    ):
-        for index in range(2):
-            writer.add(index, videos[index][2])
-        raise KeyboardInterrupt
-    with open(tmp_path / "s.h5.partial/000000.f32", "r+b") as file:
-        file.truncate(100)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
-    ):
-        assert writer.done == {1}
-        raise KeyboardInterrupt
-
-
 def test_what_is_left_of_a_folder_being_removed_is_not_taken(tmp_path, videos):
     (tmp_path / "s.h5.partial").mkdir()
     (tmp_path / "s.h5.partial/000000.f32").write_bytes(bytes(videos[0][2].nbytes))
-    add_the_rest(tmp_path / "s.h5", videos)
+    write(tmp_path / "s.h5", videos)
     check_same(tmp_path / "s.h5", videos)
 
 
@@ -128,36 +103,25 @@ def test_what_is_left_of_a_folder_being_removed_is_not_taken(tmp_path, videos):
     "change, said",
     [
         ({"weights": "b"}, 'its weights is "a", now it is "b"'),
+        ({"weights": None}, "its weights is .*, now it is null"),
         ({"crops": 10}, "its crops is 5, now it is 10"),
-        ({"attribute": None}, "its weights is .*, now it is null"),
-        ({"signals": ["low", "high"]}, r'its signals is \["medium", "high"\], now'),
         ({"classes": ["Up", "Left", "Épée"]}, 'its classes is .*"Down".*, now it is .*"Left"'),
-        ({"label": 2}, "its video 2 is v_1 with label 1, now it is v_1 with label 2"),
-        ({"name": "v_x"}, "its video 2 is v_1 with label 1, now it is v_x with label 1"),
-        ({"times": [0.5]}, "its video 2, v_1, has other frame times"),
+        ({"video": ("v_1", 2, 1)}, "its video 2 is v_1 with label 1, now it is v_1 with label 2"),
+        ({"video": ("v_x", 1, 1)}, "its video 2 is v_1 with label 1, now it is v_x with label 1"),
+        ({"video": ("v_1", 1, 2)}, "its video 2, v_1, has other frame times"),
         ({"count": 2}, "it is of 3 videos, now there are 2"),
     ],
 )
 def test_the_folder_of_another_run_is_left_alone(tmp_path, videos, change, said):
-    with (
-        pytest.raises(KeyboardInterrupt),
-        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {"weights": "a"}) as writer,
-    ):
+    with pytest.raises(KeyboardInterrupt), begin(tmp_path / "s.h5", videos, weights="a") as writer:
         writer.add(1, videos[1][2])
         raise KeyboardInterrupt
     before = {path: path.read_bytes() for path in (tmp_path / "s.h5.partial").iterdir()}
-    wanted = listed(videos)[: change.get("count")]
-    wanted[1] = (change.get("name", "v_1"), change.get("label", 1), change.get("times", [0.0]))
-    attributes = {} if "attribute" in change else {"weights": change.get("weights", "a")}
+    options = {"weights": "a", **change}
+    name, label, count = options.pop("video", ("v_1", 1, 1))
+    others = [videos[0], (name, label, videos[2][2][:count]), videos[2]][: options.pop("count", None)]
     with pytest.raises(InputError, match="s.h5.partial holds the unfinished scores of another run: " + said) as error:
-        with writing(
-            tmp_path / "s.h5",
-            wanted,
-            change.get("crops", 5),
-            change.get("signals", ["medium", "high"]),
-            change.get("classes", CLASSES),
-            attributes,
-        ):
+        with begin(tmp_path / "s.h5", others, **options):
             pass
     assert "another --out" in str(error.value) and "\n" not in str(error.value)
     assert before == {path: path.read_bytes() for path in (tmp_path / "s.h5.partial").iterdir()}
@@ -181,12 +145,11 @@ def test_folders_that_are_no_unfinished_run(tmp_path, videos):
         write(tmp_path / "t.h5", videos)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_scores_that_are_not_finite_write_nothing(tmp_path, videos, value):
+def test_scores_that_are_not_finite_write_nothing(tmp_path, videos):
     (tmp_path / "s.h5").write_text("old")
-    videos[2][2][41, 3, 0, 1] = value
+    videos[2][2][41, 3, 0, 1] = np.inf
     with pytest.raises(InputError, match="v_2, frame 42 of 90"):
-        with writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer:
+        with begin(tmp_path / "s.h5", videos) as writer:
             writer.add(2, videos[2][2][:40])
             writer.add(2, videos[2][2][40:60])
     assert names(tmp_path) == ["s.h5"] and (tmp_path / "s.h5").read_text() == "old"
@@ -201,10 +164,7 @@ def test_wrong_shapes_and_labels(tmp_path, videos):
         write(tmp_path / "s.h5", [videos[1], videos[0], videos[1]])
     with pytest.raises(InputError, match="no videos"):
         write(tmp_path / "s.h5", [])
-    with (
-        pytest.raises(InputError, match="scores of v_0"),
-        writing(tmp_path / "s.h5", listed(videos), 5, ["medium", "high"], CLASSES, {}) as writer,
-    ):
+    with pytest.raises(InputError, match="scores of v_0"), begin(tmp_path / "s.h5", videos) as writer:
         writer.add(0, np.concatenate([values, values]))
     assert not names(tmp_path)
 
@@ -215,23 +175,13 @@ def killed(path, videos, moment):
     def work():
         calls = iter(range(moment))
         sys.setprofile(lambda *_: next(calls, None) is None and os.kill(os.getpid(), signal.SIGKILL))
-        add_the_rest(path, videos)
+        write(path, videos, weights="w")
         sys.setprofile(None)
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
     process.join()
     return process.exitcode
-
-
-def add_the_rest(path, videos):
-    """Write what is not done, in two blocks a video; return what was done before."""
-    with writing(path, listed(videos), 5, ["medium", "high"], CLASSES, {"weights": "w"}) as writer:
-        before = set(writer.done)
-        for index in set(range(len(videos))) - before:
-            for part in np.array_split(videos[index][2], min(2, len(videos[index][2]))):
-                writer.add(index, part)
-    return before
 
 
 def test_killed_at_any_moment_it_goes_on(tmp_path, videos):
@@ -245,11 +195,13 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, videos):
             low = middle
         remove(path)
         remove(tmp_path / "s.h5.partial")
-    for moment in np.unique([*np.linspace(1, low, 40, dtype=int), *range(low - 40, low + 1, 2)]):
+    for moment in np.unique([*np.linspace(1, low, 30, dtype=int), *range(low - 40, low + 1, 4)]):
         assert killed(path, videos, int(moment)) == -signal.SIGKILL
         assert not path.exists() or Scores(path).__exit__() is None
         killed(path, videos, int(moment) // 2)
-        seen.add(len(add_the_rest(path, videos)))
+        with begin(path, videos, weights="w") as writer:
+            seen.add(len(writer.done))
+            fill(writer, videos)
         check_same(path, videos)
         assert names(tmp_path) == ["s.h5"]
         path.unlink()
@@ -286,9 +238,7 @@ def full(folder, limit):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(
-    "limit, what, left", [(100, "run.json", 0), (3000, "run.json", 0), (10000, "whole.h5", 40), (45000, "whole.h5", 40)]
-)
+@pytest.mark.parametrize("limit, what, left", [(100, "run.json", 0), (10000, "whole.h5", 40), (45000, "whole.h5", 40)])
 def test_a_full_disk_is_one_line(tmp_path, limit, what, left):
     assert full(tmp_path, limit) == (2, "", f"-c: cannot write s.h5.partial/{what}: File too large\n")
     assert len(list(tmp_path.glob("s.h5.partial/*.f32"))) == left and not (tmp_path / "s.h5").exists()
@@ -319,19 +269,18 @@ def test_a_disk_that_fills_as_the_file_is_closed(tmp_path, videos, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(WriteError, match="whole.h5: No space left on device"):
         patch.setattr(score_writing, "_Disk", Full)
-        add_the_rest(tmp_path / "s.h5", videos)
+        write(tmp_path / "s.h5", videos)
     assert names(tmp_path) == ["s.h5.partial"]
-    assert len(add_the_rest(tmp_path / "s.h5", videos)) == 3
+    with begin(tmp_path / "s.h5", videos) as writer:
+        assert writer.done == {0, 1, 2}
     check_same(tmp_path / "s.h5", videos)
 
 
 def test_memory_does_not_grow_with_a_video(tmp_path):
-    frames, block = 30000, np.full((100, 10, 1, 20), 0.05, np.float32)
+    frames, block, classes = 30000, np.full((100, 10, 1, 20), 0.05, np.float32), list("abcdefghijklmnopqrst")
     tracemalloc.start()
     try:
-        with writing(
-            tmp_path / "s.h5", [("v", 0, np.arange(frames) / 5)], 10, ["high"], list("abcdefghijklmnopqrst"), {}
-        ) as writer:
+        with writing(tmp_path / "s.h5", [("v", 0, np.arange(frames) / 5)], 10, ["high"], classes, {}) as writer:
             started = tracemalloc.get_traced_memory()[0]
             tracemalloc.reset_peak()
             for _ in range(frames // 100):

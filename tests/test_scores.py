@@ -6,47 +6,35 @@ import sys
 
 import numpy as np
 import pytest
+from made_scores import softmax
 from runs import ROOT
 
 from rcnn.files import InputError
 from rcnn.scoring import scores
 
 
-def softmax(generator, *shape):
-    values = np.exp(generator.normal(size=shape)).astype(np.float32)
-    return values / values.sum(axis=-1, keepdims=True)
-
-
-def test_average_crops_is_over_the_first():
+def test_averages_over_crops_and_signals():
     values = softmax(np.random.default_rng(2), 4, 10, 3)
     for crops in (1, 5, 10):
         expected = sum(values[:, crop].astype(float) for crop in range(crops)) / crops
         assert np.allclose(scores.average_crops(values, crops), expected, rtol=1e-14)
     assert np.array_equal(scores.average_crops(values), scores.average_crops(values, 10))
-    assert np.allclose(scores.average_crops(values[:, ::-1]), scores.average_crops(values), rtol=1e-14)
-    for crops in (0, 11, -1):
+    assert np.allclose(scores.average_signals(values), expected, rtol=1e-14)
+    for crops in (0, 11):
         with pytest.raises(InputError, match=f"{crops} crops asked for, but the scores are of 10"):
             scores.average_crops(values, crops)
 
 
-def test_average_signals():
-    values = softmax(np.random.default_rng(3), 4, 3, 5)
-    expected = (values[:, 0].astype(float) + values[:, 1] + values[:, 2]) / 3
-    assert np.allclose(scores.average_signals(values), expected, rtol=1e-14)
-
-
 def test_each_fusion_by_hand():
     frames = np.array([[0.5, 0.4, 0.1], [0.5, 0.4, 0.1], [0.0, 0.9, 0.1]])
+    logs = [(2 * np.log(0.5) + np.log(1e-12)) / 3, (2 * np.log(0.4) + np.log(0.9)) / 3, np.log(0.1)]
     assert np.allclose(scores.fuse(frames, "mean"), [1 / 3, 1.7 / 3, 0.1])
     assert np.allclose(scores.fuse(frames, "max"), [0.5, 0.9, 0.1])
-    assert np.allclose(
-        scores.fuse(frames), [(2 * np.log(0.5) + np.log(1e-12)) / 3, (2 * np.log(0.4) + np.log(0.9)) / 3, np.log(0.1)]
-    )
+    assert np.allclose(scores.fuse(frames), logs)
     assert scores.fuse(frames, floor=0.1)[0] == pytest.approx((2 * np.log(0.5) + np.log(0.1)) / 3)
-    with pytest.raises(InputError, match="median"):
-        scores.fuse(frames, "median")
-    with pytest.raises(InputError, match="at least one frame"):
-        scores.fuse(frames[:0])
+    for bad, said in (((frames, "median"), "median is none of"), ((frames[:0],), "at least one frame")):
+        with pytest.raises(InputError, match=said):
+            scores.fuse(*bad)
 
 
 def by_numpy(frames, how):
@@ -59,18 +47,13 @@ def by_numpy(frames, how):
 
 
 @pytest.mark.parametrize("how", scores.FUSIONS)
-@pytest.mark.parametrize("frames", [1, 2, 300])
+@pytest.mark.parametrize("frames", [1, 300])
 def test_each_fusion_on_random_scores_with_zeros(how, frames):
     generator = np.random.default_rng(frames)
     values = softmax(generator, frames, 7) * (generator.random((frames, 7)) < 0.8)
     values[:, 3] = 0
     fused = scores.fuse(values, how)
     assert np.isfinite(fused).all() and np.allclose(fused, by_numpy(values, how), rtol=1e-12, atol=0)
-    assert np.allclose(scores.fuse(generator.permutation(values), how), fused, rtol=1e-12, atol=0)
-    if frames == 1:
-        assert np.array_equal(
-            fused, np.log(np.maximum(values[0].astype(float), 1e-12)) if how == "log-mean" else values[0].astype(float)
-        )
 
 
 @pytest.mark.parametrize("how", scores.FUSIONS)
@@ -79,15 +62,12 @@ def test_streams_are_fused_by_logarithms(how):
     frames = [[softmax(generator, count, 5) for count in (3, 1, 8)] for _ in range(2)]
     frames[0][1][0, 2] = 0
     one, two = (np.stack([scores.fuse(video, how) for video in stream]) for stream in frames)
-    for weight in (0, 0.3, 0.5, 1):
-        fused = scores.fuse_streams(one, two, weight, how)
-        assert np.isfinite(fused).all()
-        for video in range(3):
-            for place in range(5):
-                first, second = (by_numpy(stream[video], how)[place] for stream in frames)
-                if how != "log-mean":
-                    first, second = math.log(max(first, 1e-12)), math.log(max(second, 1e-12))
-                assert fused[video, place] == pytest.approx(weight * first + (1 - weight) * second, rel=1e-12)
+    logs = [np.array([by_numpy(video, how) for video in stream]) for stream in frames]
+    if how != "log-mean":
+        logs = [np.log(np.maximum(values, 1e-12)) for values in logs]
+    for weight in (0, 0.3, 1):
+        expected = weight * logs[0] + (1 - weight) * logs[1]
+        assert np.allclose(scores.fuse_streams(one, two, weight, how), expected, rtol=1e-12, atol=0)
     assert np.array_equal(scores.fuse_streams(one, two, fusion=how), scores.fuse_streams(two, one, fusion=how))
     for bad, said in (
         ((one, two[:2]), r"shape \(3, 5\)"),
@@ -104,37 +84,25 @@ def test_of_equal_scores_the_lowest_class_wins():
     frames[:, [1, 4, 6]] = frames[:, [2]] = 0.9
     for how in scores.FUSIONS:
         assert scores.predictions([scores.fuse(frames, how)]).tolist() == [1]
-    equal = np.zeros((8, 8))
-    assert scores.predictions(equal).tolist() == [0] * 8
-    assert scores.top_accuracy(equal, [0, 1, 2, 3, 4, 4, 0, 1], 5) == 1
-    assert scores.top_accuracy(equal, [5, 6, 7, 5, 6, 7, 5, 4], 5) == 1 / 8
-    assert scores.top_accuracy(equal, range(8), 1) == 1 / 8
-
-
-def test_the_fusions_may_disagree():
-    frames = np.array([[0.10, 0.30, 0.6], [0.10, 0.30, 0.6], [0.899, 0.1, 0.001]])
-    assert [int(scores.fuse(frames, how).argmax()) for how in scores.FUSIONS] == [1, 2, 0]
-
-
-def test_predictions_refuse_nan():
-    with pytest.raises(InputError, match="not finite"):
-        scores.predictions([[0.1, np.nan]])
+    assert scores.top_accuracy(np.zeros((8, 8)), [0, 1, 2, 3, 4, 4, 0, 1], 5) == 1
+    assert scores.top_accuracy(np.zeros((8, 8)), [5, 6, 7, 5, 6, 7, 5, 4], 5) == 1 / 8
 
 
 def test_accuracy_and_confusion():
     predicted, labels = [0, 1, 1, 2, 1], [0, 1, 2, 2, 2]
     assert scores.accuracy(predicted, labels) == 0.6
     assert scores.confusion(predicted, labels, 4).tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 2, 1, 0], [0, 0, 0, 0]]
-    with pytest.raises(InputError):
-        scores.accuracy([], [])
-    with pytest.raises(InputError):
-        scores.accuracy([0], [0, 1])
+    for bad in (([], []), ([0], [0, 1])):
+        with pytest.raises(InputError):
+            scores.accuracy(*bad)
+    with pytest.raises(InputError, match="not finite"):
+        scores.predictions([[0.1, np.nan]])
 
 
 def test_top_accuracy_is_a_sort():
     generator = np.random.default_rng(6)
     videos, labels = generator.normal(size=(40, 12)), generator.integers(12, size=40)
-    for count in (1, 3, 5, 12, 20):
+    for count in (1, 5, 12, 20):
         right = sum(
             label in sorted(range(12), key=lambda place: -row[place])[:count] for row, label in zip(videos, labels)
         )
@@ -150,7 +118,6 @@ def test_class_accuracies():
     matrix = scores.confusion(predicted, labels, 4)
     assert np.array_equal(scores.class_accuracy(matrix), [2 / 3, 0, np.nan, 3 / 4], equal_nan=True)
     assert scores.mean_class_accuracy(matrix) == pytest.approx((2 / 3 + 0 + 3 / 4) / 3)
-    assert scores.accuracy(predicted, labels) == 5 / 8
     with pytest.raises(InputError, match="no videos"):
         scores.mean_class_accuracy(np.zeros((3, 3), int))
 
@@ -163,7 +130,5 @@ def test_most_confused():
 
 def test_neither_caffe_nor_hdf5_is_needed():
     code = "import sys; from rcnn.scoring import scores; print(*sys.modules)"
-    said = subprocess.run(
-        [sys.executable, "-c", code], text=True, cwd=ROOT, capture_output=True, check=True
-    ).stdout.split()
-    assert "rcnn.scoring.scores" in said and "caffe" not in said and "h5py" not in said
+    done = subprocess.run([sys.executable, "-c", code], text=True, cwd=ROOT, capture_output=True, check=True)
+    assert "rcnn.scoring.scores" in done.stdout.split() and not {"caffe", "h5py"} & set(done.stdout.split())
