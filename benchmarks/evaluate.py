@@ -8,7 +8,6 @@ the bare net's forward on the same batch, its input already there, in alternatin
 deploy net; medians.  The aim is a ratio of at least 0.85.
 """
 
-import os
 import statistics
 import tempfile
 import time
@@ -32,7 +31,6 @@ def main():
     options.add_argument("--rounds", type=command.positive, default=5, help="rounds of each, alternating")
     options.add_argument("--gpu", type=int, help="number of the GPU (default: the CPU)")
     args = options.parse_args()
-    os.environ.setdefault("GLOG_minloglevel", "2")
     from rcnn.nets import prototxt as net
 
     with tempfile.TemporaryDirectory() as folder:

@@ -7,13 +7,12 @@ print(so_far[classifier.signals.index("high")].argmax())
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
 from rcnn.data import crops, video
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 from rcnn.nets.backends import mean_of, open_network
 from rcnn.scoring.score_files import check_finite
 from rcnn.scoring.scores import FLOOR
@@ -68,8 +67,8 @@ class Classifier:
 
     def __init__(
         self,
-        net_path: Union[str, Path, None],
-        weights_path: Union[str, Path],
+        net_path: Optional[PathLike],
+        weights_path: PathLike,
         streams: int = 1,
         mean: Optional[Sequence[float]] = crops.MEAN,
         scale: float = 1.0,
@@ -92,7 +91,9 @@ class Classifier:
         self._logs = np.zeros((streams, len(self.signals), self.classes))
         self._counts = np.zeros(streams, int)
 
-    def push(self, frames: Union[np.ndarray, Sequence[Optional[np.ndarray]]]) -> Union[Result, list[Optional[Result]]]:
+    def push(
+        self, frames: Union[np.ndarray, Sequence[Optional[np.ndarray]]]
+    ) -> Union[None, Result, list[Optional[Result]]]:
         """Return the Result of the next frame, uint8 height x width x 3, BGR.
 
         With more than one stream, takes a list with the next frame of each, or None where a stream has none now, and

@@ -6,16 +6,15 @@ random maps that region would have that share of the energy.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import cv2
 import numpy as np
 
 from rcnn.data import crops
 from rcnn.data.records import Records
-from rcnn.files import InputError
-from rcnn.nets.backends import OptionalPath, mean_of, open_network
+from rcnn.files import InputError, PathLike
+from rcnn.nets.backends import mean_of, open_network
 from rcnn.nets.network import Network
 
 MOVING = 0.1
@@ -25,8 +24,8 @@ Shares = dict[str, Optional[float]]
 
 def open_watched(
     backend: str,
-    net: OptionalPath,
-    weights: Union[str, Path],
+    net: Optional[PathLike],
+    weights: PathLike,
     gpu: Optional[int] = None,
     mean: Optional[Sequence[float]] = None,
 ) -> tuple[Network, list[float]]:

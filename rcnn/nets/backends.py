@@ -10,18 +10,17 @@ auto     caffe where a prototxt is given, since it alone runs one; else the fast
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional
 
 from rcnn.command import finite, positive_real
 from rcnn.data import crops
-from rcnn.files import InputError, existing
+from rcnn.files import InputError, PathLike, existing
 from rcnn.nets import weight_files as files
 from rcnn.nets.model import without_temporal
 from rcnn.nets.network import Network, checked_mode
 
 BACKENDS = ("auto", "onnx", "torch", "caffe")
 MODULES = {"onnx": ("onnx", "onnxruntime"), "torch": ("torch",)}  # the fastest first: benchmarks/backends.py
-OptionalPath = Optional[Union[str, Path]]
 
 
 def add_options(parser: argparse.ArgumentParser, modes: Sequence[str] = ()) -> None:
@@ -63,8 +62,8 @@ def add_options(parser: argparse.ArgumentParser, modes: Sequence[str] = ()) -> N
 
 def open_network(
     backend: str,
-    net: OptionalPath,
-    weights: Union[str, Path],
+    net: Optional[PathLike],
+    weights: PathLike,
     gpu: Optional[int] = None,
     mode: Optional[str] = None,
     pairs: bool = False,
@@ -108,7 +107,18 @@ def open_network(
     return network, checked_mode(mode, network.kind)
 
 
-def mean_of(mean: Optional[Sequence[float]], network: Network, name: Union[str, Path]) -> list[float]:
+def check_choices(net: Any, name: PathLike, signal: str, path: PathLike, classes: Sequence[str]) -> None:
+    """Raise InputError unless a net has an output for a signal, and as many classes as the list at `path`.
+
+    net: a Network, or a Classifier; name: its file's.
+    """
+    if signal not in net.signals:
+        raise InputError(f"--signal: {name} has no output {signal}, only {', '.join(net.signals)}")
+    if net.classes != len(classes):
+        raise InputError(f"--classes: {path} has {len(classes)} classes, {name} has {net.classes}")
+
+
+def mean_of(mean: Optional[Sequence[float]], network: Network, name: PathLike) -> list[float]:
     """Return what is taken off each channel of a network's input: `mean`, or the usual one where it is None.
 
     Raises InputError, which names the net's file, where it has another number of values than the input has channels.

@@ -8,13 +8,13 @@ import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional
 
 import caffe
 import numpy as np
 
 from rcnn.data.crops import MEANS
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 from rcnn.googlenet import PREVIOUS, SIGNALS
 from rcnn.nets import caffemodel, device, prototxt
 from rcnn.nets.model import NetModel
@@ -45,7 +45,7 @@ class CaffeNetwork(Network):
 
     backend = "caffe"
 
-    def __init__(self, net: Union[str, Path], weights: Union[str, Path], gpu: Optional[int] = None) -> None:
+    def __init__(self, net: PathLike, weights: PathLike, gpu: Optional[int] = None) -> None:
         message, parameters = read_net(net), caffemodel.read(weights)
         self._path, self._coefficients = net, caffemodel.sum_coefficients(message.layer)
         self._source = parameters._replace(arrays={})
@@ -95,7 +95,7 @@ class CaffeNetwork(Network):
         if self.kind == "pair":
             self._feed(PREVIOUS + "frame", previous)
         if self.kind == "recurrent":
-            self._feed("first", np.asarray(first, np.float32))
+            self._feed("first", first)
         self._net.forward()
         recalled = PREVIOUS if self.kind == "recurrent" else "state"
         return {
@@ -118,14 +118,15 @@ class CaffeNetwork(Network):
     def _states(self) -> list["caffe.Blob"]:
         return [self._net.blobs[name[len(PREVIOUS) :]] for name in self._net.blobs if name.startswith(PREVIOUS)]
 
-    def _feed(self, name: str, values: np.ndarray) -> None:
+    def _feed(self, name: str, values: Any) -> None:
+        values = np.asarray(values, np.float32)
         blob = self._net.blobs[name]
         if blob.shape[0] != len(values):
             blob.reshape(*values.shape)
         blob.data[...] = values
 
 
-def of_model(kind: str, model: NetModel, weights: Union[str, Path], gpu: Optional[int] = None) -> CaffeNetwork:
+def of_model(kind: str, model: NetModel, weights: PathLike, gpu: Optional[int] = None) -> CaffeNetwork:
     """Return the CaffeNetwork of the deploy net of a model, as `rcnn.nets.prototxt` makes it.
 
     kind: of `network.KINDS`.  weights: path of a caffemodel that has the net's layers.

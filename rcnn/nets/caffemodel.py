@@ -1,23 +1,22 @@
 """Caffe's binary files without Caffe: caffemodels as arrays and arrays as caffemodels, and solverstates."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import NamedTuple, Optional, TypeVar, Union
+from typing import NamedTuple, Optional, TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
 from rcnn import googlenet
 from rcnn.data.caffe_formats_pb2 import BlobProto, NetParameter, SolverState
-from rcnn.files import InputError, existing, replacing
+from rcnn.files import InputError, PathLike, existing, replacing
 from rcnn.googlenet import PREVIOUS
+from rcnn.nets.model import Arrays, Combination, NetModel
 
 V1_TYPES = {4: "Convolution", 14: "InnerProduct"}  # the numbers of V1LayerParameter.LayerType
 WEIGHT_DIMENSIONS = {"Convolution": 4, "InnerProduct": 2}
 PARTS = ("weight", "bias")  # how W and b are called elsewhere
 SUM = 1  # EltwiseParameter.EltwiseOp
-COMBINATIONS = {(): "sum", (1.0, 1.0): "sum", (0.5, 0.5): "average"}
-Arrays = dict[str, list[np.ndarray]]
+COMBINATIONS: dict[tuple[float, ...], Combination] = {(): "sum", (1.0, 1.0): "sum", (0.5, 0.5): "average"}
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
@@ -37,15 +36,15 @@ class Parameters(NamedTuple):
 
     arrays: Arrays
     coefficients: set[tuple[float, ...]]
-    path: Union[str, Path]
+    path: PathLike
 
     @property
-    def combine(self) -> Optional[str]:
+    def combine(self) -> Optional[Combination]:
         """How the parts of Eq. 3 are combined, as `combination` returns it."""
         return combination(self.coefficients, f"weights: {self.path}")
 
 
-def read(path: Union[str, Path]) -> Parameters:
+def read(path: PathLike) -> Parameters:
     """Return the Parameters of a caffemodel, of Caffe's present format or the old one with the field `layers`.
 
     Raises
@@ -81,7 +80,7 @@ def sum_coefficients(layers: Iterable[Message]) -> set[tuple[float, ...]]:
     }
 
 
-def combination(coefficients: set[tuple[float, ...]], where: str) -> Optional[str]:
+def combination(coefficients: set[tuple[float, ...]], where: str) -> Optional[Combination]:
     """Return how the parts of Eq. 3 are combined: "average", "sum", or None where there are no temporal ones.
 
     Parameters
@@ -104,7 +103,7 @@ def combination(coefficients: set[tuple[float, ...]], where: str) -> Optional[st
     return COMBINATIONS[next(iter(coefficients))] if coefficients else None
 
 
-def write(path: Union[str, Path], arrays: Arrays, model: googlenet.Model) -> None:
+def write(path: PathLike, arrays: Arrays, model: NetModel) -> None:
     """Write a caffemodel that `caffe train -weights`, pycaffe and `read` take; the same input gives the same bytes.
 
     Layers without parameters are left out, but for the sums of the parts of Eq. 3, which tell how they are combined.
@@ -113,8 +112,6 @@ def write(path: Union[str, Path], arrays: Arrays, model: googlenet.Model) -> Non
     ----------
     arrays
         {layer name: [W] or [W, b]}, float32 in Caffe's shapes, of the layers of `model`.
-    model
-        A `model.NetModel`.
     """
     net = NetParameter(name="GoogLeNet-RCNN" if model.temporal else "GoogLeNet")
     kinds = {
@@ -136,7 +133,7 @@ def write(path: Union[str, Path], arrays: Arrays, model: googlenet.Model) -> Non
         part.write_bytes(net.SerializeToString(deterministic=True))
 
 
-def read_state(path: Union[str, Path]) -> SolverState:
+def read_state(path: PathLike) -> SolverState:
     """Return the SolverState of a solverstate file; InputError where it is missing or cut short."""
     state = _parsed(path, SolverState(), "solver state")
     if not (state.HasField("iter") and state.HasField("learned_net") and state.HasField("current_step")):
@@ -169,7 +166,7 @@ def shape_text(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _parsed(path: Union[str, Path], message: AnyMessage, what: str) -> AnyMessage:
+def _parsed(path: PathLike, message: AnyMessage, what: str) -> AnyMessage:
     data = existing(path, what).read_bytes()
     try:
         message.ParseFromString(data)
@@ -182,7 +179,7 @@ def _four(shape: Sequence[int]) -> tuple[int, ...]:
     return (1,) * (4 - len(shape)) + tuple(shape)
 
 
-def _array(path: Union[str, Path], layer: str, kind: str, part: int, blob: BlobProto) -> np.ndarray:
+def _array(path: PathLike, layer: str, kind: str, part: int, blob: BlobProto) -> np.ndarray:
     """Return a blob as float32 in Caffe's present shape; the old format has four dimensions, counted from the last."""
     data, doubles = b"".join(blob.data), b"".join(blob.double_data)
     old = any(blob.HasField(field) for field in ("num", "channels", "height", "width"))

@@ -4,15 +4,13 @@
 Caffe can still hold its PyTorch or ONNX Runtime against Caffe's numbers.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Union
 
 import numpy as np
 
 from rcnn.data import crops, video
 from rcnn.data.synthetic import motion
-from rcnn.files import InputError
+from rcnn.files import PathLike
 from rcnn.nets.model import TEMPORAL, Arrays, NetModel, without_temporal
 from rcnn.nets.network import Network
 
@@ -99,25 +97,13 @@ def differences(expected: Outputs, actual: Outputs) -> list[Difference]:
     return rows
 
 
-def check(rows: Sequence[Difference], tolerance: float, what: str) -> None:
-    """Raise InputError where a difference of `differences` is beyond the tolerance, or nothing was compared."""
-    if not rows:
-        raise InputError(f"{what}: no layer in common")
-    worst = max(rows, key=lambda row: row[1])
-    if not worst[1] <= tolerance:
-        raise InputError(
-            f"{what}: layer {worst[0]} differs by {worst[1]:.1e} of its scale, beyond the tolerance of "
-            f"{tolerance:g}; nothing is saved"
-        )
-
-
 def small_net(kind: str) -> tuple[Arrays, NetModel]:
     """Return (arrays, model) of the small net that `caffe_outputs` has the outputs of."""
     arrays = random_arrays(SMALL_MODEL)
     return (arrays, SMALL_MODEL) if kind != "frame" else without_temporal(arrays, SMALL_MODEL)
 
 
-def caffe_outputs(path: Union[str, Path] = CAFFE_OUTPUTS) -> dict[str, Outputs]:
+def caffe_outputs(path: PathLike = CAFFE_OUTPUTS) -> dict[str, Outputs]:
     """Return {kind: {name: [array of each step]}}, what Caffe gave for `small_net`.
 
     Its input was `random_frames` of STEPS steps and ROWS rows, its first frames `marks`.

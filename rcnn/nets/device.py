@@ -20,7 +20,7 @@ sys.exit(3 if len(gpus) > 1 and not caffe.has_nccl() else 0)
 
 
 def numbers(text: str) -> tuple[int, ...]:
-    """An argparse type: one GPU or several, counted from 0, such as "0" or "0,1", as a tuple of them."""
+    """Return one GPU or several, counted from 0, of a text such as "0" or "0,1"; an argparse type."""
     try:
         gpus = tuple(int(word) for word in text.split(","))
     except ValueError:

@@ -3,13 +3,12 @@
 import json
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
-from typing import Optional, Union
+from typing import Literal, Optional
 
 import numpy as np
 
 from rcnn import googlenet
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 from rcnn.googlenet import Classifier, Convolution, Model
 
 TEMPORAL = "/temporal"
@@ -18,6 +17,7 @@ CONV1 = "conv1/7x7_s2"
 LEARNING = ("filler", "temporal_filler", "bias")  # of older descriptions: how a training starts, not what the net is
 Arrays = dict[str, list[np.ndarray]]
 Shape = tuple[int, ...]
+Combination = Literal["average", "sum"]
 SIZES = range(33, 1025)  # sides of the input that are tried
 
 
@@ -49,7 +49,7 @@ class NetModel(Model):
             for layer in layers
         ]
 
-    def shapes(self) -> dict[str, Shape]:
+    def shapes(self) -> dict[str, tuple[int, int, int]]:
         """Return {layer name: (channels, height, width)}, as `googlenet.shapes` does."""
         return googlenet.shapes(self.layers(), self.channels, self.size)
 
@@ -69,19 +69,19 @@ class NetModel(Model):
             if not isinstance(layer, (*googlenet.RECURRENT, Classifier)):
                 continue
             below = shapes[layer.bottom]
+            rows = self.classes if isinstance(layer, Classifier) else layer.channels
+            weight: Shape = (rows, prod(below))
+            across: Shape = (rows, rows)
             if isinstance(layer, Convolution):
-                weight = layer.channels, below[0], layer.kernel, layer.kernel
-                across = layer.channels, layer.channels, layer.temporal_kernel, layer.temporal_kernel
-            else:
-                rows = self.classes if isinstance(layer, Classifier) else layer.channels
-                weight, across = (rows, prod(below)), (rows, rows)
+                weight = rows, below[0], layer.kernel, layer.kernel
+                across = rows, rows, layer.temporal_kernel, layer.temporal_kernel
             parameters[layer.name] = [weight, weight[:1]]
             if self.temporal and not isinstance(layer, Classifier):
                 parameters[layer.name + TEMPORAL] = [across, across[:1]] if self.temporal_bias else [across]
         return parameters
 
 
-def restored(description: str, where: Union[str, Path]) -> NetModel:
+def restored(description: str, where: PathLike) -> NetModel:
     """Return the NetModel of its fields as JSON, as stored in .pt, .safetensors and .onnx files.
 
     Raises InputError, which says `where` it is from, if it is none.
@@ -132,17 +132,17 @@ def infer(
             f"{where}: how the net combines its parts is not written in it; tools/export.py takes "
             "--combine average or sum"
         )
-    fields = dict(
+    model = NetModel(
         classes=arrays[f"loss3/{names[0]}"][0].shape[0],
+        width=_width(arrays, where),
         channels=arrays[CONV1][0].shape[1],
         high_rnn="loss3/fc" in arrays,
+        conv1_temporal_kernel=across[0].shape[-1] if across else 3,
+        combine="sum" if combine == "sum" else "average",
+        temporal_bias=len(across) == 2,
         temporal=bool(across),
         classifier=names[0],
-        temporal_bias=len(across) == 2,
-        combine=combine or "average",
-        conv1_temporal_kernel=across[0].shape[-1] if across else 3,
     )
-    model = NetModel(width=_width(arrays, where), **fields)
     return replace(model, size=_size(model, arrays, size, where))
 
 

@@ -17,8 +17,7 @@ pass takes as previous/<layer>.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 import onnx
@@ -26,7 +25,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from rcnn import googlenet
-from rcnn.files import InputError, existing
+from rcnn.files import InputError, PathLike, existing
 from rcnn.googlenet import PREVIOUS, Classifier, Concatenation, Convolution, Dropout, Normalization, Pooling
 from rcnn.nets.caffemodel import PARTS
 from rcnn.nets.model import TEMPORAL, Arrays, NetModel, restored
@@ -34,7 +33,7 @@ from rcnn.nets.network import ModelNetwork, check_kind
 
 OPSET, IR_VERSION = 13, 8
 BATCH = "N"
-Source = Union[str, Path, onnx.ModelProto]
+Source = Union[PathLike, onnx.ModelProto]
 
 
 def build(kind: str, arrays: Arrays, model: NetModel) -> onnx.ModelProto:
@@ -88,11 +87,11 @@ def build(kind: str, arrays: Arrays, model: NetModel) -> onnx.ModelProto:
     return made
 
 
-def described(notes: Mapping[str, str], where: str) -> tuple[str, NetModel]:
-    """Return (kind, NetModel) of a file's metadata (dict); InputError, which says `where` it is from, if none."""
+def described(notes: Mapping[str, str], where: str) -> tuple[str, str]:
+    """Return (kind, description of the model) of a file's metadata; InputError, which says `where` it is, if none."""
     if not {"kind", "model"} <= notes.keys():
         raise InputError(f"{where} is not one of this project's nets; make it with tools/export.py")
-    return notes["kind"], restored(notes["model"], where)
+    return notes["kind"], notes["model"]
 
 
 def watched(made: onnx.ModelProto) -> onnx.ModelProto:
@@ -110,14 +109,10 @@ def watched(made: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def arrays_of(made: onnx.ModelProto) -> Arrays:
-    """Return {layer name: [W] or [W, b]} of a ModelProto of `build`."""
-    arrays: Arrays = {}
-    for tensor in made.graph.initializer:
-        name, _, part = tensor.name.rpartition(".")
-        if part in PARTS:
-            arrays.setdefault(name, []).append(numpy_helper.to_array(tensor))
-    return arrays
+def parameters(made: onnx.ModelProto) -> dict[str, np.ndarray]:
+    """Return {"<layer>.weight" or "<layer>.bias": array} of a ModelProto of `build`."""
+    tensors = [tensor for tensor in made.graph.initializer if tensor.name.rpartition(".")[2] in PARTS]
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in tensors}
 
 
 class _Graph:
@@ -259,40 +254,32 @@ class OnnxNetwork(ModelNetwork):
     backend = "onnx"
 
     def __init__(self, source: Source, threads: Optional[int] = None, watch: bool = False) -> None:
-        name = _name(source)
+        import onnxruntime
+
+        made = source if isinstance(source, onnx.ModelProto) else None
+        name = "the net" if made else str(existing(source, "net"))
         if watch:
-            source = watched(source if isinstance(source, onnx.ModelProto) else read(source))
-        self._session = session(source, threads)
-        super().__init__(*described(self._session.get_modelmeta().custom_metadata_map, name))
+            made = watched(made or read(source))
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        options.intra_op_num_threads = threads or 0
+        content = made.SerializeToString() if made else name
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # its errors have no class of their own in common
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{name} does not load in ONNX Runtime: {reason}") from None
+        kind, description = described(self._session.get_modelmeta().custom_metadata_map, name)
+        super().__init__(kind, restored(description, name))
         self._names = [output.name for output in self._session.get_outputs()]
 
     def _run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict(zip(self._names, self._session.run(self._names, inputs)))
 
 
-def read(path: Union[str, Path]) -> onnx.ModelProto:
+def read(path: PathLike) -> onnx.ModelProto:
     """Return the ModelProto of an .onnx file; InputError where it is cut short or none."""
     try:
         return onnx.load(str(existing(path, "weights")))
     except DecodeError:
         raise InputError(f"weights: {path} is cut short or no ONNX file") from None
-
-
-def session(source: Source, threads: Optional[int] = None) -> Any:
-    """Return ONNX Runtime's InferenceSession of a path or ModelProto; InputError where it does not load."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads:
-        options.intra_op_num_threads = threads
-    content = source.SerializeToString() if isinstance(source, onnx.ModelProto) else str(existing(source, "net"))
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no class of their own in common
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{_name(source)} does not load in ONNX Runtime: {reason}") from None
-
-
-def _name(source):
-    return "the net" if isinstance(source, onnx.ModelProto) else str(source)

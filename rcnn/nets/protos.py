@@ -5,18 +5,18 @@ wrong looks before it lets Caffe look.
 """
 
 from pathlib import Path
-from typing import TypeVar, Union
+from typing import TypeVar
 
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from google.protobuf.message import Message
 
-from rcnn.files import InputError, existing
+from rcnn.files import InputError, PathLike, existing
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
-def read_text(path: Union[str, Path], message: AnyMessage, what: str) -> AnyMessage:
+def read_text(path: PathLike, message: AnyMessage, what: str) -> AnyMessage:
     """Fill a protobuf message from a prototxt file and return it.
 
     what: how messages call the file ("solver").  Raises InputError with the line of the file where it does not parse.
@@ -28,7 +28,7 @@ def read_text(path: Union[str, Path], message: AnyMessage, what: str) -> AnyMess
         raise InputError(f"{what}: {path} does not parse: {' '.join(str(error).split())}") from None
 
 
-def read_net(path: Union[str, Path]) -> caffe_pb2.NetParameter:
+def read_net(path: PathLike) -> caffe_pb2.NetParameter:
     """Return the NetParameter of a prototxt file."""
     net = read_text(path, caffe_pb2.NetParameter(), "net")
     if not net.layer:
@@ -36,7 +36,7 @@ def read_net(path: Union[str, Path]) -> caffe_pb2.NetParameter:
     return net
 
 
-def read_solver(path: Union[str, Path]) -> caffe_pb2.SolverParameter:
+def read_solver(path: PathLike) -> caffe_pb2.SolverParameter:
     """Return the SolverParameter of a prototxt file, its snapshot_prefix completed as Caffe does it.
 
     Without one, it is the file's path without suffix; a folder is completed with the file's name.

@@ -12,7 +12,7 @@ says all that a caffemodel does, and `state_dict` also holds the model's descrip
 
 import json
 from dataclasses import asdict
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -36,10 +36,10 @@ class GoogLeNetRCNN(nn.Module):
     def __init__(self, model: NetModel) -> None:
         super().__init__()
         self.model, self.layers, self._shapes = model, model.layers(), model.shapes()
-        weights = {layer.name: layer for layer in self.layers if isinstance(layer, (*googlenet.RECURRENT, Classifier))}
+        weights: dict[str, Any] = {layer.name: layer for layer in self.layers}
+        weights.update((name + TEMPORAL, weights[name].temporal()) for name in model.states())
         for name, (weight, *bias) in model.parameters().items():
-            owner = name[: -len(TEMPORAL)] if name.endswith(TEMPORAL) else name
-            layer = weights[owner] if owner == name else weights[owner].temporal()
+            layer = weights[name]
             if isinstance(layer, Convolution):
                 made = nn.Conv2d(weight[1], weight[0], layer.kernel, layer.stride, layer.pad, bias=bool(bias))
             else:

@@ -4,11 +4,11 @@ import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import numpy as np
 
-from rcnn.files import InputError, existing
+from rcnn.files import InputError, PathLike, existing
 from rcnn.nets import caffemodel
 from rcnn.nets.model import Arrays, NetModel, check, infer, restored
 
@@ -34,7 +34,7 @@ def installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def suffix_of(path: Union[str, Path], option: str) -> str:
+def suffix_of(path: PathLike, option: str) -> str:
     """Return the suffix of a path, one of SUFFIXES; InputError, which names the `option` it is of, for another."""
     suffix = Path(path).suffix
     if suffix not in SUFFIXES:
@@ -42,7 +42,7 @@ def suffix_of(path: Union[str, Path], option: str) -> str:
     return suffix
 
 
-def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[int] = None) -> tuple[Arrays, NetModel]:
+def read(path: PathLike, combine: Optional[str] = None, size: Optional[int] = None) -> tuple[Arrays, NetModel]:
     """Return (arrays, model) of a file with the parameters of a net, which fit each other.
 
     Parameters
@@ -63,23 +63,13 @@ def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[i
         Where the file is missing, damaged, of another kind or another net, or says otherwise than `combine` and `size`.
     """
     suffix, where = suffix_of(existing(path, "weights"), "weights"), f"weights: {path}"
-    model = None
     if suffix == ".caffemodel":
-        parameters = caffemodel.read(path)
-        arrays, own = parameters.arrays, parameters.combine
-        if None not in (own, combine) and own != combine:
-            raise InputError(f"--combine {combine}: {path} combines its parts by {own}; leave the option out")
-        combine = combine or own
-    elif suffix == ".onnx":
-        graph, _, model = _read_onnx(path)
-        from rcnn.nets.onnx_net import arrays_of
-
-        arrays = arrays_of(graph)
-    elif suffix == ".safetensors":
-        arrays, model = _read_safetensors(path)
+        source = caffemodel.read(path)
+        arrays, model = source.arrays, infer(source.arrays, source.combine or combine, size, where)
     else:
-        arrays, model = _read_torch(path)
-    model = model or infer(arrays, combine, size, where)
+        named, description = {".onnx": _read_onnx, ".safetensors": _read_safetensors, ".pt": _read_torch}[suffix](path)
+        arrays = gathered(named, where)
+        model = restored(description, path) if description else infer(arrays, combine, size, where)
     for option, value, own in (("combine", combine, model.combine), ("size", size, model.size)):
         if value not in (None, own):
             raise InputError(f"--{option} {value}: {path} is of a net of {option} {own}; leave the option out")
@@ -87,14 +77,14 @@ def read(path: Union[str, Path], combine: Optional[str] = None, size: Optional[i
     return {name: arrays[name] for name in model.parameters()}, model
 
 
-def kind_of(path: Union[str, Path]) -> Optional[str]:
+def kind_of(path: PathLike) -> Optional[str]:
     """Return the kind of the net in an .onnx file (of `network.KINDS`), None for parameters, which serve all kinds."""
     if suffix_of(path, "weights") != ".onnx":
         return None
-    return _read_onnx(path)[1]
+    return _described(path)[1]
 
 
-def save(path: Union[str, Path], arrays: Arrays, model: NetModel, kind: str) -> None:
+def save(path: PathLike, arrays: Arrays, model: NetModel, kind: str) -> None:
     """Write parameters that fit their model to a file of one of SUFFIXES; kind: of the net in an .onnx file."""
     suffix = suffix_of(path, "--out")
     if suffix == ".caffemodel":
@@ -136,13 +126,23 @@ def gathered(named: dict[str, np.ndarray], where: str) -> Arrays:
     return {name: [values[part] for part in caffemodel.PARTS if part in values] for name, values in parts.items()}
 
 
-def _read_onnx(path):
-    """Return (ModelProto, kind, NetModel)."""
+def _described(path):
+    """Return (ModelProto, kind, description of the model) of an .onnx file."""
     need("onnx")
     from rcnn.nets import onnx_net
 
     graph = onnx_net.read(path)
     return graph, *onnx_net.described({entry.key: entry.value for entry in graph.metadata_props}, f"weights: {path}")
+
+
+# Each returns ({"<layer>.weight" or "<layer>.bias": float32 array}, description of the model or None).
+
+
+def _read_onnx(path):
+    graph, _, description = _described(path)
+    from rcnn.nets.onnx_net import parameters
+
+    return parameters(graph), description
 
 
 def _read_safetensors(path):
@@ -151,11 +151,9 @@ def _read_safetensors(path):
 
     try:
         with safe_open(path, "np") as file:
-            named, notes = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+            return {key: file.get_tensor(key) for key in file.keys()}, (file.metadata() or {}).get("model")
     except SafetensorError as error:
         raise InputError(f"weights: {path} is cut short or no safetensors file: {error}") from None
-    model = restored(notes["model"], path) if "model" in notes else None
-    return gathered(named, f"weights: {path}"), model
 
 
 def _read_torch(path):
@@ -170,10 +168,7 @@ def _read_torch(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError):
         raise InputError(f"weights: {path} is cut short or no state dict of PyTorch") from None
-    if not isinstance(state, dict) or not all(
-        isinstance(value, torch.Tensor) for key, value in state.items() if key != EXTRA
-    ):
+    description = state.pop(EXTRA, None) if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"weights: {path} is no state dict of PyTorch")
-    model = restored(state[EXTRA], path) if EXTRA in state else None
-    named = {key: value.to(torch.float32).numpy() for key, value in state.items() if key != EXTRA}
-    return gathered(named, f"weights: {path}"), model
+    return {key: value.to(torch.float32).numpy() for key, value in state.items()}, description

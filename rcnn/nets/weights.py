@@ -4,14 +4,13 @@ A source is a caffemodel: BVLC's GoogLeNet in the old format, our own CNN's, or 
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple, Optional, Union
+from typing import NamedTuple, Optional
 
 import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
 
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 from rcnn.nets.caffemodel import Parameters, combination, fits, plain_name, shape_text, sum_coefficients
 from rcnn.nets.protos import read_net
 
@@ -43,7 +42,7 @@ class Blob(NamedTuple):
     filler: str = ""
 
 
-def build(path: Union[str, Path], seed: int) -> tuple["caffe.Net", caffe_pb2.NetParameter]:
+def build(path: PathLike, seed: int) -> tuple["caffe.Net", caffe_pb2.NetParameter]:
     """Return (net, its prototxt) of a deploy net, parameters as its fillers make them.
 
     Parameters

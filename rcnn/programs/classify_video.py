@@ -24,7 +24,8 @@ A camera runs until Ctrl-C, or for --seconds, and then all outputs are completed
 file or a folder Ctrl-C is an interruption: status 130, and no output is written.
 """
 
-import os
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from rcnn.command import parser, positive, positive_real, tell
@@ -33,7 +34,7 @@ from rcnn.data.video import open_source
 from rcnn.experiments import plots
 from rcnn.files import InputError, check_writable
 from rcnn.googlenet import SIGNALS
-from rcnn.nets.backends import add_options
+from rcnn.nets.backends import add_options, check_choices
 from rcnn.scoring import display, live
 from rcnn.stream import Classifier
 
@@ -41,9 +42,8 @@ from rcnn.stream import Classifier
 def main() -> None:
     args = arguments()
     check_outputs(args)
-    classes, warnings = read_classes(args.classes), []
+    classes, warnings = read_classes(args.classes), list[str]()
     source = open_source(args.source, args.fps, warnings)
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     classifier = Classifier(
         args.net,
         args.weights,
@@ -54,11 +54,7 @@ def main() -> None:
         backend=args.backend,
         mode=args.mode,
     )
-    net = args.net or args.weights
-    if args.signal not in classifier.signals:
-        raise InputError(f"--signal: {net} has no output {args.signal}, only {', '.join(classifier.signals)}")
-    if classifier.classes != len(classes):
-        raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {net} has {classifier.classes}")
+    check_choices(classifier, args.net or args.weights, args.signal, args.classes, classes)
     summary = live.classify(
         source,
         args.source,
@@ -78,7 +74,7 @@ def main() -> None:
         draw(args.plot, summary, classes, Path(args.source).name)
 
 
-def arguments():
+def arguments() -> Namespace:
     options = parser(__doc__)
     options.add_argument("source", metavar="SOURCE", help="video file, folder of frames, or number of a camera")
     add_options(options, ("pair", "recurrent"))
@@ -97,7 +93,7 @@ def arguments():
     return options.parse_args()
 
 
-def check_outputs(args) -> None:
+def check_outputs(args: Namespace) -> None:
     """Raise InputError unless the outputs can be written, and without harm to the source."""
     if args.annotated:
         display.check_video(args.annotated)
@@ -112,10 +108,11 @@ def check_outputs(args) -> None:
         raise InputError(f"--plot: {args.plot} is the file of --annotated too")
 
 
-def draw(path, summary, classes, title) -> None:
+def draw(path: str, summary: live.Summary, classes: Sequence[str], title: str) -> None:
     """Draw the scores over time of the classes that are best in the end."""
     times, values = summary.history.points()
     names = [name for name, _ in display.best(summary.scores, classes)]
-    curves = {name: values[:, :, classes.index(name)].T for name in names}
+    places = {name: classes.index(name) for name in names}
+    curves = {name: (values[:, 0, place], values[:, 1, place]) for name, place in places.items()}
     plots.scores_over_time(path, times, curves, title, summary.history.stride)
     print(f"scores over time: {path}")

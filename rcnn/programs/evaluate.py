@@ -4,7 +4,7 @@ r"""Test a net on videos: a score for each frame, and the share of videos that t
     python tools/evaluate.py --net prototxt/deploy_rcnn_r.prototxt --weights snapshots/rcnn_r_iter_30000.caffemodel \
         --frames data/ucf101/frames_5fps.lmdb --list $lists/testlist01.txt --classes $lists/classInd.txt \
         --crops 5 --out scores.h5
-    python tools/evaluate.py --weights rcnn.onnx --frames ... --list ... --classes ... --out scores.h5   # needs no Caffe
+    python tools/evaluate.py --weights rcnn.onnx --frames ... --list ... --classes ... --out s.h5   # needs no Caffe
 
 deploy_cnn scores each frame by itself.  deploy_rcnn_r scores each with the one before it, as RCNN-r was trained, and a
 video's first frame alone (Eq. 3 at t = 1).  deploy_rcnn_s is fed a video's frames in order and keeps its state, as
@@ -18,9 +18,9 @@ signal; tools/fuse.py fuses it by any rule without the net.  Interrupted, the sa
 are left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
 """
 
-import os
 import sys
 import time
+from argparse import Namespace
 
 from rcnn.command import parser, positive
 from rcnn.data import crops
@@ -30,7 +30,7 @@ from rcnn.data.sequences import videos_with_frames
 from rcnn.experiments import plots
 from rcnn.files import InputError, check_writable, sha256
 from rcnn.googlenet import SIGNALS
-from rcnn.nets.backends import add_options, mean_of, open_network
+from rcnn.nets.backends import add_options, check_choices, mean_of, open_network
 from rcnn.nets.network import KINDS
 from rcnn.scoring import score_files, scores
 from rcnn.scoring.score_videos import write_scores
@@ -42,13 +42,9 @@ def main() -> None:
     for path in filter(None, (args.out, args.confusion)):
         check_writable(path)
     classes = read_classes(args.classes)
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     network, mode = open_network(args.backend, args.net, args.weights, args.gpu, args.mode)
     name = args.net or args.weights
-    if args.signal not in network.signals:
-        raise InputError(f"--signal: {name} has no output {args.signal}, only {', '.join(network.signals)}")
-    if network.classes != len(classes):
-        raise InputError(f"--classes: {args.classes} has {len(classes)} classes, {name} has {network.classes}")
+    check_choices(network, name, args.signal, args.classes, classes)
     mean = mean_of(args.mean, network, name)
     with open_records(args.frames, "frames") as frames:
         if frames.channels != network.channels:
@@ -60,7 +56,9 @@ def main() -> None:
         for video, reason in skipped:
             print(f"not tested, as it has no frames: {video.name} ({reason})", file=sys.stderr)
         attributes = {
-            **origin(args, network),
+            # Caffe's as ever, so that finished files stay finished
+            **({"net_sha256": sha256(args.net)} if network.backend == "caffe" else {"backend": network.backend}),
+            "weights_sha256": sha256(args.weights),
             "frames_manifest_sha256": sha256(frames.path / MANIFEST),
             "fps": str(frames.manifest["recipe"]["fps"]),
             "crops": args.crops,
@@ -86,7 +84,7 @@ def main() -> None:
     print_results(args, time.monotonic() - began)
 
 
-def arguments():
+def arguments() -> Namespace:
     options = parser(__doc__)
     add_options(options, KINDS)
     options.add_argument("--frames", required=True, help="frames LMDB (tools/build_frames.py)")
@@ -103,14 +101,7 @@ def arguments():
     return options.parse_args()
 
 
-def origin(args, network):
-    """Return the attributes that say what scored: Caffe's as ever, so that finished files stay finished."""
-    if network.backend == "caffe":
-        return {"net_sha256": sha256(args.net), "weights_sha256": sha256(args.weights)}
-    return {"backend": network.backend, "weights_sha256": sha256(args.weights)}
-
-
-def print_results(args, seconds) -> None:
+def print_results(args: Namespace, seconds: float) -> None:
     """Print the accuracy by each fusion and draw the confusion matrix."""
     with score_files.Scores(args.out) as file:
         predicted = {how: scores.predictions(videos) for how, videos in file.fused(args.signal).items()}

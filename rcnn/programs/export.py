@@ -19,13 +19,14 @@ Width, classes, channels and switches are read from WEIGHTS; --size is needed wh
 where a file does not say it.
 """
 
+from argparse import Namespace
 from pathlib import Path
 
-from rcnn.command import parser, positive, positive_real, tell
+from rcnn.command import parser, positive, positive_real
 from rcnn.files import InputError, check_writable, replacing
 from rcnn.nets import compare, equality
 from rcnn.nets import weight_files as files
-from rcnn.nets.model import without_temporal
+from rcnn.nets.model import NetModel, without_temporal
 from rcnn.nets.network import KINDS
 
 
@@ -48,13 +49,12 @@ def main() -> None:
     with replacing(args.out) as part:
         files.save(part, arrays, model, mode)
         equality.check_parameters(part, arrays, model)
-        frames = equality.inputs(model)
-        for kind in [mode] if args.mode or ".onnx" in (source, target) else KINDS if model.temporal else ["frame"]:
-            equality.check_outputs(kind, args.weights, part, args.out, model, frames, args.tolerance, print, tell)
+        kinds = [mode] if args.mode or ".onnx" in (source, target) else KINDS if model.temporal else ["frame"]
+        equality.check_outputs(kinds, args.weights, part, args.out, model, args.tolerance)
     print(f"wrote {args.out}")
 
 
-def arguments():
+def arguments() -> Namespace:
     options = parser(__doc__)
     options.add_argument("--weights", required=True, help="what to read: .caffemodel, .pt, .safetensors or .onnx")
     options.add_argument("--out", required=True, help="what to write: .caffemodel, .pt, .safetensors or .onnx")
@@ -75,7 +75,7 @@ def arguments():
     return options.parse_args()
 
 
-def described(model) -> str:
+def described(model: NetModel) -> str:
     return f"{model.classes} classes, width {model.width:g}, {model.size} x {model.size} x {model.channels} input, " + (
         f"temporal parts ({model.combine})" if model.temporal else "no temporal parts"
     )

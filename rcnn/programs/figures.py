@@ -16,7 +16,8 @@ The net sees the centre of the frames, as in a test of one crop.  Image files ar
 input of 224 and in that proportion for others.
 """
 
-import os
+from argparse import Namespace
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -39,9 +40,8 @@ LARGER = 256 / 224  # the side of a stored frame over that of the net's input (S
 def main() -> None:
     args = arguments()
     check_writable(args.out)
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     network, mean = open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
-    *images, (before, now) = read_pair(args, network.size)
+    images, (before, now) = read_pair(args, network.size)
     views = [crops.oversample(image, network.size, 1) for image in images]
     spatial, temporal = parts(network, args.layer, *(crops.network_input(view, mean, args.scale) for view in views))
     chosen = args.maps or most_moved(temporal, args.number)
@@ -67,7 +67,7 @@ def main() -> None:
     )
 
 
-def arguments():
+def arguments() -> Namespace:
     options = parser(__doc__)
     add_options(options)
     options.add_argument("--layer", default=CONV1, help="any convolution with a temporal part")
@@ -92,20 +92,19 @@ def arguments():
     return args
 
 
-def read_pair(args, size):
-    """Return the images t-1 and t (uint8 H x W x 3 BGR), and (what t-1 is called, what t is called)."""
+def read_pair(args: Namespace, size: int) -> tuple[Sequence[np.ndarray], Sequence[str]]:
+    """Return the images t-1 and t (uint8 H x W x 3 BGR), and what they are called."""
     if args.images:
         side = round(LARGER * size)
-        return *(resize(_read_image(path), side) for path in args.images), [Path(path).name for path in args.images]
+        return [resize(_read_image(path), side) for path in args.images], [Path(path).name for path in args.images]
     if args.pairs:
         with open_records(args.pairs, "pairs") as pairs:
             check_images(pairs)
             if not 0 <= args.pair < len(pairs):
                 raise InputError(f"--pair: {args.pairs} has the pairs 0 to {len(pairs) - 1}, not {args.pair}")
             key, record = next(islice(pairs, args.pair, None))
-        previous, frame, _ = decode_pair(record)
         _, video, index = parse_pair_key(key)
-        return previous, frame, (f"{video}, {index - 1}", f"{video}, {index}")
+        return decode_pair(record)[:2], [f"{video}, {t}" for t in (index - 1, index)]
     with open_records(args.frames, "frames") as frames:
         check_images(frames)
         count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}.get(args.video)
@@ -116,8 +115,8 @@ def read_pair(args, size):
             )
         if args.frame >= count:
             raise InputError(f"--frame: {args.video} has frames 0 to {count - 1} in {args.frames}, not {args.frame}")
-        images = [frames.frame(args.video, index)[0] for index in (args.frame - 1, args.frame)]
-    return *images, (f"{args.video}, {args.frame - 1}", f"{args.video}, {args.frame}")
+        places = args.frame - 1, args.frame
+        return [frames.frame(args.video, t)[0] for t in places], [f"{args.video}, {t}" for t in places]
 
 
 def _read_image(path):
@@ -128,7 +127,7 @@ def _read_image(path):
     return image
 
 
-def most_moved(temporal, number):
+def most_moved(temporal: np.ndarray, number: int) -> list[int]:
     """Return the numbers of the maps with the most energy (sum of squares) in the temporal part, most first."""
     energy = np.square(temporal).sum(axis=(1, 2))
     return [int(index) for index in np.argsort(-energy, kind="stable")[:number]]

@@ -14,11 +14,15 @@ videos classified rightly, mean class that share averaged over the classes, top 
 five of highest score.
 """
 
-import argparse
 import json
 import textwrap
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from rcnn.command import parser
 from rcnn.data import crops
@@ -44,7 +48,7 @@ def main() -> None:
             "scores": [{"file": path, "sha256": sha256(path)} for path in args.scores],
             "crops": [args.crops or file.crops for file in files],
             "signal": args.signal,
-            "weight": weight(args) if len(files) == 2 else None,
+            "weight": args.weight,
             "videos": len(labels),
             "fusions": results,
         }
@@ -54,7 +58,7 @@ def main() -> None:
         plots.confusion_matrix(args.confusion, matrix, classes, textwrap.fill(f"{title}, {fusions[0]}", 60))
 
 
-def arguments():
+def arguments() -> Namespace:
     options = parser(__doc__)
     options.add_argument("scores", nargs="+", metavar="SCORES", help="one score file, or two to fuse")
     options.add_argument(
@@ -82,6 +86,8 @@ def arguments():
         options.error(f"{len(args.scores)} score files; one or two can be given")
     if args.weight is not None and len(args.scores) == 1:
         options.error("--weight is for two score files")
+    if args.weight is None and len(args.scores) == 2:
+        args.weight = 0.5
     written = [path for path in (args.confusion, args.json) if path]
     if len({Path(path).resolve() for path in args.scores + written}) < (
         len({Path(path).resolve() for path in args.scores}) + len(written)
@@ -92,37 +98,33 @@ def arguments():
     return args
 
 
-def share(text):
-    """An argparse type: a number from 0 to 1."""
+def share(text: str) -> float:
+    """Return a number from 0 to 1; an argparse type."""
     number = float(text)
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 1")
+        raise ArgumentTypeError(f"{text} is not a number from 0 to 1")
     return number
 
 
-def weight(args):
-    return 0.5 if args.weight is None else args.weight
-
-
-def fuse(files, args, fusions):
+def fuse(files: Sequence[Scores], args: Namespace, fusions: Sequence[str]) -> dict[str, np.ndarray]:
     """Return {fusion: video scores, float64, videos x classes} of one file or two, in the order of the first."""
     order = matched(*files) if len(files) == 2 else None
     fused = [file.fused(args.signal, fusions, args.crops) for file in files]
     if order is None:
         return fused[0]
-    return {how: scores.fuse_streams(fused[0][how], fused[1][how][order], weight(args), how) for how in fusions}
+    return {how: scores.fuse_streams(fused[0][how], fused[1][how][order], args.weight, how) for how in fusions}
 
 
-def describe(files, args) -> str:
+def describe(files: Sequence[Scores], args: Namespace) -> str:
     """Return what is fused as a line of text."""
     parts = [f"{file.path} ({args.crops or file.crops} crops)" for file in files]
     if len(files) == 2:
-        parts = [f"{part:g} x log {name}" for part, name in zip((weight(args), 1 - weight(args)), parts)]
+        parts = [f"{part:g} x log {name}" for part, name in zip((args.weight, 1 - args.weight), parts)]
     signal = "mean of low, medium and high" if args.signal == ALL else args.signal
     return f"{' + '.join(parts)}, {signal} signal, {len(files[0])} videos"
 
 
-def print_table(title, results) -> None:
+def print_table(title: str, results: dict[str, dict[str, Any]]) -> None:
     print(title)
     print(f"{'fusion':<10}{'accuracy':>10}{'mean class':>12}{'top 5':>10}")
     for how, result in results.items():

@@ -15,8 +15,6 @@ Every parameter is listed: copied, halved, fresh (with its filler), or unused, w
 that differs is an error.  OUT is complete or not there.
 """
 
-import os
-
 from rcnn.command import parser
 from rcnn.files import InputError, replacing
 
@@ -42,7 +40,6 @@ def main() -> None:
     )
     options.add_argument("--seed", type=int, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     from rcnn.nets import caffemodel, weights
 
     source = caffemodel.read(args.weights)

@@ -10,8 +10,10 @@ tools/classify_video.py.  rcnn/experiments/motion_energy.py says more.
 """
 
 import json
-import os
+from argparse import Namespace
+from collections.abc import Sequence
 from itertools import islice
+from typing import Optional
 
 import numpy as np
 
@@ -23,43 +25,35 @@ from rcnn.files import InputError, check_writable, write_text
 from rcnn.nets.backends import add_options
 from rcnn.nets.model import CONV1
 
+NAMES = ("motion", "without motion")
+
 
 def main() -> None:
     args = arguments()
     check_writable(args.out)
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     network, means = motion_energy.open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
-    moving, still = [], []
     with open_records(args.pairs, "pairs") as pairs:
         motion_energy.check_images(pairs)
         number = min(args.number, len(pairs))
         if not number:
             raise InputError(f"{args.pairs} has no pairs")
+        shares = []
         with progress(number, "pair") as bar:
             for _, record in islice(pairs, number):
-                previous, frame, _ = decode_pair(record)
-                views = [crops.oversample(image, network.size, 1)[0] for image in (previous, frame)]
-                for shares, kept in zip(
-                    motion_energy.shares(network, args.layer, *views, means, args.scale), (moving, still)
-                ):
-                    kept.append(shares)
+                previous, frame = (crops.oversample(image, network.size, 1)[0] for image in decode_pair(record)[:2])
+                shares.append(motion_energy.shares(network, args.layer, previous, frame, means, args.scale))
                 bar.update()
-    result = {
-        "pairs": number,
-        "layer": args.layer,
-        "region": motion_energy.MOVING,
-        "net": args.net,
-        "weights": args.weights,
-    }
-    for name, kept in (("motion", moving), ("without motion", still)):
+    settings = {"pairs": number, "layer": args.layer, "region": motion_energy.MOVING}
+    result = {**settings, "net": args.net, "weights": args.weights}
+    for name, kept in zip(NAMES, zip(*shares)):
         result[name] = {part: mean([pair[part] for pair in kept]) for part in motion_energy.PARTS}
     write_text(args.out, json.dumps(result, indent=1) + "\n")
-    for name in ("motion", "without motion"):
+    for name in NAMES:
         print(f"{name}: " + ", ".join(f"{part} {100 * value:.1f} %" for part, value in result[name].items()))
     print(f"{number} pairs, {args.layer}, the {100 * motion_energy.MOVING:g} % of places that change most: {args.out}")
 
 
-def arguments():
+def arguments() -> Namespace:
     options = parser(__doc__)
     add_options(options)
     options.add_argument("--layer", default=CONV1, help="any convolution with a temporal part")
@@ -69,7 +63,7 @@ def arguments():
     return options.parse_args()
 
 
-def mean(values):
+def mean(values: Sequence[Optional[float]]) -> float:
     """Return the mean of the shares that there are, and raise InputError where there is none."""
     shares = [value for value in values if value is not None]
     if not shares:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from rcnn.data.video import silent
-from rcnn.files import InputError, WriteError, check_writable, replacing
+from rcnn.files import InputError, PathLike, WriteError, check_writable, replacing
 
 BEST = 5
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "XVID"}  # MPEG-4 Part 2, which every build of FFmpeg can write
@@ -20,7 +20,9 @@ FONT, TEXT = cv2.FONT_HERSHEY_SIMPLEX, 0.42
 BACKGROUND, GREY, WHITE, BLUE = (32, 32, 32), (170, 170, 170), (255, 255, 255), (233, 180, 86)  # BGR
 
 
-def best(scores: Sequence[float], classes: Sequence[str], number: int = BEST) -> list[tuple[str, float]]:
+def best(
+    scores: Union[np.ndarray, Sequence[float]], classes: Sequence[str], number: int = BEST
+) -> list[tuple[str, float]]:
     """Return [(class name, score), ...] of the `number` highest of a score a class, highest first, fewer if there are.
 
     Of equal scores the class of the lower number comes first.
@@ -119,7 +121,7 @@ class Canvas:
         return round(length * self._unit)
 
 
-def check_video(path: Union[str, Path]) -> None:
+def check_video(path: PathLike) -> None:
     """Raise InputError unless `path` names a video that `writing_video` can write; leaves nothing behind."""
     if Path(path).suffix.lower() not in CODECS:
         raise InputError(f"cannot write {path} as a video; its name must end in {', '.join(CODECS)}")
@@ -127,52 +129,45 @@ def check_video(path: Union[str, Path]) -> None:
 
 
 @contextmanager
-def writing_video(path: Union[str, Path], fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+def writing_video(path: PathLike, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
     """Yield a function that writes one frame (uint8 H x W x 3 BGR, all of one size, H and W even) to a video file.
 
     The file (MPEG-4, `fps` frames a second) takes its place at `path` when the block ends, and goes if it fails.
     Raises InputError where it cannot be written, and WriteError where it is not whole, as on a full disk.
     """
     check_video(path)
+    writer, count = cv2.VideoWriter(), 0
     with replacing(path) as part:
-        video = _Video(part, path, fps)
+
+        def write(image):
+            nonlocal count
+            if not count:
+                codec = cv2.VideoWriter_fourcc(*CODECS[Path(path).suffix.lower()])
+                with silent():
+                    writer.open(str(part), cv2.CAP_FFMPEG, codec, fps, image.shape[1::-1])
+                if not writer.isOpened():
+                    raise InputError(
+                        f"cannot write {path}: OpenCV cannot make an MPEG-4 video of {image.shape[1]} x "
+                        f"{image.shape[0]} pixels at {fps:g} frames a second"
+                    )
+            writer.write(image)
+            count += 1
+
         try:
-            yield video.write
+            yield write
         finally:
-            video.close()
-        video.check()
+            writer.release()
+        if not _whole(part, count):
+            raise WriteError(f"cannot write {path}: the video is not whole; is the disk full?")
 
 
-class _Video:
-    def __init__(self, part, path, fps):
-        self._part, self._path, self._fps = str(part), path, fps
-        self._writer, self._count = None, 0
-
-    def write(self, image):
-        if self._writer is None:
-            codec = cv2.VideoWriter_fourcc(*CODECS[Path(self._path).suffix.lower()])
-            with silent():
-                self._writer = cv2.VideoWriter(self._part, cv2.CAP_FFMPEG, codec, self._fps, image.shape[1::-1])
-            if not self._writer.isOpened():
-                raise InputError(
-                    f"cannot write {self._path}: OpenCV cannot make an MPEG-4 video of {image.shape[1]} x "
-                    f"{image.shape[0]} pixels at {self._fps:g} frames a second"
-                )
-        self._writer.write(image)
-        self._count += 1
-
-    def close(self):
-        if self._writer is not None:
-            self._writer.release()
-
-    def check(self):
-        """Raise WriteError unless the last frame can be read; the writer does not say what became of a frame."""
-        capture = cv2.VideoCapture(self._part, cv2.CAP_FFMPEG)
-        capture.set(cv2.CAP_PROP_POS_FRAMES, self._count - 1)
-        whole = self._count and capture.grab() and round(capture.get(cv2.CAP_PROP_POS_FRAMES)) == self._count
-        capture.release()
-        if not whole:
-            raise WriteError(f"cannot write {self._path}: the video is not whole; is the disk full?")
+def _whole(path, count):
+    """Return whether the last frame can be read; the writer does not say what became of a frame."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    capture.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
+    whole = count and capture.grab() and round(capture.get(cv2.CAP_PROP_POS_FRAMES)) == count
+    capture.release()
+    return whole
 
 
 class History:
@@ -188,14 +183,14 @@ class History:
     """
 
     def __init__(self, limit: int = 2000) -> None:
-        self.stride, self._limit, self._length, self._values = 1, limit, 0, None
+        self.stride, self._limit, self._length, self._values = 1, limit, 0, np.zeros((limit, 0))
 
     def add(self, time: float, values: np.ndarray) -> None:
         """Add the values (an array, of one shape each time) of a time (seconds)."""
         row = np.concatenate([[time], np.ravel(values)])
-        if self._values is None:
+        if not self._values.size:
             self._shape = np.shape(values)
-            self._values = np.full((self._limit, len(row)), 0.0)
+            self._values = np.zeros((self._limit, len(row)))
             self._sum, self._summed = np.zeros(len(row)), 0
         self._sum += row
         self._summed += 1
@@ -210,7 +205,7 @@ class History:
 
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Return (times, values) of the points, float64 N and N x shape; the last may be of fewer than `stride`."""
-        if self._values is None:
+        if not self._values.size:
             raise InputError("there are no scores to draw")
         rows = self._values[: self._length]
         if self._summed:

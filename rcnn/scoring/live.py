@@ -5,13 +5,13 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 from tqdm import tqdm
 
 from rcnn.command import progress
-from rcnn.data.video import TOLERANCE, VideoError
+from rcnn.data.video import TOLERANCE, Source, VideoError
 from rcnn.files import InputError
 from rcnn.scoring.display import Canvas, History, best, writing_video
 
@@ -38,9 +38,9 @@ class Summary(NamedTuple):
 
 
 def classify(
-    source,
+    source: Source,
     name: str,
-    classifier,
+    classifier: Any,
     row: int,
     classes: Sequence[str],
     fps: float,
@@ -95,7 +95,7 @@ def classify(
     return Summary(count, last, so_far, history)
 
 
-def listed(scores: Sequence[float], classes: Sequence[str]) -> str:
+def listed(scores: np.ndarray, classes: Sequence[str]) -> str:
     """Return the text of the five best classes."""
     return "  ".join(f"{name} {score:.3f}" for name, score in best(scores, classes))
 

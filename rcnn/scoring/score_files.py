@@ -17,12 +17,12 @@ Attributes of the file say what made it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import h5py
 import numpy as np
 
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.scores import FUSIONS, average_crops, average_signals, fuse
 
@@ -61,7 +61,7 @@ class Scores:
         Where the file is not whole, or not a file of scores.
     """
 
-    def __init__(self, path: Union[str, Path]) -> None:
+    def __init__(self, path: PathLike) -> None:
         if not Path(path).is_file():
             raise InputError(f"scores: no such file: {path}")
         try:

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby, islice
-from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from rcnn.command import progress
 from rcnn.data.crops import MEANS, network_input, oversample
 from rcnn.data.lists import Video
 from rcnn.data.records import Records
+from rcnn.files import PathLike
 from rcnn.nets.network import Network, checked_mode
 from rcnn.scoring import score_writing
 
@@ -61,10 +61,10 @@ def score_videos(
 
 
 def write_scores(
-    path: Union[str, Path],
+    path: PathLike,
     network: Network,
     frames: Records,
-    videos: list[tuple[Video, Sequence[float]]],
+    videos: Sequence[tuple[Video, Sequence[float]]],
     classes: Sequence[str],
     attributes: dict[str, Any],
     crops: int,

@@ -10,16 +10,16 @@ import io
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import h5py
 import numpy as np
 
-from rcnn.files import InputError, WriteError, locked, remove, replacing, write_text
+from rcnn.files import InputError, PathLike, WriteError, locked, remove, replacing, write_text
 from rcnn.scoring.score_files import BLOCK, Scores, check_finite
 
 RUN, WHOLE = "run.json", "whole.h5"
@@ -29,7 +29,7 @@ Listed = list[tuple[str, int, Sequence[float]]]
 
 @contextmanager
 def writing(
-    path: Union[str, Path],
+    path: PathLike,
     videos: Listed,
     crops: int,
     signals: Sequence[str],
@@ -84,7 +84,7 @@ def writing(
 
 
 def finished(
-    path: Union[str, Path],
+    path: PathLike,
     videos: Listed,
     crops: int,
     signals: Sequence[str],
@@ -151,7 +151,8 @@ class Writer:
         self.done = {
             index
             for index, (_, _, times) in enumerate(self._videos)
-            if _size(_rows(folder, index)) == 4 * len(times) * int(np.prod(self._shape))
+            if (file := _rows(folder, index)).is_file()
+            and file.stat().st_size == 4 * len(times) * int(np.prod(self._shape))
         }
 
     def add(self, index: int, scores: np.ndarray) -> None:
@@ -172,7 +173,7 @@ class Writer:
         part = rows.with_suffix(".part")
         with _write_errors(self._folder):
             with open(part, "ab") as file:
-                file.write(scores)
+                file.write(scores.data)
             self._counts[index] = before + len(scores)
             if self._counts[index] == len(times):
                 os.replace(part, rows)
@@ -187,13 +188,12 @@ class Writer:
 
 
 def _check_videos(run):
-    names = [name for name, _, _ in run["videos"]]
-    if not names:
+    if not run["videos"]:
         raise InputError("scores: no videos to write scores of")
-    for name, same in groupby(sorted(names)):
-        if len(list(same)) > 1:
-            raise InputError(f"scores of {name}: the video is there twice")
+    counts = Counter(name for name, _, _ in run["videos"])
     for name, label, times in run["videos"]:
+        if counts[name] > 1:
+            raise InputError(f"scores of {name}: the video is there twice")
         if not 0 <= label < len(run["classes"]):
             raise InputError(f"scores of {name}: label {label}, but there are {len(run['classes'])} classes")
         if not times:
@@ -328,7 +328,3 @@ def _write_errors(path):
 
 def _rows(folder, index):
     return folder / f"{index:06d}.f32"
-
-
-def _size(path):
-    return path.stat().st_size if path.is_file() else None
