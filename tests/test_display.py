@@ -111,7 +111,7 @@ def test_a_video_that_cannot_be_written(tmp_path, capfd, name, fps, said):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file"]
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.avi"])
 def test_a_full_disk_leaves_nothing(tmp_path, name):
     """A limit on the size of files stands for the disk: to FFmpeg, both are a write that fails."""
     code = (

@@ -195,14 +195,10 @@ def test_finished_it_prints_again_and_replaces_only_when_forced(evaluate, capsys
     [
         ("rcnn.caffemodel", {"net": "recurrent.prototxt", "mode": "pair"}, "pair", "caffe"),
         ("frame.onnx", {}, "frame", "onnx"),
-        ("pair.onnx", {"backend": "onnx"}, "pair", "onnx"),
         ("recurrent.onnx", {"mode": "pair"}, "pair", "onnx"),
         ("rcnn.caffemodel", {"backend": "onnx", "mode": "frame"}, "frame", "onnx"),
-        ("rcnn.caffemodel", {}, "recurrent", "onnx"),
         ("cnn.caffemodel", {}, "frame", "onnx"),
-        pytest.param("rcnn.pt", {"backend": "torch"}, "recurrent", "torch", marks=TORCH),
         pytest.param("rcnn.safetensors", {"backend": "torch", "mode": "pair"}, "pair", "torch", marks=TORCH),
-        pytest.param("rcnn.caffemodel", {"backend": "torch", "mode": "frame"}, "frame", "torch", marks=TORCH),
     ],
 )
 def test_every_backend_and_mode_gives_caffes_scores(evaluate, exported, monkeypatch, weights, options, kind, backend):

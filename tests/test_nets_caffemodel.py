@@ -73,49 +73,45 @@ def test_the_old_format_of_bvlc_googlenet(tmp_path):
         name.replace("classifier_video", "classifier"): values for name, values in arrays.items() if name != "loss3/fc"
     }
     (tmp_path / "old.caffemodel").write_bytes(old_format(arrays).SerializeToString())
-    found = caffemodel.read(tmp_path / "old.caffemodel")
-    assert found.combine is None and found.arrays.keys() == arrays.keys()
+    old = caffemodel.read(tmp_path / "old.caffemodel")
+    assert old.combine is None and old.arrays.keys() == arrays.keys()
     for name, values in arrays.items():
-        for one, other in zip(values, found.arrays[name]):
+        for one, other in zip(values, old.arrays[name]):
             assert one.shape == other.shape and one.tobytes() == other.tobytes()
-    model = infer(found.arrays, size=33)
-    check(found.arrays, model)
+    model = infer(old.arrays, size=33)
+    check(old.arrays, model)
     assert model.classifier == "classifier" and not model.high_rnn and not model.temporal
 
 
-def test_what_is_no_caffemodel(snapshot, tmp_path):
-    path = snapshot[0]
-    data = path.read_bytes()
-    message = caffe_pb2.NetParameter.FromString(data)
+def change(name, edit):
+    """Return a function that edits the first blob of a message's layer."""
+    return lambda message: edit(next(layer for layer in message.layer if layer.name == name).blobs[0].data)
 
-    def refused(content, words):
-        text = content if isinstance(content, bytes) else content.SerializeToString()
-        (tmp_path / "bad.caffemodel").write_bytes(text)
-        with pytest.raises(InputError, match=words) as error:
-            caffemodel.read(tmp_path / "bad.caffemodel")
-        assert "\n" not in str(error.value)
 
-    refused(data[: len(data) // 2], "cut short")
-    refused(b"# A prototxt\nname: 'net'\n", "cut short or not Caffe's binary format")
-    refused(b"", "holds no parameters")
-    refused(caffe_pb2.NetParameter(name="empty"), "holds no parameters")
+def uneven(message):
+    next(layer for layer in message.layer if layer.type == "Eltwise").eltwise_param.coeff[:] = [0.25, 0.75]
 
-    def changed(name, change):
-        copy = caffe_pb2.NetParameter.FromString(data)
-        change(next(layer for layer in copy.layer if layer.name == name).blobs[0])
-        return copy
 
-    refused(changed("conv2/3x3", lambda blob: blob.data.pop()), "damaged in layer conv2/3x3")
-    refused(changed("conv2/3x3", lambda blob: blob.data.__setitem__(5, np.inf)), "conv2/3x3 that are not finite")
-    refused(changed("conv2/3x3", lambda blob: blob.data.__setitem__(5, 9)), "conv2/3x3 twice with different values")
-    uneven = caffe_pb2.NetParameter.FromString(message.SerializeToString())
-    sums = [layer for layer in uneven.layer if layer.type == "Eltwise"]
-    sums[0].eltwise_param.coeff[:] = [0.25, 0.75]
-    (tmp_path / "uneven.caffemodel").write_bytes(uneven.SerializeToString())
-    with pytest.raises(InputError, match="uneven.caffemodel adds spatial and temporal parts with coefficients"):
-        assert caffemodel.read(tmp_path / "uneven.caffemodel").combine
-    with pytest.raises(InputError, match="no such file"):
-        caffemodel.read(tmp_path / "none.caffemodel")
+@pytest.mark.parametrize(
+    "edit, said",
+    [
+        (lambda message: message.SerializeToString()[:20000], "cut short"),
+        (lambda message: b"# A prototxt\nname: 'net'\n", "cut short or not Caffe's binary format"),
+        (lambda message: b"", "holds no parameters"),
+        (change("conv2/3x3", lambda data: data.pop() and None), "damaged in layer conv2/3x3"),
+        (change("conv2/3x3", lambda data: data.__setitem__(5, np.inf)), "conv2/3x3 that are not finite"),
+        (change("conv2/3x3", lambda data: data.__setitem__(5, 9)), "conv2/3x3 twice with different values"),
+        (uneven, "bad.caffemodel adds spatial and temporal parts with coefficients"),
+    ],
+)
+def test_what_is_no_caffemodel(snapshot, tmp_path, edit, said):
+    message = caffe_pb2.NetParameter.FromString(snapshot[0].read_bytes())
+    content = edit(message)
+    path = tmp_path / "bad.caffemodel"
+    path.write_bytes(message.SerializeToString() if content is None else content)
+    with pytest.raises(InputError, match=said) as error:
+        assert caffemodel.read(path).combine
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("kind", ["layer", "V1 layer", "V1 layer without a type"])
@@ -165,9 +161,9 @@ def test_a_solverstate(tmp_path):
     path, state = tmp_path / "s.solverstate", caffe_pb2.SolverState(iter=7, learned_net="n.caffemodel", current_step=2)
     state.history.add(data=[1.0, 2.0]).shape.dim.append(2)
     path.write_bytes(state.SerializeToString())
-    found = caffemodel.read_state(path)
-    assert (found.iter, found.learned_net, found.current_step) == (7, "n.caffemodel", 2)
-    assert found.SerializeToString() == path.read_bytes()
+    state = caffemodel.read_state(path)
+    assert (state.iter, state.learned_net, state.current_step) == (7, "n.caffemodel", 2)
+    assert state.SerializeToString() == path.read_bytes()
     for content in (path.read_bytes()[:-2], path.read_bytes()[:-5], b"", b"text"):
         path.write_bytes(content)
         with pytest.raises(InputError, match="solver state: .* is cut short"):

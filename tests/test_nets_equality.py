@@ -12,6 +12,7 @@ from rcnn.googlenet import PREVIOUS, SIGNALS
 from rcnn.nets import compare
 from rcnn.nets.model import NetModel
 
+EACH_MODEL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 BACKENDS = pytest.mark.parametrize("backend", ["torch", "onnx"])
 
 
@@ -52,7 +53,7 @@ def from_caffe(model, kind):
 
 @KINDS
 @BACKENDS
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@EACH_MODEL
 def test_every_layer_is_caffes(model, backend, kind):
     arrays, plain = parameters(model, kind)
     net = made(backend, kind, arrays, plain)
@@ -70,7 +71,7 @@ def test_every_layer_of_the_full_size_net_is_caffes(tmp_path, kind, backend):
 
 
 @KINDS
-@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+@EACH_MODEL
 def test_onnx_as_it_is_saved(model, kind):
     """With only its own outputs ONNX Runtime computes layers together."""
     arrays, plain = parameters(model, kind)
@@ -85,15 +86,15 @@ def test_batches_of_any_size_and_rows_that_are_put_back(backend):
     net, alone = (made(backend, "recurrent", arrays, model, watch=False) for _ in range(2))
     frames = compare.random_frames(model, 4, 3)
     net.forward(frames[0], first=np.ones(3))
-    held = net.hold([1])
+    state = net.hold([1])
     net.forward(frames[1], first=np.zeros(3))
-    net.restore([1], held)
-    found = net.forward(frames[2], first=np.zeros(3))
+    net.restore([1], state)
+    scores = net.forward(frames[2], first=np.zeros(3))
     for row, steps in enumerate(([0, 1, 2], [0, 2], [0, 1, 2])):
         for step in steps:
             expected = alone.forward(frames[step][row : row + 1], first=[step == 0])
-        assert np.abs(found[row] - expected[0]).max() < 1e-5
-    assert found.shape == (3, 3, 4) and np.ptp(found[:, 2], axis=0).max() > 1e-3
+        assert np.abs(scores[row] - expected[0]).max() < 1e-5
+    assert scores.shape == (3, 3, 4) and np.ptp(scores[:, 2], axis=0).max() > 1e-3
 
 
 @BACKENDS
@@ -115,9 +116,9 @@ def test_what_a_row_at_t_1_had_before_plays_no_part(backend):
     net.forward(frames[0], first=[1, 1])
     for values in net._state.values():
         values[0] = np.nan
-    found = net.forward(frames[1], first=[1, 0])
-    assert np.array_equal(found[0], expected[0])
-    assert np.isfinite(found).all() and not np.allclose(found[1], expected[1])
+    scores = net.forward(frames[1], first=[1, 0])
+    assert np.array_equal(scores[0], expected[0])
+    assert np.isfinite(scores).all() and not np.allclose(scores[1], expected[1])
 
 
 @KINDS
@@ -125,5 +126,5 @@ def test_what_a_row_at_t_1_had_before_plays_no_part(backend):
 def test_caffes_stored_outputs(kind, backend):
     """Needs no Caffe."""
     arrays, model = compare.small_net(kind)
-    found = compare.outputs(made(backend, kind, arrays, model), compare.random_frames(model), compare.marks(kind))
-    assert_equal(compare.caffe_outputs()[kind], found, [layer.name for layer in model.layers()])
+    outputs = compare.outputs(made(backend, kind, arrays, model), compare.random_frames(model), compare.marks(kind))
+    assert_equal(compare.caffe_outputs()[kind], outputs, [layer.name for layer in model.layers()])

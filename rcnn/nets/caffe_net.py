@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import caffe
 import numpy as np
@@ -91,11 +91,12 @@ class CaffeNetwork(Network):
 
         Without the inputs, and what Caffe's nets have beside the layers of `rcnn.googlenet`: copies, marks, v^{t-1}.
         """
-        self._feed("frame", frames)
-        if self.kind == "pair":
-            self._feed(PREVIOUS + "frame", previous)
-        if self.kind == "recurrent":
-            self._feed("first", first)
+        inputs = {"frame": frames, PREVIOUS + "frame": previous, "first": first}
+        for name in self._net.inputs:
+            blob, values = self._net.blobs[name], np.asarray(inputs[name], np.float32)
+            if blob.shape[0] != len(values):
+                blob.reshape(*values.shape)
+            blob.data[...] = values
         self._net.forward()
         recalled = PREVIOUS if self.kind == "recurrent" else "state"
         return {
@@ -117,13 +118,6 @@ class CaffeNetwork(Network):
 
     def _states(self) -> list["caffe.Blob"]:
         return [self._net.blobs[name[len(PREVIOUS) :]] for name in self._net.blobs if name.startswith(PREVIOUS)]
-
-    def _feed(self, name: str, values: Any) -> None:
-        values = np.asarray(values, np.float32)
-        blob = self._net.blobs[name]
-        if blob.shape[0] != len(values):
-            blob.reshape(*values.shape)
-        blob.data[...] = values
 
 
 def of_model(kind: str, model: NetModel, weights: PathLike, gpu: Optional[int] = None) -> CaffeNetwork:

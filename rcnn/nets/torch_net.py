@@ -185,19 +185,17 @@ class TorchNetwork(ModelNetwork):
 
     @torch.inference_mode()
     def _run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        tensors = {name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()}
         with torch.backends.cudnn.flags(allow_tf32=False):  # else GPUs round what they multiply to 10 bits
-            return self._pass({name: torch.from_numpy(values).to(self._device) for name, values in inputs.items()})
-
-    def _pass(self, inputs):
-        before = {}
-        if self.kind == "recurrent":
-            state = {name: inputs[PREVIOUS + name] for name in self._state}
-            now = self._net.outputs(inputs["frame"], state, inputs["first"])
-        elif self.kind == "pair":
-            before = self._net.outputs(inputs[PREVIOUS + "frame"])
-            now = self._net.outputs(inputs["frame"], before)
-        else:
-            now = self._net.outputs(inputs["frame"])
+            frame, before = tensors["frame"], {}
+            if self.kind == "recurrent":
+                state = {name: tensors[PREVIOUS + name] for name in self._state}
+                now = self._net.outputs(frame, state, tensors["first"])
+            elif self.kind == "pair":
+                before = self._net.outputs(tensors[PREVIOUS + "frame"])
+                now = self._net.outputs(frame, before)
+            else:
+                now = self._net.outputs(frame)
         now.update((PREVIOUS + name, value) for name, value in before.items())
         wanted = [*self.signals, *(PREVIOUS + signal for signal in self.signals), *self._state]
         return {name: value.cpu().numpy() for name, value in now.items() if self._watch or name in wanted}

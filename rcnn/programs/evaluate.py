@@ -66,20 +66,7 @@ def main() -> None:
             "input_scale": args.scale,
             "mode": mode,
         }
-        if not write_scores(
-            args.out,
-            network,
-            frames,
-            videos,
-            classes,
-            attributes,
-            args.crops,
-            args.batch,
-            mean,
-            args.scale,
-            mode,
-            args.force,
-        ):
+        if not write_scores(args.out, network, frames, videos, classes, attributes, args.batch, args.force):
             print(f"{args.out} is there already, made with these settings")
     print_results(args, time.monotonic() - began)
 

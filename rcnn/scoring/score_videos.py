@@ -67,11 +67,7 @@ def write_scores(
     videos: Sequence[tuple[Video, Sequence[float]]],
     classes: Sequence[str],
     attributes: dict[str, Any],
-    crops: int,
     batch: int,
-    mean: Sequence[float],
-    scale: float,
-    mode: str,
     force: bool = False,
 ) -> bool:
     """Score videos of a frames LMDB into a file of scores; what an interrupted run finished is kept.
@@ -81,8 +77,8 @@ def write_scores(
     videos
         (video, seconds of its frames), as `sequences.videos_with_frames` returns them.
     attributes
-        What makes the scores, for the file.
-    crops, batch, mean, scale, mode
+        What makes the scores, for the file; "crops", "mean", "input_scale" and "mode" are what `score_videos` takes.
+    batch
         As of `score_videos`.
     force
         Replace a finished file, whatever it holds.
@@ -99,7 +95,7 @@ def write_scores(
     """
     listed = [(video.name, video.label, times) for video, times in videos]
     counts = [len(times) for _, times in videos]
-    run = path, listed, crops, network.signals, classes, attributes
+    run = path, listed, attributes["crops"], network.signals, classes, attributes
     if not force and score_writing.finished(*run):
         return False
     with (
@@ -112,8 +108,9 @@ def write_scores(
             bar.update()
             return frames.frame(listed[left[video]][0], index)[0]
 
-        results = score_videos(network, [counts[index] for index in left], read, crops, batch, mean, scale, mode)
-        for video, block in results:
+        crops, mean, scale, mode = (attributes[name] for name in ("crops", "mean", "input_scale", "mode"))
+        lengths = [counts[index] for index in left]
+        for video, block in score_videos(network, lengths, read, crops, batch, mean, scale, mode):
             writer.add(left[video], block)
     return True
 
