@@ -93,12 +93,12 @@ def loaded(kind, arrays, model, folder, args, frames):
     for name, load in BACKENDS.items():
         try:
             candidate = load(kind, arrays, model, folder, args)
-            found = np.array([scores(candidate, frames, step) for step in range(len(frames))])
+            scored = np.array([scores(candidate, frames, step) for step in range(len(frames))])
         except (command.InputError, cv2.error, ModuleNotFoundError) as error:
             print(f"  {name:13} does not run it: {' '.join(str(error).split())[:160]}")
             continue
-        expected = found if expected is None else expected
-        apart = float(np.abs(found - expected).max())
+        expected = scored if expected is None else expected
+        apart = float(np.abs(scored - expected).max())
         if not apart < 1e-4:
             print(f"  {name:13} gives other scores, {apart:.1e} apart; left out")
             continue
@@ -143,7 +143,6 @@ def main():
     parser.add_argument("--rounds", type=command.positive, default=7, help="rounds; the median counts")
     args = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)  # Caffe's matrix products; read when it is imported
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net
     for kind in KINDS:
         print_kind(kind, args)
 

@@ -105,16 +105,16 @@ def print_time(args, batch):
         "rounds, least, most):"
     )
     for name in nets:
-        values = [found[name] for found in rounds]
-        ratio = statistics.median(found["online net"] / found[name] for found in rounds)
+        values = [spent[name] for spent in rounds]
+        ratio = statistics.median(spent["online net"] / spent[name] for spent in rounds)
         print(
             f"  {name:12}{statistics.median(values):9.2f}{min(values):9.2f}{max(values):9.2f}"
             + (f"   the online net takes {ratio:.2f} times as long" if name != "online net" else "")
         )
     if not layers:
         return
-    own = {kind: statistics.median(found[kind] for found in layers) for kind in OWN}
-    share = statistics.median(1 - found["rest"] / sum(found.values()) for found in layers)
+    own = {kind: statistics.median(spent[kind] for spent in layers) for kind in OWN}
+    share = statistics.median(1 - spent["rest"] / sum(spent.values()) for spent in layers)
     print(
         "  of the online net: "
         + ", ".join(f"{kind} {value:.2f} ms" for kind, value in own.items())
@@ -143,15 +143,15 @@ def measured_memory(arguments):
     process = subprocess.Popen(
         [sys.executable, TOOL, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
-    found = []
+    measured = []
     with process:
         for line in process.stdout:
             match = re.match(r" *([\d.]+) s ", line)
             if match:
-                found.append((float(match[1]), resident(process)))
+                measured.append((float(match[1]), resident(process)))
     if process.returncode:
         raise command.InputError(f"{' '.join(map(str, process.args))} ended with status {process.returncode}")
-    return [(at, memory) for at, memory in found if memory]
+    return [(at, memory) for at, memory in measured if memory]
 
 
 def print_memory(args):
@@ -167,7 +167,7 @@ def print_memory(args):
         caffe.Net(str(path / "net.prototxt"), caffe.TEST).save(str(path / "net.caffemodel"))
         (path / "classes.txt").write_text("".join(f"{number} Class{number}\n" for number in range(1, 13)))
         make_video(path / "video.avi", args.seconds)
-        found = measured_memory(
+        measured = measured_memory(
             [
                 path / "video.avi",
                 "--net",
@@ -184,9 +184,9 @@ def print_memory(args):
                 path / "plot.png",
             ]
         )
-    after = [memory for at, memory in found if at >= SETTLED]
+    after = [memory for at, memory in measured if at >= SETTLED]
     print(
-        f"classify_video.py, {args.seconds:g} s of video, {len(found)} frames: {after[0]:.1f} MB resident after "
+        f"classify_video.py, {args.seconds:g} s of video, {len(measured)} frames: {after[0]:.1f} MB resident after "
         f"{SETTLED:g} s, {after[-1]:.1f} MB at the end, at most {max(after) - after[0]:.1f} MB more and "
         f"{after[0] - min(after):.1f} MB less in between"
     )

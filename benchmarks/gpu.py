@@ -8,9 +8,9 @@ Outputs: every blob of the plain, pair and recurrent net over three steps of two
 The aim is 1e-3 of each blob's scale.  A file serves Caffes built in other ways, such as with cuDNN.
 
 Speed: milliseconds a frame, from float32 frames in the CPU's memory to probabilities there, of the pair net (frames
-t-1 and t) and the recurrent one, at batch 1 and larger ones, median of rounds.  PyTorch (rcnn/nets/torch_net.py, float32
-without TF32, its state on the GPU) takes its turn after Caffe in each round, where --torch names a Python that has it.
-The paper's 12.5 ms were a K40c's.  The floor is the longer of two times: the multiply-adds at --tflops, and at
+t-1 and t) and the recurrent one, at batch 1 and larger ones, median of rounds.  PyTorch (rcnn/nets/torch_net.py,
+float32 without TF32, its state on the GPU) takes its turn after Caffe in each round, where --torch names a Python that
+has it.  The paper's 12.5 ms were a K40c's.  The floor is the longer of two times: the multiply-adds at --tflops, and at
 --gigabytes a second one reading of the parameters for each batch, one writing of each blob and one reading of it.
 """
 
@@ -71,21 +71,21 @@ def blobs(model, kind, gpu):
 
 def outputs(args, model):
     """Save the blobs of the nets, or hold them against saved ones; return the exit status."""
-    found = {f"{kind}:{name}": steps for kind in KINDS for name, steps in blobs(model, kind, args.gpu).items()}
+    actual = {f"{kind}:{name}": steps for kind in KINDS for name, steps in blobs(model, kind, args.gpu).items()}
     if args.save:
-        np.savez(args.save, **found)
-        print(f"{len(found)} blobs of {len(KINDS)} nets: {args.save}")
+        np.savez(args.save, **actual)
+        print(f"{len(actual)} blobs of {len(KINDS)} nets: {args.save}")
         return 0
     with np.load(args.against) as file:
         expected = {name: list(file[name]) for name in file.files}
     if [(name, steps[0].shape) for name, steps in sorted(expected.items())] != [
-        (name, steps[0].shape) for name, steps in sorted(found.items())
+        (name, steps[0].shape) for name, steps in sorted(actual.items())
     ]:
         raise InputError(f"--against: {args.against} is of nets of other blobs; make it with the same options")
     good = True
     for kind in KINDS:
         mine, theirs = (
-            {name: steps for name, steps in side.items() if name.startswith(kind + ":")} for side in (found, expected)
+            {name: steps for name, steps in side.items() if name.startswith(kind + ":")} for side in (actual, expected)
         )
         name, worst, scale = max(compare.differences(theirs, mine), key=lambda row: row[1])
         good &= worst <= AIM
@@ -138,10 +138,10 @@ class Torch:
 
     def run(self, frames):
         with self._torch.inference_mode():
-            given = self._torch.from_numpy(frames).to(self._device)
+            tensor = self._torch.from_numpy(frames).to(self._device)
             if self._kind == "pair" or self._state is None:
-                self._state = self._net(self._torch.from_numpy(frames).to(self._device))[1]
-            scores, self._state = self._net(given, self._state, self._first.to(self._device))
+                self._state = self._net(tensor)[1]
+            scores, self._state = self._net(tensor, self._state, self._first.to(self._device))
             for values in scores.values():
                 self._torch.softmax(values, 1).cpu()
 
@@ -205,7 +205,7 @@ def speed(args, model):
     """Print the speeds of both nets at all batches, and the best of each."""
     server = torch_server(args) if args.torch else None
     peaks = (args.tflops, args.gigabytes) if args.tflops and args.gigabytes else peaks_of(args.gpu)
-    found = []
+    rows = []
     for kind in KINDS[1:]:
         for batch in args.batch:
             frames = compare.random_frames(model, 1, batch)[0]
@@ -217,20 +217,20 @@ def speed(args, model):
                     (round_ms(made, frames, passes), ask(server, kind, batch, passes) if server else float("nan"))
                 )
             caffe_ms, torch_ms = (statistics.median(values) for values in zip(*rounds))
-            found.append({"net": kind, "batch": batch, "caffe": caffe_ms, "torch": torch_ms if server else None})
+            rows.append({"net": kind, "batch": batch, "caffe": caffe_ms, "torch": torch_ms if server else None})
             line = f"{kind:10} batch {batch:3}: Caffe {caffe_ms:8.3f} ms a frame"
             line += f", PyTorch {torch_ms:8.3f} ms, {caffe_ms / torch_ms:.2f} of it" if server else ""
             if peaks:
-                found[-1]["floor"], bound = floor_ms(made, batch, peaks)
-                line += f", floor {found[-1]['floor']:.3f} ms ({bound})"
+                rows[-1]["floor"], bound = floor_ms(made, batch, peaks)
+                line += f", floor {rows[-1]['floor']:.3f} ms ({bound})"
             print(line, flush=True)
             del made
-        best = min((row for row in found if row["net"] == kind), key=lambda row: row["caffe"])
+        best = min((row for row in rows if row["net"] == kind), key=lambda row: row["caffe"])
         print(f"{kind:10} best {best['caffe']:.3f} ms a frame at batch {best['batch']}; the paper's K40c took {PAPER}")
     if server:
         server.communicate()
     if args.json:
-        Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
+        Path(args.json).write_text(json.dumps(rows, indent=1) + "\n")
     return 0
 
 
@@ -262,7 +262,6 @@ def main():
     args = parser.parse_args()
     if args.what == "outputs" and bool(args.save) == bool(args.against):
         raise InputError("outputs: give one of --save and --against")
-    os.environ.setdefault("GLOG_minloglevel", "2")  # else Caffe prints the whole net; it reads this when imported
     model = NetModel(width=args.width, size=args.size)
     return {"outputs": outputs, "speed": speed, "serve": serve}[args.what](args, model)
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import caffe
 import numpy as np
 import pytest
+from caffe.proto import caffe_pb2
 from nets import build, by_name, randomize
 
 from rcnn.nets import caffemodel, compare
@@ -34,6 +35,19 @@ def in_caffe(kind, model, arrays, folder):
     """Return the CaffeNetwork with these parameters."""
     caffemodel.write(folder / "net.caffemodel", arrays, model)
     return of_model(kind, model, folder / "net.caffemodel")
+
+
+def old_format(arrays):
+    """Return a caffemodel as of 2014: field `layers`, blobs of four dimensions, one kind with doubles."""
+    old = caffe_pb2.NetParameter(name="GoogleNet")
+    old.layers.add(name="data", type=caffe_pb2.V1LayerParameter.DATA)
+    for index, (name, values) in enumerate(arrays.items()):
+        layer = old.layers.add(name=name, type=4 if values[0].ndim == 4 else 14)
+        for value in values:
+            shape = (1,) * (4 - value.ndim) + value.shape
+            blob = layer.blobs.add(num=shape[0], channels=shape[1], height=shape[2], width=shape[3])
+            (blob.double_data if index == 3 else blob.data).extend(value.ravel().tolist())
+    return old
 
 
 def write_tiny(folder, model, scale=0.3, prefix=""):

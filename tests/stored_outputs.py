@@ -15,7 +15,7 @@ from rcnn.nets.network import KINDS
 
 def outputs():
     """Return {"<kind>:<blob>": float32 array, a row for each pass}."""
-    found = {}
+    stored = {}
     for kind in KINDS:
         arrays, model = compare.small_net(kind)
         with tempfile.TemporaryDirectory() as folder:
@@ -24,8 +24,8 @@ def outputs():
             network = of_model(kind, model, path)
         for name, steps in compare.outputs(network, compare.random_frames(model), compare.marks(kind)).items():
             if not name.endswith(("/average", "/spatial", "/temporal")):
-                found[f"{kind}:{name}"] = np.stack(steps)
-    return found
+                stored[f"{kind}:{name}"] = np.stack(steps)
+    return stored
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def test_fewer_than_five_classes(classify):
 
 def test_annotated_video_and_plot(classify, monkeypatch):
     drawn, draw = [], plots.scores_over_time
-    monkeypatch.setattr(plots, "scores_over_time", lambda *given: drawn.append(given) or draw(*given))
+    monkeypatch.setattr(plots, "scores_over_time", lambda *arguments: drawn.append(arguments) or draw(*arguments))
     status, lines, _ = classify(annotated="outputs/a.mp4", plot="outputs/p.png")
     assert status == 0 and lines[-2:] == ["annotated video: outputs/a.mp4", "scores over time: outputs/p.png"]
     assert sorted(os.listdir("outputs")) == ["a.mp4", "p.png"]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from calls import caller
 from nets import build, randomize
-from random_nets import TORCH, parameters
-from test_nets_caffemodel import old_format
+from random_nets import TORCH, old_format, parameters
 
 from rcnn import command
 from rcnn.nets import caffemodel, compare

@@ -52,7 +52,7 @@ def nets(tmp_path, monkeypatch):
 def draw(nets, monkeypatch):
     """Run main() with options; return what it gave to rcnn.experiments.plots.feature_maps."""
     drawn = []
-    monkeypatch.setattr(plots, "feature_maps", lambda *given: drawn.append(given))
+    monkeypatch.setattr(plots, "feature_maps", lambda *arguments: drawn.append(arguments))
     main = caller(monkeypatch, "figures", scale=SCALE, layer="one/5x5", out="out.png")
 
     def call(combine="sum", **options):

@@ -114,7 +114,7 @@ def test_one_seed_gives_one_file(init_weights):
     ],
 )
 def test_bad_input_is_one_line_and_leaves_out_as_it_was(init_weights, options, said):
-    Path("wide.caffemodel").write_bytes(old_googlenet(net.Model(width=0.1, size=48)).SerializeToString())
+    Path("wide.caffemodel").write_bytes(old_googlenet(width=0.1).SerializeToString())
     written(Path("cnn.prototxt"), net.deploy_cnn(RCNN))
     Path("start.caffemodel").write_text("before")
     refused(init_weights, said, **options)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from nets import build, by_name, randomize
-from random_nets import MODELS, parameters
+from random_nets import MODELS, old_format, parameters
 
 from rcnn.files import InputError
 from rcnn.nets import caffemodel
@@ -52,19 +52,6 @@ def test_a_round_trip_keeps_every_bit_and_caffe_loads_it(snapshot, tmp_path):
     loaded = build(net.deploy_rcnn_r(model), tmp_path, caffe.TEST, tmp_path / "one.caffemodel")
     for name, values in by_name(made).items():
         assert by_name(loaded)[name].tobytes() == values.tobytes()
-
-
-def old_format(arrays):
-    """Return a caffemodel as of 2014: field `layers`, blobs of four dimensions, one kind with doubles."""
-    old = caffe_pb2.NetParameter(name="GoogleNet")
-    old.layers.add(name="data", type=caffe_pb2.V1LayerParameter.DATA)
-    for index, (name, values) in enumerate(arrays.items()):
-        layer = old.layers.add(name=name, type=4 if values[0].ndim == 4 else 14)
-        for value in values:
-            shape = (1,) * (4 - value.ndim) + value.shape
-            blob = layer.blobs.add(num=shape[0], channels=shape[1], height=shape[2], width=shape[3])
-            (blob.double_data if index == 3 else blob.data).extend(value.ravel().tolist())
-    return old
 
 
 def test_the_old_format_of_bvlc_googlenet(tmp_path):

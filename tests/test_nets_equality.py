@@ -102,8 +102,18 @@ def test_a_pair_is_two_frames_of_the_recurrent_net(backend):
     arrays, model = parameters(MODELS["33 average"], "pair")
     pair, recurrent = (made(backend, kind, arrays, model, watch=False) for kind in ("pair", "recurrent"))
     previous, frames = compare.random_frames(model, 2, 3)
-    for one, other in zip(pair.forward_pair(frames, previous), recurrent.forward_pair(frames, previous)):
-        assert one.shape == (3, 3, 4) and np.abs(one - other).max() < 1e-5
+    for rows in (3, 2):  # whatever the batch before was
+        batch = frames[:rows], previous[:rows]
+        for one, other in zip(pair.forward_pair(*batch), recurrent.forward_pair(*batch)):
+            assert one.shape == (rows, 3, 4) and np.abs(one - other).max() < 1e-5
+
+
+def test_differences_are_over_the_largest_value():
+    steps = {"conv": [np.array([4.0, 0.0]), np.array([-8.0, 2.0])], "zero": [np.zeros(2)], "lacking": [np.ones(2)]}
+    actual = {"conv": [np.array([4.0, 0.0]), np.array([-8.0, 3.0])], "zero": [np.zeros(2)], "more": [np.ones(2)]}
+    assert compare.differences(steps, actual) == [("conv", 1 / 8, 8.0), ("zero", 0.0, 0.0)]
+    for wrong in (np.nan, np.inf, 1.0):
+        assert compare.differences({"zero": [np.zeros(2)]}, {"zero": [np.array([0, wrong])]})[0][1] == np.inf
 
 
 @BACKENDS

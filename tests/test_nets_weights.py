@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
+from random_nets import old_format
 
-from rcnn import googlenet
 from rcnn.files import InputError
-from rcnn.nets import caffemodel, protos, weights
+from rcnn.nets import caffemodel, compare, protos, weights
 from rcnn.nets import prototxt as net
+from rcnn.nets.model import NetModel
 from rcnn.recipe import Recipe
 
 CLASSES = 5
@@ -39,32 +40,17 @@ def snapshot(rcnn):
     return caffemodel.read(rcnn.with_suffix(".caffemodel"))
 
 
-def old_googlenet(model=RCNN, classifier="classifier", classes=1000):
+def old_googlenet(width=RCNN.width, classifier="classifier", classes=1000):
     """Return a caffemodel in the form of BVLC's released one: field `layers`, four dimensions, 1000 classes."""
-    random, message = np.random.default_rng(3), caffe_pb2.NetParameter()
-    shapes = googlenet.shapes(model.layers(), 3, model.size)
-    for layer in model.layers():
-        if isinstance(layer, googlenet.Convolution):
-            shape = (layer.channels, shapes[layer.bottom][0], layer.kernel, layer.kernel)
-        elif isinstance(layer, googlenet.FullyConnected) and layer.pretrained:
-            shape = (1, 1, layer.channels, int(np.prod(shapes[layer.bottom])))
-        elif isinstance(layer, googlenet.Classifier):
-            shape = (1, 1, classes, shapes[layer.bottom][0])
-        else:
-            message.layers.add(name=layer.name)
-            continue
-        old = message.layers.add(name=layer.name.replace("classifier_video", classifier))
-        outputs = shape[0] if shape[0] > 1 else shape[2]
-        for dims in (shape, (1, 1, 1, outputs)):
-            blob = old.blobs.add(num=dims[0], channels=dims[1], height=dims[2], width=dims[3])
-            blob.data.extend(random.normal(size=int(np.prod(dims))).astype(np.float32))
-    return message
+    settings = dict(classes=classes, size=RCNN.size, temporal=False, classifier=classifier)
+    arrays = compare.random_arrays(NetModel(width=width, **settings))
+    return old_format({name: values for name, values in arrays.items() if name != "loss3/fc"})
 
 
 def values(message):
     """Return {(layer, part): flat values} of a caffemodel's message."""
     return {
-        (layer.name, part): np.array(blob.data)
+        (layer.name, part): np.array(blob.data if blob.data else blob.double_data)
         for layer in [*message.layer, *message.layers]
         for part, blob in enumerate(layer.blobs)
     }
@@ -147,7 +133,7 @@ def test_a_snapshot_that_sums_is_not_halved(rcnn_sum, tmp_path):
 
 def one_blob_less():
     source = old_googlenet()
-    del source.layers[0].blobs[1]
+    del source.layers[1].blobs[1]
     return source
 
 
@@ -161,7 +147,7 @@ def fc6():
     "source, fresh, said",
     [
         (
-            lambda: old_googlenet(net.Model(width=0.1, size=48)),
+            lambda: old_googlenet(width=0.1),
             (),
             "conv1/7x7_s2: W is 6 x 3 x 7 x 7 in the weights and 3 x 3 x 7 x 7 in the net; .*--fresh conv1/7x7_s2",
         ),
