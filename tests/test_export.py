@@ -64,6 +64,7 @@ def test_out_and_back(folder, export, suffix):
     assert status == 0, error
     for kind in ["recurrent"] if suffix == "onnx" else ["frame", "pair", "recurrent"]:
         assert f"{kind} net, Caffe and " in text
+    assert ("recurrent net, its own outputs alone, frames of videos" in text) == (suffix == "onnx")
     assert "4 classes, width 0.05, 39 x 39 x 3 input, temporal parts (average)" in text
     layers = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
     assert {"conv1/7x7_s2", "inception_4c/pool_proj", "loss3/fc", "high"} <= set(layers)
