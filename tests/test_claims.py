@@ -12,7 +12,7 @@ from made_scores import softmax
 from nets import Tiny, recipe
 
 from rcnn.data.synthetic import scenes
-from rcnn.experiments import claims, description, plan
+from rcnn.experiments import claim_figures, claims, description, plan
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.nets import prototxt as net
@@ -112,11 +112,11 @@ def test_a_figure_against_nothing():
 
 
 def test_names():
-    assert claims.name("RCNN-r", 5) == "RCNN-r, 5 crops" and claims.name("CNN", 1) == "CNN, 1 crop"
-    assert claims.name("CNN", 10, "low", "max", "motion") == "CNN, 10 crops, low, max, classes told by movement"
-    assert claims.name("CNN", 5, "all") == "CNN, 5 crops, three signals"
-    assert claims.energy("without motion", "sum") == "conv1, sum, without motion"
-    titles = [claim.title for claim in claims.claims()]
+    assert claim_figures.name("RCNN-r", 5) == "RCNN-r, 5 crops" and claim_figures.name("CNN", 1) == "CNN, 1 crop"
+    assert claim_figures.name("CNN", 10, "low", "max", "motion") == "CNN, 10 crops, low, max, classes told by movement"
+    assert claim_figures.name("CNN", 5, "all") == "CNN, 5 crops, three signals"
+    assert claim_figures.energy("without motion", "sum") == "conv1, sum, without motion"
+    titles = [claim.title for claim in claims.CLAIMS]
     assert len(set(titles)) == len(titles) and {claims.LOSSES, claims.NETS} < set(titles)
 
 
@@ -124,18 +124,18 @@ def test_names():
 def test_the_trend_is_the_mean_of_the_neighbours(number):
     values = np.random.default_rng(number).normal(size=number)
     expected = [values[max(0, place - 100) : place + 101].mean() for place in range(number)]
-    assert claims.trend(values) == pytest.approx(np.array(expected), abs=1e-12)
+    assert claim_figures.trend(values) == pytest.approx(np.array(expected), abs=1e-12)
 
 
 def test_the_jump_of_a_made_series():
     """Without noise it is what was put in, with noise and a loss that falls near it; the first half is left out."""
     generator = np.random.default_rng(5)
     begun = generator.binomial(8, 0.2, 3000)
-    assert claims.jump(2 + 0.75 * begun / 8, begun, 8) == pytest.approx(0.75, abs=1e-9)
+    assert claim_figures.jump(2 + 0.75 * begun / 8, begun, 8) == pytest.approx(0.75, abs=1e-9)
     raw = 2 * np.exp(-np.arange(3000) / 1500) + generator.normal(0, 0.05, 3000) + 0.75 * begun / 8
     raw[:1300] += begun[:1300]
-    assert claims.jump(raw, begun, 8) == pytest.approx(0.75, abs=0.03)
-    assert claims.jump(raw, np.zeros(3000, np.int64), 8) == 0
+    assert claim_figures.jump(raw, begun, 8) == pytest.approx(0.75, abs=0.03)
+    assert claim_figures.jump(raw, np.zeros(3000, np.int64), 8) == 0
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def trained(tmp_path, monkeypatch):
     lists.folder.mkdir(parents=True)
     lists.train(1).write_text(listed.read_text())
     lists.classes.write_text("".join(f"{number} {name}\n" for number, name in enumerate(classes, 1)))
-    claims.snapshots(given, out).mkdir(parents=True)
+    claim_figures.snapshots(given, out).mkdir(parents=True)
     interrupted(given, out)
     return given, out
 
@@ -163,11 +163,13 @@ def interrupted(given, out, *places):
     """Write what caffe prints of RCNN-s where it goes on from snapshots of these iterations."""
     lines = ["I1123 15:06:31.1 20113 caffe.cpp:197] Use CPU."]
     lines += [
-        f"I1123 15:06:31.2 20113 caffe.cpp:254] Resuming from {claims.snapshots(given, out)}/"
+        f"I1123 15:06:31.2 20113 caffe.cpp:254] Resuming from {claim_figures.snapshots(given, out)}/"
         f"rcnn_s_iter_{place}.solverstate"
         for place in places
     ]
-    (claims.snapshots(given, out) / "rcnn_s.caffe.log").write_text("\n".join([*lines, "Optimization Done."]) + "\n")
+    (claim_figures.snapshots(given, out) / "rcnn_s.caffe.log").write_text(
+        "\n".join([*lines, "Optimization Done."]) + "\n"
+    )
 
 
 def marks(given, out, updates):
@@ -186,50 +188,37 @@ def marks(given, out, updates):
 
 def test_videos_begin_where_the_layer_says(trained):
     expected = marks(*trained, 25)
-    assert claims.beginnings(*trained, 25).tolist() == expected and expected[0] == BATCH and 0 in expected
+    assert claim_figures.beginnings(*trained, 25).tolist() == expected and expected[0] == BATCH and 0 in expected
     other = replace(trained[0], seed=8), trained[1]
-    assert claims.beginnings(*other, 25).tolist() == marks(*other, 25) != expected
+    assert claim_figures.beginnings(*other, 25).tolist() == marks(*other, 25) != expected
 
 
 def test_a_training_that_goes_on_begins_its_videos_anew(trained):
     whole = marks(*trained, 25)
     interrupted(*trained, 12)
-    assert claims.beginnings(*trained, 25).tolist() == whole[:12] + whole[:13]
+    assert claim_figures.beginnings(*trained, 25).tolist() == whole[:12] + whole[:13]
     interrupted(*trained, 12, 18, 6)
-    assert claims.beginnings(*trained, 25).tolist() == whole[:6] + whole[:19]
+    assert claim_figures.beginnings(*trained, 25).tolist() == whole[:6] + whole[:19]
     interrupted(*trained, 40)
-    assert claims.beginnings(*trained, 25).tolist() == whole
+    assert claim_figures.beginnings(*trained, 25).tolist() == whole
+
+
+def log_of(path, raw):
+    """Write a training log of these losses of each update, and of one more that was only displayed."""
+    record = {"phase": "train", "average_loss": 40, "outputs": {}, "seconds": 1}
+    records = [{**record, "iteration": place, "loss": value**2, "raw": value} for place, value in enumerate(raw)]
+    last = {**record, "iteration": len(raw), "loss": 9, "raw": None}
+    path.write_text("\n".join(map(json.dumps, [*records, last])))
 
 
 def test_losses_of_stage_2(trained):
     given, out = trained
     generator = np.random.default_rng(2)
     raw = {name: generator.uniform(1, 3, 600) for name in ("rcnn_r", "rcnn_s")}
-    raw["rcnn_s"] += 2.5 * claims.beginnings(given, out, 600) / BATCH
+    raw["rcnn_s"] += 2.5 * claim_figures.beginnings(given, out, 600) / BATCH
     for name, values in raw.items():
-        records = [
-            {
-                "phase": "train",
-                "iteration": place,
-                "loss": value**2,
-                "average_loss": 40,
-                "raw": value,
-                "outputs": {},
-                "seconds": 1,
-            }
-            for place, value in enumerate(values)
-        ]
-        last = {
-            "phase": "train",
-            "iteration": 600,
-            "loss": 9,
-            "average_loss": 40,
-            "raw": None,
-            "outputs": {},
-            "seconds": 1,
-        }
-        (claims.snapshots(given, out) / f"{name}.jsonl").write_text("\n".join(map(json.dumps, [*records, last])))
-    found = claims.losses(given, out)
+        log_of(claim_figures.snapshots(given, out) / f"{name}.jsonl", values)
+    found = claim_figures.losses(given, out)
     for title, name in (("RCNN-r", "rcnn_r"), ("RCNN-s", "rcnn_s")):
         averaged = raw[name] ** 2
         around = [averaged[place] - averaged[place - 100 : place + 101].mean() for place in range(300, 600)]
@@ -259,7 +248,7 @@ def test_accuracies_by_kind(tmp_path):
     ) as writer:
         for index, values in enumerate(videos):
             writer.add(index, values)
-    found = claims.accuracies("CNN", tmp_path / "s.h5", (1, 5, 10))
+    found = claim_figures.accuracies("CNN", tmp_path / "s.h5", (1, 5, 10))
     fusions = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
     expected = {}
     for crops in (1, 5):
@@ -271,42 +260,14 @@ def test_accuracies_by_kind(tmp_path):
                     for kind in ("all", scenes.CLASSES[classes[label]].kind):
                         right.setdefault(kind, []).append(best == label)
                 expected.update(
-                    {claims.name("CNN", crops, signal, fusion, kind): np.mean(values) for kind, values in right.items()}
+                    {
+                        claim_figures.name("CNN", crops, signal, fusion, kind): np.mean(values)
+                        for kind, values in right.items()
+                    }
                 )
     assert found == pytest.approx(expected) and len(found) == 2 * 4 * 3 * 4
-    kinds = [found[claims.name("CNN", 5, kind=kind)] for kind in scenes.KINDS]
+    kinds = [found[claim_figures.name("CNN", 5, kind=kind)] for kind in scenes.KINDS]
     assert kinds[0] > kinds[2] > kinds[1]
-
-
-def test_each_figure_is_of_its_file(trained, monkeypatch):
-    """Of two splits, all are of the first."""
-    given, out = replace(trained[0], splits=(2, 1)), trained[1]
-    folder = out / "split02_5fps"
-    monkeypatch.setattr(claims, "accuracies", lambda title, path, crops: {title: path})
-    monkeypatch.setattr(claims, "two_streams", lambda *of: {(5, "high"): {"log-mean": sum(map(len, map(str, of)))}})
-    monkeypatch.setattr(claims, "losses", lambda *of: {"losses": of})
-    folder.mkdir()
-    parts = {"spatial": 0.1, "temporal": 0.2, "sum": 0.3}
-    (folder / "motion_energy.json").write_text(
-        json.dumps({"motion": parts, "without motion": {part: value / 2 for part, value in parts.items()}})
-    )
-    found = claims.measure(given, out)
-    variants = {name: folder / f"variant_{name.replace(' ', '_')}" / "scores_rcnn_r.h5" for name in TINY["variants"]}
-    assert {name: value for name, value in found.items() if isinstance(value, Path)} == {
-        "CNN": folder / "scores_cnn.h5",
-        "RCNN-r": folder / "scores_rcnn_r.h5",
-        "RCNN-s": folder / "scores_rcnn_s.h5",
-        "CNN flow": folder / "scores_cnn_flow.h5",
-        "RCNN-r flow": folder / "scores_rcnn_r_flow.h5",
-        "RCNN-r at 25 fps": out / "split02_25fps" / "scores_rcnn_r.h5",
-        "RCNN-r tested recurrently": folder / "scores_rcnn_r_recurrent.h5",
-        **variants,
-    }
-    for title, name in (("CNN", "cnn"), ("RCNN-r", "rcnn_r")):
-        paths = (folder / f"scores_{name}.h5", folder / f"scores_{name}_flow.h5", 5)
-        assert found[f"{title} two-stream, 5 crops"] == sum(map(len, map(str, paths)))
-    assert found["losses"] == (given, out)
-    assert (found["conv1, sum, motion"], found["conv1, temporal, without motion"]) == (0.3, 0.1)
 
 
 def without(key):
@@ -351,7 +312,10 @@ def test_a_description_that_lacks_something(change, said):
 @pytest.mark.parametrize("ahead, met", [((0.55, 0.40, 0.9), True), ((0.55, 0.35, 0.9), False), ((-0.5,), False)])
 def test_the_lead_on_motion_classes(ahead, met):
     measured = [
-        {claims.name("RCNN-r", 5, kind="motion"): 0.0625 + value, claims.name("CNN", 5, kind="motion"): 0.0625}
+        {
+            claim_figures.name("RCNN-r", 5, kind="motion"): 0.0625 + value,
+            claim_figures.name("CNN", 5, kind="motion"): 0.0625,
+        }
         for value in ahead
     ]
     points, every = claims.lead(measured)

@@ -1,4 +1,4 @@
-"""rcnn/experiments/claims_page.py: each figure of the page is one of the results, its tables are whole, its pictures are there."""
+"""rcnn/experiments/claims_page.py: each figure is one of the results, tables are whole, pictures are there."""
 
 import re
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from rcnn.experiments import claims, claims_page
+from rcnn.experiments import claim_figures, claims, claims_page
 
 SHARES = ("crop", "conv1")
 
@@ -15,8 +15,8 @@ def results(seeds):
     """Return what tools/claims.py would write, of random figures."""
     generator = np.random.default_rng(seeds)
     names = sorted(
-        {name for claim in claims.claims() for row in claim.comparisons for name in (row.better, row.worse) if name}
-        | {claims.name("RCNN-s", 5, kind=kind) for kind in claims.KINDS_SHOWN}
+        {name for claim in claims.CLAIMS for row in claim.comparisons for name in (row.better, row.worse) if name}
+        | {claim_figures.name("RCNN-s", 5, kind=kind) for kind in claim_figures.KINDS_SHOWN}
     )
     figures = [{name: float(generator.uniform(0.1, 0.9)) for name in names} for _ in range(seeds)]
     judged = [
@@ -26,7 +26,7 @@ def results(seeds):
             "note": claim.note,
             "comparisons": [claims.judge(row, figures) for row in claim.comparisons],
         }
-        for claim in claims.claims()
+        for claim in claims.CLAIMS
     ]
     return {
         "description": {"name": "a set"},
@@ -154,6 +154,6 @@ def test_one_seed_has_no_interval(tmp_path):
 def test_an_aim_that_is_met(tmp_path):
     given = results(3)
     for seed in given["figures"]:
-        seed[claims.name("RCNN-r", 5, kind="motion")] = seed[claims.name("CNN", 5, kind="motion")] + 0.41
+        seed[claim_figures.name("RCNN-r", 5, kind="motion")] = seed[claim_figures.name("CNN", 5, kind="motion")] + 0.41
     text = " ".join(write(tmp_path, given)[0].split())
     assert "by 41.0, 41.0, 41.0 points in the 3 seeds (the aim of at least 40 in each is met)" in text

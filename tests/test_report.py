@@ -272,7 +272,7 @@ def test_training_is_the_logs(made):
     averaged = [np.mean(losses[max(0, place - 9) : place + 1]) for place in range(30)]
     assert tables(part)[0] == [
         ["training", "updates", "first loss", "last loss", "time", "high/accuracy"],
-        ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01", "75.0 %"],
+        ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01 h", "75.0 %"],
     ]
     assert text_of(next(part.iter("li"))) == "stage <2>"
     for theme, svg in drawings(part.find("figure/picture")).items():

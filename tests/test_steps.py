@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from rcnn.experiments import steps
-from rcnn.experiments.plan import Step
-from rcnn.experiments.steps import Records, StepError, stamp, unchanged
+from rcnn.experiments.steps import Records, Step, StepError, stamp, unchanged
 from rcnn.files import InputError
 
 

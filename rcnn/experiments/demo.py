@@ -10,8 +10,8 @@ from rcnn.data.lists import read_classes
 from rcnn.experiments import plan, plots
 from rcnn.experiments.description import Description, lists
 from rcnn.experiments.films import films
-from rcnn.experiments.plan import Step
-from rcnn.experiments.runner import clock, wall
+from rcnn.experiments.runner import clock
+from rcnn.experiments.steps import Step, wall
 from rcnn.files import InputError, write_text
 from rcnn.scoring import scores
 from rcnn.scoring.score_files import Scores
@@ -30,9 +30,9 @@ def refuse_older(out: Path) -> None:
         raise InputError(f"{out} holds a demo of an older version; remove it or give another --out")
 
 
-def show(description: Description, out: Path, steps: Sequence[Step], seconds: dict[str, float]) -> None:
-    """Draw the pictures, write OUT/results.json and print the table; seconds: {step name: time} of `steps`."""
-    results = measure(description, out, seconds)
+def show(description: Description, out: Path, steps: Sequence[Step]) -> None:
+    """Draw the pictures, write OUT/results.json and print the table; the steps' seconds are what they took."""
+    results = measure(description, out, {step.name: step.seconds for step in steps})
     print(table(results, wall(steps, JOBS)))
     curves = {NETS[net] + SAMPLING[net]: loss(description, out, net) for net in NETS}
     plots.loss_curves(
@@ -57,7 +57,7 @@ def measure(description: Description, out: Path, seconds: dict[str, float]) -> d
     results = {
         "seed": description.seed,
         "chance": 1 / len(read_classes(lists(description, out).classes)),
-        "appearance alone": 1 / len(description.make["movements"]),
+        "appearance alone": 1 / len((description.make or {})["movements"]),
         "seconds": seconds,
         "accuracy": accuracy,
         "videos": videos,
@@ -73,7 +73,7 @@ def score_files(description: Description, out: Path) -> dict[str, Path]:
 
 def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the loss curve (Fig. 2) of a net's training, of stage 2 after stage 1 if it has both."""
-    snapshots = plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
+    snapshots = plan.main_folder(description, out) / "snapshots"
     first, *later = [training.loss_curve(training.read_log(snapshots / f"{run}.jsonl")) for run in STAGES[net]]
     # Stage 2's first point is left out: it averages one iteration alone.
     later = [
