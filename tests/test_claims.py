@@ -18,30 +18,31 @@ from rcnn.googlenet import SIGNALS
 from rcnn.nets import prototxt as net
 from rcnn.scoring.score_writing import writing
 
+NETS = {
+    "width": 0.0625,
+    "size": 33,
+    "batch": 4,
+    "scale": 0.015625,
+    "combine": "sum",
+    "filler": "msra",
+    "temporal-filler": "constant",
+    "bias": 0,
+    "cnn-iterations": 2,
+    "stage1-iterations": 2,
+    "iterations": 8,
+    "clip-gradients": 2,
+    "display": 1,
+    "test-iterations": 1,
+    "test-interval": 100,
+    "snapshot": 8,
+}
 TINY = {
     "name": "tiny scenes",
     "make": {"set": "scenes", "groups": 2, "clips": 1, "seconds": [1, 1.2]},
     "splits": [1],
     "fps": [25, 5],
     "size": 36,
-    "nets": {
-        "width": 0.0625,
-        "size": 33,
-        "batch": 4,
-        "scale": 0.015625,
-        "combine": "sum",
-        "filler": "msra",
-        "temporal-filler": "constant",
-        "bias": 0,
-        "cnn-iterations": 2,
-        "stage1-iterations": 2,
-        "iterations": 8,
-        "clip-gradients": 2,
-        "display": 1,
-        "test-iterations": 1,
-        "test-interval": 100,
-        "snapshot": 8,
-    },
+    "nets": NETS,
     "unhalved": True,
     "streams": ["image", "flow"],
     "flow": {"method": "dis", "bound": 3},
@@ -60,7 +61,7 @@ TINY = {
     "test-batch": 40,
 }
 STUDENT = {3: 2.920, 5: 2.132}  # 95 % points of Student's distribution, by the number of seeds
-BATCH = TINY["nets"]["batch"]
+BATCH = NETS["batch"]
 
 
 def judge(differences, **more):
@@ -289,18 +290,14 @@ def test_a_description_that_has_all():
         ({"signals": ["high", "low"]}, "signals: the claims need medium too"),
         ({"streams": ["image"], "flow": None}, "streams: the claims need flow too"),
         (without("one stage"), "variants: the claims need one stage too"),
-        ({"variants": {}}, "variants: the claims need one stage, nothing, xavier"),
         ({"recurrent-test": False}, "recurrent-test and motion-energy: the claims need both"),
-        ({"motion-energy": False}, "recurrent-test and motion-energy: the claims need both"),
         ({"fps": [5]}, "fps and make: the claims need fps 25 and 5"),
-        ({"fps": [10, 5]}, "fps and make: the claims need fps 25 and 5"),
         (
             {"make": {"appearances": ["Flowers"], "movements": ["Up"], "seconds": 1, "groups": 4, "clips": 1}},
             "videos of the set scenes",
         ),
-        ({"nets": {**TINY["nets"], "display": 2}}, "the loss of every batch: display 1 and iter-size 1"),
-        ({"nets": {key: value for key, value in TINY["nets"].items() if key != "display"}}, "display 1"),
-        ({"nets": {**TINY["nets"], "iter-size": 2}}, "display 1 and iter-size 1"),
+        ({"nets": {**NETS, "display": 2}}, "the loss of every batch: display 1 and iter-size 1"),
+        ({"nets": {key: value for key, value in NETS.items() if key != "display"}}, "display 1"),
     ],
 )
 def test_a_description_that_lacks_something(change, said):

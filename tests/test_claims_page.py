@@ -1,6 +1,7 @@
 """rcnn/experiments/claims_page.py: each figure is one of the results, tables are whole, pictures are there."""
 
 import re
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -20,12 +21,7 @@ def results(seeds):
     )
     figures = [{name: float(generator.uniform(0.1, 0.9)) for name in names} for _ in range(seeds)]
     judged = [
-        {
-            "title": claim.title,
-            "source": claim.source,
-            "note": claim.note,
-            "comparisons": [claims.judge(row, figures) for row in claim.comparisons],
-        }
+        {**asdict(claim), "comparisons": [claims.judge(row, figures) for row in claim.comparisons]}
         for claim in claims.CLAIMS
     ]
     return {

@@ -5,18 +5,17 @@ That the steps' programs make such files is test_reproduce.py's; what the steps 
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import frames
+import in_process
 import numpy as np
 import pytest
-import runs
+from in_process import changed, files
 from made_scores import softmax
 from test_claims import TINY, log_of
 
-from rcnn import command
 from rcnn.data.synthetic import scenes
 from rcnn.experiments import claims, description, plan
 from rcnn.experiments.steps import Records
@@ -32,25 +31,11 @@ KINDS = (("appearance", "appearance"), ("motion", "movement"), ("both", "both"))
 
 
 def run(*words):
-    """Run the program in this process; return its exit status."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["claims.py", *words])
-        with pytest.raises(SystemExit) as end:
-            command.run(runs.module("claims").main)
-    return end.value.code
+    return in_process.run("claims", *words)
 
 
 def write(given):
     Path("given.json").write_text(json.dumps(given))
-
-
-def files():
-    """Return {path: (time of change, bytes)} of all in this folder, without what LMDB's readers touch."""
-    return {
-        str(path): (path.stat().st_mtime_ns, path.stat().st_size)
-        for path in Path().rglob("*")
-        if path.is_file() and path.name != "lock.mdb"
-    }
 
 
 def do(step, generator):
@@ -188,11 +173,11 @@ def test_each_figure_is_of_its_file(results):
 def test_run_again_it_only_writes_the_page_again(results, capsys):
     before, first = files(), json.loads(Path("out/claims.json").read_text())
     assert run(*WORDS, "--page", "docs/other.md") == 0
-    shown, after = capsys.readouterr().out, files()
+    shown = capsys.readouterr().out
     assert all(
         f"{claims.OPEN:>18}: {row['text']}\n" in shown for claim in first["claims"] for row in claim["comparisons"]
     )
-    assert {path for path in after if before.get(path) != after[path]} == {
+    assert changed(before, files()) == {
         "out/claims.json",
         "docs/other.md",
         *(f"docs/other_{name}.png" for name in ("films", "intervals", "loss", "kinds")),

@@ -2,18 +2,16 @@
 
 import base64
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
 import frames
+import in_process
 import numpy as np
 import pytest
-import runs
 
-from rcnn import command
 from rcnn.experiments import charts, report
 from rcnn.experiments import tables as results
 from rcnn.experiments.tables import Table
@@ -117,29 +115,14 @@ def right(values, **options):
 def logged(path, count=30, step=4, test=True):
     """Write a training log; return the losses, one a record."""
     losses = 5 - 3 * np.arange(count) / count + np.sin(np.arange(count)) / 9
+    train = {"phase": "train", "average_loss": 1, "outputs": {}, "learning_rate": 0.1}
     records = [
-        {
-            "phase": "train",
-            "iteration": step * place,
-            "loss": loss,
-            "average_loss": 1,
-            "raw": loss,
-            "outputs": {},
-            "learning_rate": 0.1,
-            "seconds": 130.0 * place,
-        }
+        {**train, "iteration": step * place, "loss": loss, "raw": loss, "seconds": 130.0 * place}
         for place, loss in enumerate(losses)
     ]
     if test:
-        records.append(
-            {
-                "phase": "test",
-                "iteration": step * count,
-                "net": 0,
-                "seconds": 7261.0,
-                "outputs": {"high/accuracy": 0.75, "high/loss": 1.0},
-            }
-        )
+        outputs = {"high/accuracy": 0.75, "high/loss": 1.0}
+        records.append({"phase": "test", "iteration": step * count, "net": 0, "seconds": 7261.0, "outputs": outputs})
     Path(path).write_text("".join(map(training.line, records)))
     return losses
 
@@ -227,7 +210,7 @@ def test_accuracy_is_numpys(made):
     [("high", 2, None, "log-mean"), ("low", 0, 1, "max"), ("all", slice(None), 1, "mean")],
 )
 def test_confusions_and_classes_are_numpys(made, signal, place, crops, fusion):
-    text = report.page("t", scores={"one": "one.h5"}, signal=signal, crops=crops, fusion=fusion)
+    text = report.page("t", scores={"one": "one.h5"}, signal=signal, crops=crops, fusion=fusion, examples=0)
     page, guesses = Page(text), predicted(made[1], place, crops or 5, fusion)
     matrix = np.zeros((3, 3), int)
     for name, guess in guesses.items():
@@ -360,7 +343,7 @@ def test_many_classes_and_videos_stay_readable(folder):
     videos = {f"v_{index}": (index % 101, 1) for index in range(1515)}
     values = scored("s.h5", 1, None, classes, videos, ["high"], 1)
     logged("log.jsonl", count=10000, step=1, test=False)
-    text = report.page("t", logs={"a": "log.jsonl"}, scores={"a": "s.h5"})
+    text = report.page("t", logs={"a": "log.jsonl"}, scores={"a": "s.h5"}, examples=1)
     page = Page(text)
     assert len(text) < 2e6 and len(page.section("Training").find("figure/picture")) == 2
     guesses = {name: int(scores[0, 0, 0].argmax()) for name, scores in values.items()}
@@ -396,73 +379,50 @@ def test_logs_or_tables_alone(folder):
     assert [cell.get("class") for cell in part.iter("th")] == ["number", None, "number", "number"]
 
 
-def empty_log():
+def prepare():
     Path("empty.jsonl").touch()
-
-
-def other_videos():
+    scored("low.h5", signals=["low"])
     scored("other.h5", videos={**VIDEOS, "v_D_g01_c01": (0, 1)})
+    frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES)
+    frames.write(Path("less.lmdb"), {name: (label, 2) for name, (label, _) in VIDEOS.items()}, CLASSES)
 
 
-def fewer_frames():
-    frames.write(Path("less.lmdb"), {**VIDEOS, **{name: (label, 2) for name, (label, _) in VIDEOS.items()}}, CLASSES)
+ONE = {"a": "one.h5"}
 
 
 @pytest.mark.parametrize(
-    "prepare, options, said",
+    "options, message",
     [
-        (None, {}, "nothing to show"),
-        (None, {"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
-        (None, {"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
-        (None, {"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
-        (None, {"scores": {name: "one.h5" for name in "abc"}}, "3 score files"),
-        (None, {"scores": {"a": "one.h5"}, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
-        (lambda: scored("low.h5", signals=["low"]), {"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
-        (other_videos, {"scores": {"a": "one.h5", "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
-        (None, {"scores": {"a": "one.h5"}, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-        (
-            lambda: frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES),
-            {"scores": {"a": "one.h5"}, "frames": "no.lmdb"},
-            "no.lmdb has no video v_",
-        ),
-        (fewer_frames, {"scores": {"a": "one.h5"}, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
-        (None, {"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
-        (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
+        ({}, "nothing to show"),
+        ({"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
+        ({"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
+        ({"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
+        ({"scores": dict.fromkeys("abc", "one.h5")}, "3 score files"),
+        ({"scores": ONE, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
+        ({"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
+        ({"scores": {**ONE, "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
+        ({"scores": ONE, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+        ({"scores": ONE, "frames": "no.lmdb"}, "no.lmdb has no video v_"),
+        ({"scores": ONE, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
+        ({"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
+        ({"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
     ],
 )
-def test_bad_input_is_one_line(made, prepare, options, said):
-    if prepare:
+def test_bad_input_is_one_line(made, options, message):
+    if not Path("less.lmdb").exists():
         prepare()
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         report.page("t", **options)
     assert "\n" not in str(error.value)
 
 
-def test_the_program(made):
+def test_the_program(made, capsys):
     write_text("t.json", results.text([Table("T", ["a"], [["7"]])], ["no pairs"]))
-    status, out, error = runs.run(
-        "report",
-        "--scores",
-        "RCNN-r=one.h5",
-        "--scores2",
-        "two.h5",
-        "--logs",
-        "log.jsonl",
-        "stage=2=log.jsonl",
-        "--frames",
-        "f.lmdb",
-        "--tables",
-        "t.json",
-        "--title",
-        "<T>",
-        "--crops",
-        1,
-        "--examples",
-        1,
-        "--out",
-        "new/page.html",
-    )
-    assert status == 0 and error == "" and out.startswith("report: new/page.html, ")
+    words = "--scores RCNN-r=one.h5 --scores2 two.h5 --logs log.jsonl stage=2=log.jsonl --frames f.lmdb --tables t.json"
+    more = "--title <T> --crops 1 --examples 1 --out new/page.html"
+    assert in_process.run("report", *words.split(), *more.split()) == 0
+    out, error = capsys.readouterr()
+    assert error == "" and out.startswith("report: new/page.html, ")
     page = Page(Path("new/page.html").read_text(encoding="utf-8"))
     assert text_of(page.section("Not everything could be made").find("ul")) == "no pairs"
     assert text_of(page.root.find("body/header/h1")) == "<T>" and tables(page.section("T")) == [[["a"], ["7"]]]
@@ -478,22 +438,19 @@ def test_the_program(made):
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "words, message",
     [
-        (["--scores2", "one.h5"], "--scores2 is compared with --scores"),
-        ([], "nothing to show"),
-        (["--scores", "one.h5", "--scores2", "x/one.h5"], "are both called one; give one another name, as NAME=FILE"),
-        (["--scores", "one.h5", "--out", "one.h5"], "one.h5 is read too"),
-        (["--logs", "log.jsonl", "--out", "f.lmdb"], "cannot write f.lmdb: Is a directory"),
-        (["--scores", "one.h5", "--examples", "-1"], "--examples cannot be less than 0"),
+        ("--scores2 one.h5", "--scores2 is compared with --scores"),
+        ("", "nothing to show"),
+        ("--scores one.h5 --scores2 x/one.h5", "are both called one; give one another name, as NAME=FILE"),
+        ("--scores one.h5 --out one.h5", "one.h5 is read too"),
+        ("--logs log.jsonl --out f.lmdb", "cannot write f.lmdb: Is a directory"),
+        ("--scores one.h5 --examples -1", "--examples cannot be less than 0"),
     ],
 )
-def test_the_program_says_in_one_line_what_is_wrong(made, words, said, monkeypatch, capsys):
+def test_the_program_says_in_one_line_what_is_wrong(made, words, message, capsys):
     before = Path("one.h5").read_bytes()
-    words = ["report.py", *([] if "--out" in words else ["--out", "page.html"]), *words]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as end:
-        command.run(runs.module("report").main)
+    assert in_process.run("report", "--out", "page.html", *words.split()) == 2
     error = capsys.readouterr().err
-    assert end.value.code == 2 and said in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
     assert not Path("page.html").exists() and Path("one.h5").read_bytes() == before

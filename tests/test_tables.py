@@ -115,37 +115,18 @@ def figures(which):
     return known
 
 
-KEYS = [
-    ("cnn", 1, 5),
-    ("rcnn_r", 1, 5),
-    ("rcnn_s", 1, 5),
-    ("cnn", 2, 5),
-    ("rcnn_r", 2, 5),
-    ("rcnn_s", 2, 5),
-    ("rcnn_r", 1, 25),
-]
+KEYS = [*((net, split, 5) for split in (1, 2) for net in ("cnn", "rcnn_r", "rcnn_s")), ("rcnn_r", 1, 25)]
 
 
 def test_all_cells_of_table_2_come_from_their_files():
     known = figures(KEYS)
     rows = tables.table_2(given(), known)
-    source = {1: ("rcnn_r", 1, 25), 8: ("rcnn_s", 1, 5)}
-    cells = {
-        1: (5, "high"),
-        2: (1, "high"),
-        3: (5, "high"),
-        4: (10, "high"),
-        5: (5, "medium"),
-        6: (5, "low"),
-        7: (5, ALL),
-        8: (5, "high"),
-    }
-    assert [row["row"] for row in rows] == list(cells)
-    for row in rows:
-        fusions = known[source.get(row["row"], ("rcnn_r", 1, 5))][cells[row["row"]]]
-        assert row["ours"] == {fusion: 100 * share for fusion, share in fusions.items()}
-        assert row["fps"] == (25 if row["row"] == 1 else 5)
-        assert (row["patches"], row["signal"]) == cells[row["row"]]
+    sources = [("rcnn_r", 1, 25), *[("rcnn_r", 1, 5)] * 6, ("rcnn_s", 1, 5)]
+    crops, signals = (5, 1, 5, 10, 5, 5, 5, 5), ("high", "high", "high", "high", "medium", "low", ALL, "high")
+    assert [row["row"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
+    for row, source, *cell in zip(rows, sources, crops, signals):
+        assert row["ours"] == {fusion: 100 * share for fusion, share in known[source][tuple(cell)].items()}
+        assert (row["fps"], row["patches"], row["signal"]) == (source[2], *cell)
         assert row["sampling"] == ("sequential" if row["row"] == 8 else "random")
 
 
@@ -244,19 +225,7 @@ def test_markdown():
     assert lines[0] == "## Table 2: settings" and "ours on toys | <b>, the paper's on UCF-101" in lines[2]
     grid = [cells(line) for line in lines if line.startswith("|")]
     assert {len(row) for row in grid} == {11} and len(grid) == 10
-    assert grid[0] == [
-        "no.",
-        "fps",
-        "patches",
-        "signal",
-        "sampling",
-        "mean",
-        "paper",
-        "max",
-        "paper",
-        "log-mean",
-        "paper",
-    ]
+    assert grid[0] == "no. fps patches signal sampling mean paper max paper log-mean paper".split()
     assert grid[2] == ["1", "25", "5", "high", "random", "–", "79.5", "–", "79.6", "–", "79.7"]
     ours = 100 * known["rcnn_r", 1, 5][5, "high"]["log-mean"]
     assert grid[4][-2:] == [f"{ours:.1f}", "80.0"] and grid[9][0] == "8 [a]" and grid[8][3] == "fusion of three"
@@ -280,35 +249,31 @@ def test_a_file_of_tables(tmp_path):
     assert tables.read(tmp_path / "tables.json") == ([tables.Table("T", ["a"], [["1"]])], [])
 
 
+def table(row):
+    return f'{{"tables": [{{"title": "T", "head": ["a"], "rows": [{row}]}}]}}'
+
+
 @pytest.mark.parametrize(
-    "name, text, message",
+    "text, message",
     [
-        ("t.md", "| a |", "t.md is Markdown; give the tables.json that tools/reproduce.py writes beside it"),
-        ("t.json", "{", "t.json is not JSON of the form"),
-        ("t.json", "[]", "t.json is not JSON of the form"),
-        ("t.json", '{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
-        ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [3]}]}', "t.json is not JSON of the form"),
-        (
-            "t.json",
-            '{"tables": [{"title": "T", "head": ["a"], "rows": [["1", "2"]]}]}',
-            "t.json: table T: row 1 has 2 cells, the head 1",
-        ),
-        (
-            "t.json",
-            '{"tables": [{"title": "T", "head": ["a"], "rows": [[1]]}]}',
-            "t.json: table T: not all its cells are",
-        ),
-        (
-            "t.json",
-            '{"tables": [{"title": "T", "head": ["a"], "rows": ["b"]}]}',
-            "t.json: table T: b is no list of cells",
-        ),
-        ("none.json", None, "tables: no such file: .*none.json"),
+        ("{", "t.json is not JSON of the form"),
+        ("[]", "t.json is not JSON of the form"),
+        ('{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
+        (table('["1", "2"]'), "t.json: table T: row 1 has 2 cells, the head 1"),
+        (table("[1]"), "t.json: table T: not all its cells are"),
+        (table('"b"'), "t.json: table T: b is no list of cells"),
+        (None, "tables: no such file: .*t.json"),
     ],
 )
-def test_what_is_no_file_of_tables_is_one_line(tmp_path, name, text, message):
+def test_what_is_no_file_of_tables_is_one_line(tmp_path, text, message):
     if text is not None:
-        (tmp_path / name).write_text(text)
+        (tmp_path / "t.json").write_text(text)
     with pytest.raises(InputError, match=message) as error:
-        tables.read(tmp_path / name)
+        tables.read(tmp_path / "t.json")
     assert "\n" not in str(error.value)
+
+
+def test_markdown_is_no_file_of_tables(tmp_path):
+    (tmp_path / "t.md").write_text("| a |")
+    with pytest.raises(InputError, match="t.md is Markdown; give the tables.json that tools/reproduce.py writes"):
+        tables.read(tmp_path / "t.md")
