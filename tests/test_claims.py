@@ -84,32 +84,32 @@ def judge(differences, **more):
     ],
 )
 def test_a_verdict(differences, verdict):
-    found, number = judge(differences), len(differences)
+    result, number = judge(differences), len(differences)
     mean = sum(differences) / number
     deviation = (sum((value - mean) ** 2 for value in differences) / (number - 1)) ** 0.5
     half = STUDENT[number] * deviation / number**0.5
-    assert found["verdict"] == verdict and found["differences"] == pytest.approx(differences)
-    assert (found["mean"], found["deviation"]) == pytest.approx((mean, deviation), abs=1e-12)
-    assert (found["low"], found["high"]) == pytest.approx((mean - half, mean + half), rel=1e-3, abs=1e-12)
-    assert (found["text"], found["better"], found["worse"]) == ("a beats b", "a", "b")
-    json.dumps(found, allow_nan=False)
+    assert result["verdict"] == verdict and result["differences"] == pytest.approx(differences)
+    assert (result["mean"], result["deviation"]) == pytest.approx((mean, deviation), abs=1e-12)
+    assert (result["low"], result["high"]) == pytest.approx((mean - half, mean + half), rel=1e-3, abs=1e-12)
+    assert (result["text"], result["better"], result["worse"]) == ("a beats b", "a", "b")
+    json.dumps(result, allow_nan=False)
 
 
 def test_of_a_loss_less_is_better():
-    found = judge([-0.1, -0.2, -0.3], lower=True)
-    assert found["verdict"] == claims.HOLDS and found["differences"] == pytest.approx([0.1, 0.2, 0.3])
+    result = judge([-0.1, -0.2, -0.3], lower=True)
+    assert result["verdict"] == claims.HOLDS and result["differences"] == pytest.approx([0.1, 0.2, 0.3])
     assert judge([0.1, 0.2, 0.3], lower=True)["verdict"] == claims.OPPOSITE
 
 
 def test_one_seed_decides_nothing():
-    found = judge([0.9])
-    assert (found["verdict"], found["mean"]) == (claims.OPEN, pytest.approx(0.9))
-    assert found["deviation"] is found["low"] is found["high"] is None
+    result = judge([0.9])
+    assert (result["verdict"], result["mean"]) == (claims.OPEN, pytest.approx(0.9))
+    assert result["deviation"] is result["low"] is result["high"] is None
 
 
 def test_a_figure_against_nothing():
-    found = claims.judge(claims.Comparison("there are jumps", "a"), [{"a": 0.5}, {"a": 0.25}])
-    assert found["differences"] == [0.5, 0.25] and found["worse"] is None
+    result = claims.judge(claims.Comparison("there are jumps", "a"), [{"a": 0.5}, {"a": 0.25}])
+    assert result["differences"] == [0.5, 0.25] and result["worse"] is None
 
 
 def test_names():
@@ -143,42 +143,42 @@ def test_the_jump_of_a_made_series():
 def trained(tmp_path, monkeypatch):
     """Return (Description, folder of its run) with the frames, lists and logs of an RCNN-s of few videos."""
     monkeypatch.chdir(tmp_path)
-    given, out = replace(description.parse(TINY), seed=7), Path("out")
+    asked, out = replace(description.parse(TINY), seed=7), Path("out")
     classes = list(scenes.CLASSES)[:3]
     videos = {
         f"v_{name}_g{group:02d}_c01": (label, 2 + (3 * label + group) % 5)
         for group in (1, 2)
         for label, name in enumerate(classes)
     }
-    listed = frames.write(plan.frames(given, out), videos, classes).with_suffix(".txt")
-    lists = description.lists(given, out)
+    listed = frames.write(plan.frames(asked, out), videos, classes).with_suffix(".txt")
+    lists = description.lists(asked, out)
     lists.folder.mkdir(parents=True)
     lists.train(1).write_text(listed.read_text())
     lists.classes.write_text("".join(f"{number} {name}\n" for number, name in enumerate(classes, 1)))
-    claim_figures.snapshots(given, out).mkdir(parents=True)
-    interrupted(given, out)
-    return given, out
+    claim_figures.snapshots(asked, out).mkdir(parents=True)
+    interrupted(asked, out)
+    return asked, out
 
 
-def interrupted(given, out, *places):
+def interrupted(asked, out, *places):
     """Write what caffe prints of RCNN-s where it goes on from snapshots of these iterations."""
     lines = ["I1123 15:06:31.1 20113 caffe.cpp:197] Use CPU."]
     lines += [
-        f"I1123 15:06:31.2 20113 caffe.cpp:254] Resuming from {claim_figures.snapshots(given, out)}/"
+        f"I1123 15:06:31.2 20113 caffe.cpp:254] Resuming from {claim_figures.snapshots(asked, out)}/"
         f"rcnn_s_iter_{place}.solverstate"
         for place in places
     ]
-    (claim_figures.snapshots(given, out) / "rcnn_s.caffe.log").write_text(
+    (claim_figures.snapshots(asked, out) / "rcnn_s.caffe.log").write_text(
         "\n".join([*lines, "Optimization Done."]) + "\n"
     )
 
 
-def marks(given, out, updates):
+def marks(asked, out, updates):
     """Return how many rows SequentialFrames marks as a video's first in each of its first passes in Caffe."""
     message = net.rcnn_s(
-        recipe(Tiny(size=9, classes=3), batch=BATCH, seed=given.seed),
-        plan.frames(given, out),
-        description.lists(given, out).train(1),
+        recipe(Tiny(size=9, classes=3), batch=BATCH, seed=asked.seed),
+        plan.frames(asked, out),
+        description.lists(asked, out).train(1),
         net.TRAIN,
     )
     del message.layer[1:]
@@ -213,20 +213,20 @@ def log_of(path, raw):
 
 
 def test_losses_of_stage_2(trained):
-    given, out = trained
+    asked, out = trained
     generator = np.random.default_rng(2)
     raw = {name: generator.uniform(1, 3, 600) for name in ("rcnn_r", "rcnn_s")}
-    raw["rcnn_s"] += 2.5 * claim_figures.beginnings(given, out, 600) / BATCH
+    raw["rcnn_s"] += 2.5 * claim_figures.beginnings(asked, out, 600) / BATCH
     for name, values in raw.items():
-        log_of(claim_figures.snapshots(given, out) / f"{name}.jsonl", values)
-    found = claim_figures.losses(given, out)
+        log_of(claim_figures.snapshots(asked, out) / f"{name}.jsonl", values)
+    result = claim_figures.losses(asked, out)
     for title, name in (("RCNN-r", "rcnn_r"), ("RCNN-s", "rcnn_s")):
         averaged = raw[name] ** 2
         around = [averaged[place] - averaged[place - 100 : place + 101].mean() for place in range(300, 600)]
-        assert found[f"loss, {title}, mean of stage 2"] == pytest.approx(raw[name].mean())
-        assert found[f"loss, {title}, end of stage 2"] == pytest.approx(raw[name][540:].mean())
-        assert found[f"unsteadiness, {title}"] == pytest.approx(np.std(around))
-    assert found["jump, RCNN-s"] == pytest.approx(2.5, abs=0.5) and len(found) == 7
+        assert result[f"loss, {title}, mean of stage 2"] == pytest.approx(raw[name].mean())
+        assert result[f"loss, {title}, end of stage 2"] == pytest.approx(raw[name][540:].mean())
+        assert result[f"unsteadiness, {title}"] == pytest.approx(np.std(around))
+    assert result["jump, RCNN-s"] == pytest.approx(2.5, abs=0.5) and len(result) == 7
 
 
 def test_accuracies_by_kind(tmp_path):
@@ -249,7 +249,7 @@ def test_accuracies_by_kind(tmp_path):
     ) as writer:
         for index, values in enumerate(videos):
             writer.add(index, values)
-    found = claim_figures.accuracies("CNN", tmp_path / "s.h5", (1, 5, 10))
+    result = claim_figures.accuracies("CNN", tmp_path / "s.h5", (1, 5, 10))
     fusions = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
     expected = {}
     for crops in (1, 5):
@@ -266,8 +266,8 @@ def test_accuracies_by_kind(tmp_path):
                         for kind, values in right.items()
                     }
                 )
-    assert found == pytest.approx(expected) and len(found) == 2 * 4 * 3 * 4
-    kinds = [found[claim_figures.name("CNN", 5, kind=kind)] for kind in scenes.KINDS]
+    assert result == pytest.approx(expected) and len(result) == 2 * 4 * 3 * 4
+    kinds = [result[claim_figures.name("CNN", 5, kind=kind)] for kind in scenes.KINDS]
     assert kinds[0] > kinds[2] > kinds[1]
 
 

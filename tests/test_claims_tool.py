@@ -34,8 +34,8 @@ def run(*words):
     return in_process.run("claims", *words)
 
 
-def write(given):
-    Path("given.json").write_text(json.dumps(given))
+def write(asked):
+    Path("given.json").write_text(json.dumps(asked))
 
 
 def do(step, generator):
@@ -209,15 +209,15 @@ def test_a_step_that_fails_is_named_and_there_is_no_page(results, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "given, words, message",
+    "asked, words, message",
     [
         (TINY | {"crops": [5]}, (), "description: crops: the claims need 1, 10 too\n"),
         (TINY | {"name": 3}, (), "description: given.json: name: 3: it should be a string\n"),
         (TINY, ("--page", "given.json/page.md"), "cannot write given.json/page.md: Not a directory\n"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, given, words, message):
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, words, message):
     monkeypatch.chdir(tmp_path)
-    write(given)
+    write(asked)
     assert run(*WORDS, *words) == 2
     assert capsys.readouterr() == ("", f"claims.py: {message}") and list(files()) == ["given.json"]

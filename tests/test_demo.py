@@ -171,9 +171,9 @@ def test_a_step_that_fails_ends_the_demo(tmp_path, monkeypatch, capsys):
 def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, classes, width, updates, snapshot, tests):
     """What decides the demo's numbers is written here once more."""
     monkeypatch.chdir(tmp_path)
-    given = description.read(ROOT / "data" / f"{name}.json")
+    asked = description.read(ROOT / "data" / f"{name}.json")
     out = Path("demo")
-    steps = {step.name: step for step in plan.steps(given, description.check(given, out), out)}
+    steps = {step.name: step for step in plan.steps(asked, description.check(asked, out), out)}
     assert in_process.run("make_prototxt", *steps[f"{SPLIT}.nets"].command[1:]) == 0
 
     def read(file, message):

@@ -26,10 +26,10 @@ MAKE = {"appearances": ["Flowers"], "movements": ["Up", "Down"], "seconds": 1, "
 
 def changed(**values):
     """Return GIVEN with values set; None takes a key away."""
-    given = copy.deepcopy(GIVEN)
+    asked = copy.deepcopy(GIVEN)
     for key, value in values.items():
-        given[key.replace("_", "-")] = value
-    return {key: value for key, value in given.items() if value is not None}
+        asked[key.replace("_", "-")] = value
+    return {key: value for key, value in asked.items() if value is not None}
 
 
 def nets(**values):
@@ -121,8 +121,8 @@ def test_counts_of_scenes():
 
 
 def test_variants():
-    given = variant(nets={"combine": "sum", "iterations": 9}, unhalved=True)
-    read = description.parse(given)
+    asked = variant(nets={"combine": "sum", "iterations": 9}, unhalved=True)
+    read = description.parse(asked)
     other = read.variants["other one"]
     assert other == description.Variant(nets={"combine": "sum", "iterations": 9}, unhalved=True)
     assert read.variant_nets(other) == {**GIVEN["nets"], "combine": "sum", "iterations": 9}
@@ -154,7 +154,7 @@ def test_the_two_in_the_repository():
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    "asked, message",
     [
         ([], "it is not an object"),
         (changed(colour="red"), "unknown key colour; the keys are name"),
@@ -222,9 +222,9 @@ def test_the_two_in_the_repository():
         (changed(recurrent_test="yes"), 'recurrent-test: "yes": it should be true or false'),
     ],
 )
-def test_what_is_no_description(given, message):
+def test_what_is_no_description(asked, message):
     with pytest.raises(InputError, match=message) as raised:
-        description.parse(given)
+        description.parse(asked)
     assert "\n" not in str(raised.value)
 
 

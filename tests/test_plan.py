@@ -19,21 +19,21 @@ FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "n
 MOTION = description.read(ROOT / "data" / "motion.json")
 
 
-def planned(given, **options):
+def planned(asked, **options):
     """Return {name: Step} of a Description."""
-    counts = description.Counts(12, 40, {split: (30, 10) for split in given.splits}, 3.0)
-    steps = plan.steps(given, counts, OUT, **options)
+    counts = description.Counts(12, 40, {split: (30, 10) for split in asked.splits}, 3.0)
+    steps = plan.steps(asked, counts, OUT, **options)
     assert len({step.name for step in steps}) == len(steps)
     return {step.name: step for step in steps}
 
 
 def needs(steps, name):
     """Return the names of the steps that make what a step needs, theirs included."""
-    found = set()
+    others = set()
     for other in steps.values():
         if set(other.outputs) & set(steps[name].inputs):
-            found |= {other.name} | needs(steps, other.name)
-    return found
+            others |= {other.name} | needs(steps, other.name)
+    return others
 
 
 def words(step, option):
@@ -60,9 +60,9 @@ def test_each_step_comes_after_what_it_needs():
     lists = {Path("lists") / f"{name}.txt" for name in ("classInd", "trainlist01", "testlist01")}
     pretrained = {**GIVEN, "pretrained": "bvlc.caffemodel"}
     more = {**GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True}
-    for given in (MOTION, *map(description.parse, (GIVEN, pretrained, more))):
-        there = set() if given.make else {Path("videos"), Path("bvlc.caffemodel"), *lists}
-        for step in planned(given).values():
+    for asked in (MOTION, *map(description.parse, (GIVEN, pretrained, more))):
+        there = set() if asked.make else {Path("videos"), Path("bvlc.caffemodel"), *lists}
+        for step in planned(asked).values():
             assert set(step.inputs) <= there, step.name
             assert not set(step.outputs) & there, f"{step.name} makes what another one makes"
             assert (ROOT / "tools" / step.command[0]).is_file()
@@ -116,8 +116,8 @@ def test_pretrained_weights_start_every_training():
 
 def test_flow_leaves_the_image_stream_as_it_is():
     """So its steps stay done where flow is added to a description."""
-    for given in (GIVEN, made(), {**GIVEN, "pretrained": "bvlc.caffemodel"}):
-        before, after = planned(description.parse(given)), planned(description.parse({**given, **FLOW}))
+    for asked in (GIVEN, made(), {**GIVEN, "pretrained": "bvlc.caffemodel"}):
+        before, after = planned(description.parse(asked)), planned(description.parse({**asked, **FLOW}))
         assert list(before.values()) == [step for name, step in after.items() if name in before]
         assert all(name.endswith("_flow") for name in set(after) - set(before))
         image, flow = before.values(), [step for name, step in after.items() if name not in before]
@@ -164,11 +164,11 @@ VARIANTS = {
 
 
 def test_variants_leave_the_rest_as_it_is():
-    for given in (GIVEN, made(), {**GIVEN, **FLOW, "splits": [2, 1]}):
-        before = planned(description.parse(given))
-        after = planned(description.parse({**given, "variants": VARIANTS}))
+    for asked in (GIVEN, made(), {**GIVEN, **FLOW, "splits": [2, 1]}):
+        before = planned(description.parse(asked))
+        after = planned(description.parse({**asked, "variants": VARIANTS}))
         assert list(before.values()) == [step for name, step in after.items() if name in before]
-        first = f"split{given['splits'][0]:02d}_5fps"
+        first = f"split{asked['splits'][0]:02d}_5fps"
         of = {
             "other": ["nets", "start", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"],
             "one stage": ["nets", "start", "rcnn_r", "scores_rcnn_r"],
@@ -233,9 +233,9 @@ def test_a_variant_is_of_the_main_pairs_with_its_own_options():
 
 
 def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
-    given = {**GIVEN, "splits": [2, 1], "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5, "mean": [1, 2, 3]}}
-    steps = planned(description.parse({**given, "recurrent-test": True, "motion-energy": True}))
-    assert set(steps) - set(planned(description.parse(given))) == {
+    asked = {**GIVEN, "splits": [2, 1], "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5, "mean": [1, 2, 3]}}
+    steps = planned(description.parse({**asked, "recurrent-test": True, "motion-energy": True}))
+    assert set(steps) - set(planned(description.parse(asked))) == {
         "split02_5fps.scores_rcnn_r_recurrent",
         "split02_5fps.motion_energy",
     }

@@ -75,9 +75,9 @@ TABLES = {
 LAYER = "inception_3a/3x3"
 
 
-def start(folder, *options, given="given.json"):
+def start(folder, *options, asked="given.json"):
     """Start the program in a folder, in a process group of its own."""
-    words = [ROOT / "tools/reproduce.py", given, "--out", "out", "--jobs", "2", *options]
+    words = [ROOT / "tools/reproduce.py", asked, "--out", "out", "--jobs", "2", *options]
     return subprocess.Popen(
         [sys.executable, *map(str, words)],
         cwd=folder,
@@ -97,8 +97,8 @@ def end(process):
     return process.returncode, out, error, time.monotonic() - began
 
 
-def write(folder, given, name="given.json"):
-    (folder / name).write_text(json.dumps(given))
+def write(folder, asked, name="given.json"):
+    (folder / name).write_text(json.dumps(asked))
     return name
 
 
@@ -305,11 +305,11 @@ def test_the_page_has_the_tables_and_what_failed(runs):
 
 def test_where_nothing_is_scored_there_is_a_page_that_says_why(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    given, out = description.parse(GIVEN), Path("out")
-    steps, runner = plan.steps(given, description.check(given, out), out), Runner(out)
+    asked, out = description.parse(GIVEN), Path("out")
+    steps, runner = plan.steps(asked, description.check(asked, out), out), Runner(out)
     runner.failed["frames_5fps"] = "it fails"
     runner.skipped.append("split01_5fps.cnn")
-    summary = results.make(given, out, steps, runner)
+    summary = results.make(asked, out, steps, runner)
     assert results.report(out, summary, steps, runner) == 1
     shown, error = capsys.readouterr()
     assert "| RCNN-r | – | 81.0 |" in shown and f"{len(steps) - 2} of {len(steps)} steps done, 0:00 min" in shown
@@ -322,7 +322,7 @@ def test_where_nothing_is_scored_there_is_a_page_that_says_why(tmp_path, monkeyp
 def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
     folder = runs[0].parent
     longer = write(folder, {**GIVEN, **MORE, "nets": {**GIVEN["nets"], "iterations": 30}}, "longer.json")
-    states, lines = planned(folder, given=longer)
+    states, lines = planned(folder, asked=longer)
     assert of_state(states, "stale") == {
         *(f"split0{split}_5fps.nets" for split in (1, 2)),
         *("split01_10fps.nets", "split01_10fps.rcnn_r", "split01_10fps.scores_rcnn_r"),
@@ -379,7 +379,7 @@ def test_table_3_of_the_two_streams(runs):
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    "asked, message",
     [
         ("{", "description: given.json is not JSON: Expecting property name"),
         (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
@@ -387,9 +387,9 @@ def test_table_3_of_the_two_streams(runs):
         (json.dumps({**GIVEN, "pretrained": "none.caffemodel"}), "pretrained: no such file: none.caffemodel"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, given, message):
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, message):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "given.json").write_text(given)
+    (tmp_path / "given.json").write_text(asked)
     assert in_process.run("reproduce", "given.json", "--out", "out") == 2
     out, error = capsys.readouterr()
     assert out == "" and error.startswith(f"reproduce.py: {message}") and error.count("\n") == 1

@@ -169,13 +169,13 @@ def test_records_of_folders_that_are_there_already_go_on(records, first):
     """Their form, written out: whoever changes it has to bring people's folders along."""
     Path("made").write_text("output")
     size, changed = Path("made").stat().st_size, Path("made").stat().st_mtime_ns
-    known = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
+    before = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
     Path("out/steps").mkdir(parents=True)
     Path("out/steps/first.json").write_text(
         json.dumps(
             {
                 "command": ["one.py", "--out", "made"],
-                "inputs": {"given": known},
+                "inputs": {"given": before},
                 "finished": True,
                 "seconds": 2.5,
                 "outputs": {"made": {"bytes": size, "changed": changed, "sha256": None}},
@@ -188,14 +188,14 @@ def test_records_of_folders_that_are_there_already_go_on(records, first):
 def test_stamps_of_folders(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "one.avi").write_text("1")
-    known = stamp(tmp_path / "a")
+    before = stamp(tmp_path / "a")
     (tmp_path / "a" / "b" / ".half.avi").write_text("1")
-    assert unchanged(tmp_path / "a", known)
+    assert unchanged(tmp_path / "a", before)
     (tmp_path / "a" / "b" / "one.avi").write_text("12")
-    assert not unchanged(tmp_path / "a", known)
+    assert not unchanged(tmp_path / "a", before)
     (tmp_path / "a" / "b" / "one.avi").rename(tmp_path / "a" / "two.avi")
     (tmp_path / "a" / "two.avi").write_text("1")
-    assert not unchanged(tmp_path / "a", known)
+    assert not unchanged(tmp_path / "a", before)
 
 
 def test_an_input_that_changes_while_a_step_runs_makes_it_stale(records, first):

@@ -32,43 +32,38 @@ def refuse_older(out: Path) -> None:
 
 def show(description: Description, out: Path, steps: Sequence[Step]) -> None:
     """Draw the pictures, write OUT/results.json and print the table; the steps' seconds are what they took."""
-    results = measure(description, out, {step.name: step.seconds for step in steps})
+    results = measure(description, out, steps)
     print(table(results, wall(steps, JOBS)))
     curves = {NETS[net] + SAMPLING[net]: loss(description, out, net) for net in NETS}
-    plots.loss_curves(
-        out / "loss.png", curves, title=f"Training loss; stage 1 until {description.nets['stage1-iterations']}"
-    )
-    plots.film_strips(
-        out / "films.png", films(description, out), f"one video a class, {description.fps[-1]:g} frames a second"
-    )
-    draw_confusions(description, out)
+    title = f"Training loss; stage 1 until {description.nets['stage1-iterations']}"
+    plots.loss_curves(out / "loss.png", curves, title=title)
+    title = f"one video a class, {description.fps[-1]:g} frames a second"
+    plots.film_strips(out / "films.png", films(description, out), title)
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     pictures = ", ".join(f"{out}/{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in NETS)))
     print(f"\npictures: {pictures}; figures: {out}/results.json")
 
 
-def measure(description: Description, out: Path, seconds: dict[str, float]) -> dict:
-    """Return what results.json holds; accuracies are shares of 1."""
+def measure(description: Description, out: Path, steps: Sequence[Step]) -> dict:
+    """Draw each net's confusion matrix, and return what results.json holds; accuracies are shares of 1."""
     accuracy, videos = {}, 0
-    for net, path in score_files(description, out).items():
-        with Scores(path) as file:
-            predicted = scores.predictions(file.videos("high"))
-            accuracy[net], videos = float(scores.accuracy(predicted, file.labels)), len(file)
+    files = {net: path for (net, _, _), path in plan.score_files(description, out).items()}
+    for net in NETS:
+        with Scores(files[net]) as file:
+            predicted, videos = scores.predictions(file.videos("high")), len(file)
+            accuracy[net] = float(scores.accuracy(predicted, file.labels))
+            matrix = scores.confusion(predicted, file.labels, len(file.classes))
+            title = f"high signal, {file.crops} crops, log-mean, {videos} videos"
+            plots.confusion_matrix(out / f"confusion_{net}.png", matrix, file.classes, title)
     results = {
         "seed": description.seed,
         "chance": 1 / len(read_classes(lists(description, out).classes)),
         "appearance alone": 1 / len((description.make or {})["movements"]),
-        "seconds": seconds,
+        "seconds": {step.name: step.seconds for step in steps},
         "accuracy": accuracy,
         "videos": videos,
     }
     return {**results, "verdicts": verdicts(results)}
-
-
-def score_files(description: Description, out: Path) -> dict[str, Path]:
-    """Return {net: path of its scores} in the order of NETS."""
-    files = {net: path for (net, _, _), path in plan.score_files(description, out).items()}
-    return {net: files[net] for net in NETS}
 
 
 def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,19 +77,6 @@ def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.
     ]
     iterations, raw, averaged = map(np.concatenate, zip(first, *later))
     return iterations, raw, averaged
-
-
-def draw_confusions(description: Description, out: Path) -> None:
-    """Draw each net's confusion matrix."""
-    for net, path in score_files(description, out).items():
-        with Scores(path) as file:
-            matrix = scores.confusion(scores.predictions(file.videos("high")), file.labels, len(file.classes))
-            plots.confusion_matrix(
-                out / f"confusion_{net}.png",
-                matrix,
-                file.classes,
-                f"high signal, {file.crops} crops, log-mean, {len(file)} videos",
-            )
 
 
 def table(results: dict, in_all: float) -> str:

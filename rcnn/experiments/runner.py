@@ -184,8 +184,8 @@ class Runner:
 def _ending_with_this_one():
     """Return the words of a command before which a program ends with this one, even a killed one; none elsewhere."""
     words = ["setpriv", "--pdeathsig", "KILL"]  # util-linux
-    known = shutil.which("setpriv") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
-    return words if known else []
+    works = shutil.which("setpriv") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
+    return words if works else []
 
 
 def commit() -> Optional[str]:

@@ -118,13 +118,13 @@ class Records:
         named = list(step.command), set(map(str, step.inputs)), set(map(str, step.outputs))
         if (record["command"], set(record["inputs"]), set(record["outputs"])) != named:
             return stale
-        if not all(unchanged(path, known) for path, known in record["inputs"].items() if Path(path).exists()):
+        if not all(unchanged(path, before) for path, before in record["inputs"].items() if Path(path).exists()):
             return stale
         if not record["finished"]:
             return "begun"
         if not all(path.exists() for path in step.outputs):
             return "missing"
-        return "done" if all(unchanged(path, known) for path, known in record["outputs"].items()) else "stale"
+        return "done" if all(unchanged(path, before) for path, before in record["outputs"].items()) else "stale"
 
     def states(self, steps: Sequence[Step]) -> dict[str, str]:
         """Return {step name: state} of steps that stand in their order."""
@@ -206,17 +206,17 @@ def stamp(path: Union[str, Path]) -> dict:
     }
 
 
-def unchanged(path: Union[str, Path], known: dict) -> bool:
+def unchanged(path: Union[str, Path], before: dict) -> bool:
     """Return whether a file or folder is there and is what `stamp` said of it."""
     path = Path(path)
-    if not path.exists() or path.is_dir() != ("files" in known):
+    if not path.exists() or path.is_dir() != ("files" in before):
         return False
     if path.is_dir():
-        return _listing(path) == known["files"]
+        return _listing(path) == before["files"]
     status = path.stat()
-    if status.st_size != known["bytes"]:
+    if status.st_size != before["bytes"]:
         return False
-    return status.st_mtime_ns == known["changed"] or known["sha256"] is not None and sha256(path) == known["sha256"]
+    return status.st_mtime_ns == before["changed"] or before["sha256"] is not None and sha256(path) == before["sha256"]
 
 
 def _listing(folder):
