@@ -8,15 +8,15 @@ import caffe
 import frames
 import numpy as np
 import pytest
-from made_scores import softmax
+from made_scores import softmax, write
 from nets import Tiny, recipe
+from test_tables import FUSE
 
 from rcnn.data.synthetic import scenes
 from rcnn.experiments import claim_figures, claims, description, plan
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.nets import prototxt as net
-from rcnn.scoring.score_writing import writing
 
 NETS = {
     "width": 0.0625,
@@ -110,6 +110,31 @@ def test_one_seed_decides_nothing():
 def test_a_figure_against_nothing():
     result = claims.judge(claims.Comparison("there are jumps", "a"), [{"a": 0.5}, {"a": 0.25}])
     assert result["differences"] == [0.5, 0.25] and result["worse"] is None
+
+
+@pytest.mark.parametrize(
+    "text, better, worse",
+    [
+        (
+            "its loss is lower at the end (last tenth of stage 2)",
+            "loss, RCNN-r, end of stage 2",
+            "loss, RCNN-s, end of stage 2",
+        ),
+        ("RCNN-r beats RCNN-s", "RCNN-r, 5 crops", "RCNN-s, 5 crops"),
+        ("high beats medium", "RCNN-r, 5 crops", "RCNN-r, 5 crops, medium"),
+        ("medium beats low", "RCNN-r, 5 crops, medium", "RCNN-r, 5 crops, low"),
+        ("5 crops beat 10", "RCNN-r, 5 crops", "RCNN-r, 10 crops"),
+        ("log-mean beats maximum", "RCNN-r, 5 crops", "RCNN-r, 5 crops, max"),
+        ("5 fps beats 25 fps", "RCNN-r, 5 crops", "RCNN-r at 25 fps, 5 crops"),
+        ("RCNN-r's flow stream beats the CNN's", "RCNN-r flow, 5 crops", "CNN flow, 5 crops"),
+        ("RCNN-r's image stream alone beats the CNN's two", "RCNN-r, 5 crops", "CNN two-stream, 5 crops"),
+        ("the average beats a sum with halved W", "average, 1 crop", "halved sum, 1 crop"),
+        ("no loss at t-1 beats one", "RCNN-r, 1 crop", "previous loss, 1 crop"),
+    ],
+)
+def test_what_the_paper_says_is_better(text, better, worse):
+    (row,) = [row for claim in claims.CLAIMS for row in claim.comparisons if row.text == text]
+    assert (row.better, row.worse, row.lower) == (better, worse, better.startswith("loss"))
 
 
 def test_names():
@@ -236,36 +261,20 @@ def test_accuracies_by_kind(tmp_path):
     videos = [softmax(generator, frames, 5, 3, 12) for frames in generator.integers(1, 6, len(labels))]
     for label, values in zip(labels, videos):
         values[..., label] *= {"appearance": 2.5, "motion": 1.2, "both": 1.7}[scenes.CLASSES[classes[label]].kind]
-    with writing(
-        tmp_path / "s.h5",
-        [
-            (f"v_{index}", label, np.arange(len(values)) / 5)
-            for index, (label, values) in enumerate(zip(labels, videos))
-        ],
-        5,
-        SIGNALS,
-        classes,
-        {},
-    ) as writer:
-        for index, values in enumerate(videos):
-            writer.add(index, values)
+    listed = [(f"v_{index}", label, values) for index, (label, values) in enumerate(zip(labels, videos))]
+    write(tmp_path / "s.h5", listed, 5, SIGNALS, classes)
     result = claim_figures.accuracies("CNN", tmp_path / "s.h5", (1, 5, 10))
-    fusions = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
     expected = {}
     for crops in (1, 5):
         for signal, places in {**{name: [place] for place, name in enumerate(SIGNALS)}, "all": [0, 1, 2]}.items():
-            for fusion, fuse in fusions.items():
+            for fusion, fuse in FUSE.items():
                 right = {}
                 for label, values in zip(labels, videos):
                     best = fuse(values[:, :crops, places].astype(np.float64).mean((1, 2))).argmax()
                     for kind in ("all", scenes.CLASSES[classes[label]].kind):
                         right.setdefault(kind, []).append(best == label)
-                expected.update(
-                    {
-                        claim_figures.name("CNN", crops, signal, fusion, kind): np.mean(values)
-                        for kind, values in right.items()
-                    }
-                )
+                for kind, values in right.items():
+                    expected[claim_figures.name("CNN", crops, signal, fusion, kind)] = np.mean(values)
     assert result == pytest.approx(expected) and len(result) == 2 * 4 * 3 * 4
     kinds = [result[claim_figures.name("CNN", 5, kind=kind)] for kind in scenes.KINDS]
     assert kinds[0] > kinds[2] > kinds[1]
@@ -291,12 +300,15 @@ def test_a_description_that_has_all():
         ({"streams": ["image"], "flow": None}, "streams: the claims need flow too"),
         (without("one stage"), "variants: the claims need one stage too"),
         ({"recurrent-test": False}, "recurrent-test and motion-energy: the claims need both"),
+        ({"motion-energy": False}, "recurrent-test and motion-energy: the claims need both"),
         ({"fps": [5]}, "fps and make: the claims need fps 25 and 5"),
+        ({"fps": [10, 5]}, "fps and make: the claims need fps 25 and 5"),
         (
             {"make": {"appearances": ["Flowers"], "movements": ["Up"], "seconds": 1, "groups": 4, "clips": 1}},
             "videos of the set scenes",
         ),
         ({"nets": {**NETS, "display": 2}}, "the loss of every batch: display 1 and iter-size 1"),
+        ({"nets": {**NETS, "iter-size": 2}}, "display 1 and iter-size 1"),
         ({"nets": {key: value for key, value in NETS.items() if key != "display"}}, "display 1"),
     ],
 )
@@ -308,12 +320,7 @@ def test_a_description_that_lacks_something(change, said):
 
 @pytest.mark.parametrize("ahead, met", [((0.55, 0.40, 0.9), True), ((0.55, 0.35, 0.9), False), ((-0.5,), False)])
 def test_the_lead_on_motion_classes(ahead, met):
-    measured = [
-        {
-            claim_figures.name("RCNN-r", 5, kind="motion"): 0.0625 + value,
-            claim_figures.name("CNN", 5, kind="motion"): 0.0625,
-        }
-        for value in ahead
-    ]
+    names = [f"{net}, 5 crops, classes told by movement" for net in ("RCNN-r", "CNN")]
+    measured = [dict(zip(names, (0.0625 + value, 0.0625))) for value in ahead]
     points, every = claims.lead(measured)
     assert points == pytest.approx([100 * value for value in ahead]) and every is met

@@ -109,7 +109,7 @@ def test_each_figure_of_each_seed_is_there(page):
         ]
 
 
-def test_the_counts_and_the_lead(page):
+def test_the_counts_the_lead_and_how_it_was_made(page):
     content, text, _ = page
     verdicts = [row["verdict"] for claim in content["claims"] for row in claim["comparisons"]]
     one, two, three = (verdicts.count(verdict) for verdict in ("holds", "the opposite holds", "not decided"))
@@ -118,12 +118,8 @@ def test_the_counts_and_the_lead(page):
     lead = ", ".join(f"{value:.1f}" for value in claims.lead(content["figures"])[0])
     assert f"CNN by {lead} points in the 3 seeds (the aim of at least 40 in each is **not met**)" in said
     assert "at 95 % to either side (Student's t, 2 degrees of freedom)" in said
-
-
-def test_how_it_was_made(page):
-    text = page[1]
-    assert "`python tools/claims.py x.json` at commit abc123" in text and "seeds\n1, 2, 3, none left out" in text
-    assert "720 videos a seed of 4 classes" in text and "1:02:03 h" in text
+    assert "`python tools/claims.py x.json` at commit abc123" in said and "seeds 1, 2, 3, none left out" in said
+    assert "720 videos a seed of 4 classes" in said and "1:02:03 h" in said
     assert "\n\n    python tools/train.py --solver 'a b'\n    python tools/evaluate.py\n" in text
     assert not re.search(r"\b(nan|NaN|None)\b|\{\{|\{%", text)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import frames
 import in_process
+import made_scores
 import numpy as np
 import pytest
 from in_process import changed, files
@@ -21,7 +22,6 @@ from rcnn.experiments import claims, description, plan
 from rcnn.experiments.steps import Records
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.score_files import Scores
-from rcnn.scoring.score_writing import writing
 
 GIVEN = {**TINY, "splits": [2, 1]}
 SEED = Path("out/seed3")
@@ -45,10 +45,9 @@ def do(step, generator):
     for path in step.outputs:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".h5":
-            listed = [(name, label, np.arange(5) / 5) for name, (label, _) in videos.items()]
-            with writing(path, listed, int(words(step, "--crops")), SIGNALS, classes, {}) as writer:
-                for index in range(len(listed)):
-                    writer.add(index, softmax(generator, 5, int(words(step, "--crops")), 3, 12))
+            crops = int(step.command[step.command.index("--crops") + 1])
+            scored = [(name, label, softmax(generator, 5, crops, 3, 12)) for name, (label, _) in videos.items()]
+            made_scores.write(path, scored, crops, SIGNALS, classes)
         elif path.parent.suffix == ".lmdb" and not path.exists():
             frames.write(path.parent, videos, classes).with_suffix(".txt").unlink()
         elif path.name == "classInd.txt":
@@ -65,10 +64,6 @@ def do(step, generator):
                 (path.parent / f"{path.name.split('_iter')[0]}.caffe.log").touch()
         elif path.name == "videos":
             path.mkdir(exist_ok=True)
-
-
-def words(step, option):
-    return step.command[step.command.index(option) + 1]
 
 
 @pytest.fixture(scope="module")

@@ -235,7 +235,12 @@ def test_the_table():
 
 @pytest.mark.parametrize(
     "cnn, rcnn_r, met",
-    [(0.2, 0.74, [False, True, True]), (0.3, 0.75, [True, True, False]), (0.5, 0.79, [True, False, False])],
+    [
+        (0.2, 0.74, [False, True, True]),
+        (0.3, 0.75, [True, True, False]),
+        (0.5, 0.79, [True, False, False]),
+        (0.05, 0.9, [True, True, False]),
+    ],
 )
 def test_verdicts_that_do_not_hold(cnn, rcnn_r, met):
     results = {"accuracy": {"cnn": cnn, "rcnn_r": rcnn_r}, "appearance alone": 1 / 6}

@@ -106,9 +106,11 @@ def test_what_hangs_on_what():
 
 
 def test_pretrained_weights_start_every_training():
-    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel"}))
+    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel", "unhalved": True}))
     assert words(steps["split01_5fps.start"], "--weights") == ("bvlc.caffemodel",)
     assert words(steps["split01_5fps.start_cnn"], "--weights") == ("bvlc.caffemodel",)
+    unhalved = ["--unhalved" in steps[f"split01_5fps.{name}"].command for name in ("start", "start_cnn")]
+    assert unhalved == [True, False]  # the CNN has no temporal part
     assert words(steps["split01_5fps.cnn"], "--weights") == words(steps["split01_5fps.start_cnn"], "--out")
     assert "split01_5fps.cnn" not in needs(steps, "split01_5fps.rcnn_r")
     assert "--weights" not in planned(MOTION)["split01_5fps.cnn"].command

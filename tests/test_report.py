@@ -9,14 +9,15 @@ from xml.etree import ElementTree
 import cv2
 import frames
 import in_process
+import made_scores
 import numpy as np
 import pytest
+from test_tables import FUSE
 
 from rcnn.experiments import charts, report
 from rcnn.experiments import tables as results
 from rcnn.experiments.tables import Table
 from rcnn.files import InputError, write_text
-from rcnn.scoring.score_writing import writing
 from rcnn.training import log as training
 
 CLASSES = ["<b>&\"'", "_$a$", "Café \x07"]
@@ -86,17 +87,14 @@ def scored(path, seed=0, order=None, classes=CLASSES, videos=VIDEOS, signals=("l
         name: generator.dirichlet(np.ones(len(classes)), (count, crops, len(signals))).astype(np.float32)
         for name, (_, count) in videos.items()
     }
-    listed = [(name, videos[name][0], np.arange(videos[name][1]) / 5) for name in order or videos]
-    with writing(path, listed, crops, list(signals), classes, {"made <by>": "x", "mean": [1.5, 2.0]}) as writer:
-        for index, (name, _, _) in enumerate(listed):
-            writer.add(index, values[name])
+    listed = [(name, videos[name][0], values[name]) for name in order or videos]
+    made_scores.write(path, listed, crops, list(signals), classes, **{"made <by>": "x", "mean": [1.5, 2.0]})
     return values
 
 
 def predicted(values, signal=2, crops=5, fusion="log-mean"):
     """Return {name: class} by NumPy, in float64; signal: its place, or a slice of them."""
-    how = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
-    return {name: int(how[fusion](frame_scores(scores, signal, crops)).argmax()) for name, scores in values.items()}
+    return {name: int(FUSE[fusion](frame_scores(scores, signal, crops)).argmax()) for name, scores in values.items()}
 
 
 def frame_scores(scores, signal=2, crops=5):
@@ -326,10 +324,8 @@ def test_videos_are_shown_with_their_frames_and_scores(made):
 
 def test_more_examples_stand_apart_in_the_list(folder):
     """Of ten right ones and none wrong, three: the first, one of the middle, the last."""
-    videos = {f"v_A_g{index:02d}_c01": (0, 2) for index in range(10)}
-    with writing("s.h5", [(name, 0, [0.0, 0.5]) for name in videos], 1, ["high"], ["A", "B"], {}) as writer:
-        for index in range(10):
-            writer.add(index, np.tile(np.float32([0.9, 0.1]), (2, 1, 1, 1)))
+    values = np.tile(np.float32([0.9, 0.1]), (2, 1, 1, 1))
+    made_scores.write("s.h5", [(f"v_A_g{index:02d}_c01", 0, values) for index in range(10)], 1, ["high"], ["A", "B"])
     page = Page(report.page("t", scores={"a": "s.h5"}))
     shown = [text_of(video.find("h3")) for video in page.root.iter("article")]
     assert shown == ["v_A_g00_c01", "v_A_g04_c01", "v_A_g09_c01"] and not list(page.root.iter("li/img"))
@@ -418,15 +414,16 @@ def test_bad_input_is_one_line(made, options, message):
 
 def test_the_program(made, capsys):
     write_text("t.json", results.text([Table("T", ["a"], [["7"]])], ["no pairs"]))
-    words = "--scores RCNN-r=one.h5 --scores2 two.h5 --logs log.jsonl stage=2=log.jsonl --frames f.lmdb --tables t.json"
-    more = "--title <T> --crops 1 --examples 1 --out new/page.html"
+    Path("a=b.jsonl").write_bytes(Path("log.jsonl").read_bytes())
+    words = "--scores RCNN-r=one.h5 --scores2 two.h5 --logs log.jsonl stage=2=log.jsonl a=b.jsonl --frames f.lmdb"
+    more = "--tables t.json --title <T> --crops 1 --examples 1 --out new/page.html"
     assert in_process.run("report", *words.split(), *more.split()) == 0
     out, error = capsys.readouterr()
     assert error == "" and out.startswith("report: new/page.html, ")
     page = Page(Path("new/page.html").read_text(encoding="utf-8"))
     assert text_of(page.section("Not everything could be made").find("ul")) == "no pairs"
     assert text_of(page.root.find("body/header/h1")) == "<T>" and tables(page.section("T")) == [[["a"], ["7"]]]
-    assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2"]
+    assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2", "a=b"]
     assert [row[:2] for row in tables(page.section("Accuracy"))[0][1:]] == [
         ["RCNN-r", right(made[1], crops=1)],
         ["two", right(made[2], crops=1)],

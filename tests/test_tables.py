@@ -3,6 +3,7 @@
 import json
 import re
 
+import made_scores
 import numpy as np
 import pytest
 from test_description import GIVEN
@@ -11,10 +12,11 @@ from rcnn.experiments import description, tables
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.score_files import ALL
-from rcnn.scoring.score_writing import writing
 
 CLASSES = ["A", "B", "C", "D"]
 FLOW = {"streams": ["image", "flow"]}
+# Sec. 2.4, of frames x classes
+FUSE = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
 
 
 @pytest.fixture(scope="module")
@@ -31,22 +33,15 @@ def store(path, generator, labels, order):
         values = np.exp(generator.normal(0, 1.5, (generator.integers(1, 8), 10, 3, 4)))
         values[..., label] *= 1.5
         videos.append((int(label), (values / values.sum(-1, keepdims=True)).astype(np.float32)))
-    listed = [(f"v{index}", videos[index][0], np.arange(len(videos[index][1])) / 5) for index in order]
-    with writing(path, listed, 10, SIGNALS, CLASSES, {}) as writer:
-        for place, index in enumerate(order):
-            writer.add(place, videos[index][1])
+    made_scores.write(path, [(f"v{index}", *videos[index]) for index in order], 10, SIGNALS, CLASSES)
     return path, videos
 
 
 def expected(videos, crops, signal, fusion):
     """Return the accuracy by NumPy alone, in float64."""
-    right = 0
-    for label, values in videos:
-        frames = values.astype(np.float64)[:, :crops].mean(axis=1)
-        frames = frames.mean(axis=1) if signal == ALL else frames[:, SIGNALS.index(signal)]
-        fused = {"mean": frames.mean(0), "max": frames.max(0), "log-mean": np.log(frames).mean(0)}[fusion]
-        right += int(np.argmax(fused) == label)
-    return right / len(videos)
+    places = [0, 1, 2] if signal == ALL else [SIGNALS.index(signal)]
+    frames = [(label, values.astype(np.float64)[:, :crops, places].mean((1, 2))) for label, values in videos]
+    return sum(int(FUSE[fusion](values).argmax() == label) for label, values in frames) / len(videos)
 
 
 def test_accuracies_are_numpys(scored):
@@ -62,8 +57,8 @@ def test_accuracies_are_numpys(scored):
 
 
 def test_what_a_file_does_not_have_is_left_out(tmp_path):
-    with writing(tmp_path / "scores.h5", [("v", 1, [0.0])], 5, ["high"], CLASSES, {}) as writer:
-        writer.add(0, np.full((1, 5, 1, 4), 0.25, np.float32))
+    even = np.full((1, 5, 1, 4), 0.25, np.float32)
+    made_scores.write(tmp_path / "scores.h5", [("v", 1, even)], 5, ["high"], CLASSES)
     result = tables.accuracies(tmp_path / "scores.h5", [(5, "high"), (10, "high"), (5, "low")])
     assert result == {(5, "high"): {"mean": 0.0, "max": 0.0, "log-mean": 0.0}}
 
