@@ -48,10 +48,6 @@ def steps(
 
     Parameters
     ----------
-    description, counts
-        What is to be made, and how much of it there is.
-    out
-        Folder of all that is made.
     gpu
         Number of the GPU, None for the CPU.
     workers
@@ -306,7 +302,6 @@ class _Run:
         self.starting("start", "deploy_rcnn_r", pretrained or self.weights("cnn"), self.start)
 
     def starting(self, name, net, weights, path):
-        unhalved = () if self.unhalved and net != "deploy_cnn" else None
         self.add(
             name,
             "init_weights.py",
@@ -315,7 +310,7 @@ class _Run:
             net=self.net(net),
             weights=weights,
             out=path,
-            unhalved=unhalved,
+            unhalved=() if self.unhalved and net != "deploy_cnn" else None,
             seed=self.description.seed,
         )
 
@@ -324,14 +319,13 @@ class _Run:
         data = [lmdb(self.train)[0], lmdb(self.test)[0]]
         if kind == "rcnn_s":
             data = [lmdb(self.frames)[0], *self.lists.values()]
-        ends = ("_iter_*", ".jsonl", ".caffe.log")
         self.add(
             run,
             "train.py",
             [self.weights(run)],
             self.costs.training(run, self.iterations(run)),
             inputs=[solver, self.net(f"{run}_train_val"), *data, *([weights] if weights else [])],
-            leftovers=[(self.snapshots, f"{run}{self.suffix}{end}") for end in ends],
+            leftovers=[(self.snapshots, f"{run}{self.suffix}{end}") for end in ("_iter_*", ".jsonl", ".caffe.log")],
             settings=self.plan.gpu,
             solver=solver,
             weights=weights,
