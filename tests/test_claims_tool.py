@@ -187,6 +187,8 @@ def test_other_settings_are_named_and_nothing_is_done(seen, capsys):
     error = capsys.readouterr().err
     assert "of 85 steps in out were made with other settings or from other files, the first is seed3." in error
     assert "--force makes them again" in error and error.count("\n") == 1
+    assert run("longer.json", *WORDS[1:], "--dry-run") == 0  # what is stale or hangs on it is still to do
+    assert " of 85 steps to do: " in capsys.readouterr().out
 
 
 def test_a_step_that_fails_is_named_and_there_is_no_page(results, tmp_path, monkeypatch, capsys):
