@@ -8,11 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
-from runs import ROOT, run
+from in_process import changed, files
+from runs import ROOT
 
 from rcnn.data.records import read_manifest
 from rcnn.experiments import demo, description, plan
@@ -21,32 +23,17 @@ from rcnn.scoring import score_files, scores
 from rcnn.training import log as training
 from rcnn.training import snapshots
 
-TOOL = ROOT / "tools" / "demo.py"
 RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80, "rcnn_s_stage1": 40, "rcnn_s": 80}  # updates
 SPLIT = "split01_5fps"
-STEPS = [
-    "videos",
-    "frames_5fps",
-    *(
-        f"{SPLIT}.{name}"
-        for name in (
-            "pairs_train",
-            "pairs_test",
-            "nets",
-            *RUNS,
-            "start",
-            "scores_cnn",
-            "scores_rcnn_s",
-            "scores_rcnn_r",
-        )
-    ),
-]
+OTHERS = ("pairs_train", "pairs_test", "nets", "start", "scores_cnn", "scores_rcnn_s", "scores_rcnn_r")
+STEPS = ["videos", "frames_5fps", *(f"{SPLIT}.{name}" for name in (*RUNS, *OTHERS))]
+PICTURES = {f"{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in demo.NETS))}
 
 
-def start(folder, *options):
+def start(folder):
     """Start a quick demo in work/ of the folder, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, str(TOOL), "--quick", "--out", "work", *options],
+        [sys.executable, str(ROOT / "tools" / "demo.py"), "--quick", "--out", "work"],
         cwd=folder,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -57,7 +44,7 @@ def start(folder, *options):
 
 
 def end(process, number=None):
-    """Send a signal to all of the process's group, if given; return (status, standard output, standard error)."""
+    """Send a signal, if there is one, to all of the process's group; return (status, output, errors)."""
     if number:
         os.killpg(process.pid, number)
     out, error = process.communicate(timeout=300)
@@ -68,14 +55,6 @@ def end(process, number=None):
 def reached(made, name):
     """Return the iteration of the newest snapshot of a training."""
     return next(iter(snapshots.of(made / SPLIT / "snapshots" / name)), 0)
-
-
-def stamps(made):
-    return {
-        path.relative_to(made): path.stat().st_mtime_ns
-        for path in made.rglob("*")
-        if path.is_file() and path.name != "lock.mdb"
-    }
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +73,9 @@ def runs(tmp_path_factory):
     end(process, signal.SIGKILL)
     seen["killed at"] = reached(made, "cnn")
     seen["finished"] = end(start(folder))
-    seen["stamps"] = stamps(made)
+    seen["files"] = files(made)
     seen["again"] = end(start(folder))
+    seen["files again"] = files(made)
     return made, seen
 
 
@@ -139,8 +119,7 @@ def test_all_is_there_and_finite(runs):
         title = {"cnn": "single-frame CNN", "rcnn_s": "RCNN-s", "rcnn_r": "RCNN-r"}[name]
         assert f"| {title} | {100 * right:.1f} % |" in seen["finished"][1]
     assert (results["chance"], results["appearance alone"], results["seed"]) == (0.5, 0.5, 1)
-    for name in ("films", "loss", "confusion_cnn", "confusion_rcnn_s", "confusion_rcnn_r"):
-        assert (made / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert {(made / name).read_bytes()[:4] for name in PICTURES} == {b"\x89PNG"}
     for name, videos in (("frames_5fps", 8), (f"{SPLIT}/pairs_train", 6), (f"{SPLIT}/pairs_test", 2)):
         assert read_manifest(made / f"{name}.lmdb")["counts"]["videos"] == videos
 
@@ -150,32 +129,39 @@ def test_run_again_it_makes_nothing_anew(runs):
     status, out, error = seen["again"]
     assert status == 0, error
     assert out == seen["finished"][1] and "done in" not in error
-    after = stamps(made)
-    assert {str(path) for path in after if after[path] != seen["stamps"].get(path)} == {
-        "results.json",
-        *(f"{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in demo.NETS))),
-    }
+    assert changed(seen["files"], seen["files again"]) == {"results.json", *PICTURES}
 
 
-def test_another_seed_in_its_folder_is_refused(runs):
+def test_another_seed_in_its_folder_is_refused(runs, monkeypatch, capsys):
     made, _ = runs
-    before = stamps(made)
-    status, out, error = end(start(made.parent.parent, "--seed", "2"))
-    assert (status, out, error.count("\n")) == (2, "", 1)
+    monkeypatch.chdir(made.parent.parent)
+    before = files(made)
+    assert in_process.run("demo", "--quick", "--out", "work", "--seed", "2") == 2 and files(made) == before
+    out, error = capsys.readouterr()
     assert error.startswith("demo.py: ") and "steps in work/quick were made with other settings" in error
-    assert error.endswith("; remove it or give another --out\n") and stamps(made) == before
+    assert (out, error.count("\n")) == ("", 1) and error.endswith("; remove it or give another --out\n")
 
 
-def test_a_demo_of_an_older_version_stays_as_it_is(tmp_path):
-    made = tmp_path / "work" / "quick"
-    made.mkdir(parents=True)
-    (made / "settings.json").write_text("{}")
-    assert end(start(tmp_path)) == (
-        2,
-        "",
-        "demo.py: work/quick holds a demo of an older version; remove it or give another --out\n",
+def test_a_demo_of_an_older_version_stays_as_it_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("work/quick").mkdir(parents=True)
+    Path("work/quick/settings.json").write_text("{}")
+    assert in_process.run("demo", "--quick", "--out", "work") == 2
+    message = "demo.py: work/quick holds a demo of an older version; remove it or give another --out\n"
+    assert capsys.readouterr() == ("", message) and list(files()) == ["work/quick/settings.json"]
+
+
+def test_a_step_that_fails_ends_the_demo(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("videos", "prototxt"):
+        Path("work/quick", SPLIT if name == "prototxt" else "", name).mkdir(parents=True)  # in the way
+    Path("work/quick", SPLIT, "prototxt/deploy_cnn.prototxt").touch()
+    assert in_process.run("demo", "--quick", "--out", "work") == 2
+    out, error = capsys.readouterr()
+    assert out == "" and error.splitlines()[-1] == (
+        "demo.py: videos: work/quick/videos is there, and work/quick/steps/videos.json does not say what made it; "
+        "move it away"
     )
-    assert [path.name for path in made.iterdir()] == ["settings.json"]
 
 
 @pytest.mark.parametrize(
@@ -185,11 +171,10 @@ def test_a_demo_of_an_older_version_stays_as_it_is(tmp_path):
 def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, classes, width, updates, snapshot, tests):
     """What decides the demo's numbers is written here once more."""
     monkeypatch.chdir(tmp_path)
-    given = description.read(ROOT / "data" / f"{name}.json")
+    asked = description.read(ROOT / "data" / f"{name}.json")
     out = Path("demo")
-    steps = {step.name: step for step in plan.steps(given, description.check(given, out), out)}
-    status, _, error = run("make_prototxt", *steps[f"{SPLIT}.nets"].command[1:])
-    assert status == 0, error
+    steps = {step.name: step for step in plan.steps(asked, description.check(asked, out), out)}
+    assert in_process.run("make_prototxt", *steps[f"{SPLIT}.nets"].command[1:]) == 0
 
     def read(file, message):
         return text_format.Merge((out / SPLIT / "prototxt" / f"{file}.prototxt").read_text(), message)
@@ -221,55 +206,19 @@ def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, class
         assert test.settings == ("--batch", "40")
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
-    (tmp_path / "work").touch()
-    assert end(start(tmp_path)) == (
-        2,
-        "",
-        "demo.py: cannot make the folder work/quick: Not a directory; give another --out\n",
-    )
-
-
-def test_a_step_that_fails_ends_the_demo(tmp_path):
-    (tmp_path / "work" / "quick" / "frames_5fps.lmdb").mkdir(parents=True)
-    (tmp_path / "work" / "quick" / "frames_5fps.lmdb" / "data.mdb").touch()  # in the way
-    status, out, error = end(start(tmp_path))
-    assert (status, out) == (2, "")
-    assert error.splitlines()[-1] == (
-        "demo.py: frames_5fps: work/quick/frames_5fps.lmdb/data.mdb is there, and work/quick/steps/frames_5fps.json "
-        "does not say what made it; move it away"
-    )
-    assert (tmp_path / "work" / "quick" / "videos" / "lists" / "classInd.txt").is_file()
-
-
 def test_the_table():
-    times = {
-        "videos": 10,
-        "cnn": 100,
-        "rcnn_s_stage1": 50,
-        "rcnn_s": 200,
-        "rcnn_r_stage1": 60,
-        "rcnn_r": 300.9,
-        "scores_cnn": 30,
-        "scores_rcnn_s": 40,
-        "scores_rcnn_r": 59.6,
-    }
-    accuracy = {"cnn": 1 / 6, "rcnn_s": 0.5, "rcnn_r": 0.875}
+    times = {"cnn": 100, "rcnn_s_stage1": 50, "rcnn_s": 200, "rcnn_r_stage1": 60, "rcnn_r": 300.9}
+    times.update({"scores_cnn": 30, "scores_rcnn_s": 40, "scores_rcnn_r": 59.6})
     results = {
         "seed": 3,
         "videos": 144,
-        "accuracy": accuracy,
+        "accuracy": {"cnn": 1 / 6, "rcnn_s": 0.5, "rcnn_r": 0.875},
         "appearance alone": 1 / 6,
         "chance": 1 / 12,
-        "seconds": {name if name == "videos" else f"{SPLIT}.{name}": time for name, time in times.items()},
+        "seconds": {"videos": 10, **{f"{SPLIT}.{name}": time for name, time in times.items()}},
     }
     results["verdicts"] = demo.verdicts(results)
-    assert demo.table(results, 632).splitlines() == [
-        "",
-        "144 held-out videos, log-mean of the frames' scores, 5 crops, seed 3",
-        "",
-        "| net | video accuracy | training | test |",
-        "|---|---:|---:|---:|",
+    assert demo.table(results, 632).splitlines()[5:] == [
         "| single-frame CNN | 16.7 % | 1:40 min | 0:30 min |",
         "| RCNN-s | 50.0 % | 4:10 min | 0:40 min |",
         "| RCNN-r | 87.5 % | 6:01 min | 1:00 min |",
@@ -285,7 +234,7 @@ def test_the_table():
 
 
 @pytest.mark.parametrize(
-    "cnn, rcnn_r, held",
+    "cnn, rcnn_r, met",
     [
         (0.2, 0.74, [False, True, True]),
         (0.3, 0.75, [True, True, False]),
@@ -293,6 +242,6 @@ def test_the_table():
         (0.05, 0.9, [True, True, False]),
     ],
 )
-def test_verdicts_that_do_not_hold(cnn, rcnn_r, held):
+def test_verdicts_that_do_not_hold(cnn, rcnn_r, met):
     results = {"accuracy": {"cnn": cnn, "rcnn_r": rcnn_r}, "appearance alone": 1 / 6}
-    assert list(demo.verdicts(results).values()) == held
+    assert list(demo.verdicts(results).values()) == met

@@ -3,10 +3,11 @@
 from fnmatch import fnmatch
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
 from nets import build
-from runs import ROOT, run
+from runs import ROOT
 from test_description import GIVEN, made, scenes
 
 from rcnn.experiments import description, plan
@@ -18,21 +19,21 @@ FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "n
 MOTION = description.read(ROOT / "data" / "motion.json")
 
 
-def planned(given, **options):
+def planned(asked, **options):
     """Return {name: Step} of a Description."""
-    counts = description.Counts(12, 40, {split: (30, 10) for split in given.splits}, 3.0)
-    steps = plan.steps(given, counts, OUT, **options)
+    counts = description.Counts(12, 40, {split: (30, 10) for split in asked.splits}, 3.0)
+    steps = plan.steps(asked, counts, OUT, **options)
     assert len({step.name for step in steps}) == len(steps)
     return {step.name: step for step in steps}
 
 
 def needs(steps, name):
     """Return the names of the steps that make what a step needs, theirs included."""
-    found = set()
+    others = set()
     for other in steps.values():
         if set(other.outputs) & set(steps[name].inputs):
-            found |= {other.name} | needs(steps, other.name)
-    return found
+            others |= {other.name} | needs(steps, other.name)
+    return others
 
 
 def words(step, option):
@@ -43,73 +44,39 @@ def words(step, option):
 
 
 def test_all_steps_of_three_splits():
-    steps = planned(MOTION)
-    run = {"pairs_train", "pairs_test", "nets", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"}
-    whole = run | {"cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"}
-    whole |= {
-        f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
+    image = ["pairs_train", "pairs_test", "nets", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"]
+    whole = [*image, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
+    flow = [
+        name + "_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
+    ]
+    assert set(planned(MOTION)) == {
+        *("videos", "frames_5fps", "frames_25fps", "frames_5fps_flow"),
+        *(f"split01_25fps.{name}" for name in image),
+        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole + flow),
     }
-    expected = {
-        "videos",
-        "frames_5fps",
-        "frames_25fps",
-        "frames_5fps_flow",
-        *(f"split01_25fps.{name}" for name in run),
-        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole),
-    }
-    assert set(steps) == expected
 
 
 def test_each_step_comes_after_what_it_needs():
-    for given in (
-        MOTION,
-        *map(
-            description.parse,
-            (
-                GIVEN,
-                {**GIVEN, "pretrained": "bvlc.caffemodel"},
-                {**GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True},
-            ),
-        ),
-    ):
-        there = {
-            Path(name)
-            for name in (
-                "videos",
-                "lists/classInd.txt",
-                "lists/trainlist01.txt",
-                "lists/testlist01.txt",
-                "bvlc.caffemodel",
-            )
-            if given.make is None
-        }
-        for step in planned(given).values():
+    lists = {Path("lists") / f"{name}.txt" for name in ("classInd", "trainlist01", "testlist01")}
+    pretrained = {**GIVEN, "pretrained": "bvlc.caffemodel"}
+    more = {**GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True}
+    for asked in (MOTION, *map(description.parse, (GIVEN, pretrained, more))):
+        there = set() if asked.make else {Path("videos"), Path("bvlc.caffemodel"), *lists}
+        for step in planned(asked).values():
             assert set(step.inputs) <= there, step.name
             assert not set(step.outputs) & there, f"{step.name} makes what another one makes"
+            assert (ROOT / "tools" / step.command[0]).is_file()
             there.update(step.outputs)
-
-
-def test_a_command_names_all_its_files():
-    for step in planned(MOTION).values():
-        for path in step.inputs:
-            # a solver names its nets, and these their data
-            named = str(path) if path.suffix != ".json" else str(path.parent)
-            assert named in step.command or step.command[0] == "train.py", (step.name, path)
-        assert step.command[0].endswith(".py") and (ROOT / "tools" / step.command[0]).is_file()
 
 
 def test_the_nets_are_what_make_prototxt_writes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    steps = planned(description.parse({**GIVEN, **FLOW}))
-    for name in ("nets", "nets_flow"):
+    steps = planned(description.parse({**GIVEN, **FLOW, "variants": VARIANTS}))
+    for name in ("nets", "nets_flow", "other.nets"):
         step = steps[f"split01_5fps.{name}"]
-        status, _, error = run("make_prototxt", *step.command[1:])
-        assert status == 0, error
-        assert set(step.outputs) == {
-            path
-            for path in (OUT / "split01_5fps/prototxt").glob("*.prototxt")
-            if path.stem.endswith("_flow") == name.endswith("_flow")
-        }
+        assert in_process.run("make_prototxt", *step.command[1:]) == 0
+        made = set(Path(words(step, "--out")[0]).glob("*.prototxt"))
+        assert set(step.outputs) == {path for path in made if path.stem.endswith("_flow") == name.endswith("_flow")}
 
 
 @pytest.mark.parametrize(
@@ -139,9 +106,11 @@ def test_what_hangs_on_what():
 
 
 def test_pretrained_weights_start_every_training():
-    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel"}))
+    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel", "unhalved": True}))
     assert words(steps["split01_5fps.start"], "--weights") == ("bvlc.caffemodel",)
     assert words(steps["split01_5fps.start_cnn"], "--weights") == ("bvlc.caffemodel",)
+    unhalved = ["--unhalved" in steps[f"split01_5fps.{name}"].command for name in ("start", "start_cnn")]
+    assert unhalved == [True, False]  # the CNN has no temporal part
     assert words(steps["split01_5fps.cnn"], "--weights") == words(steps["split01_5fps.start_cnn"], "--out")
     assert "split01_5fps.cnn" not in needs(steps, "split01_5fps.rcnn_r")
     assert "--weights" not in planned(MOTION)["split01_5fps.cnn"].command
@@ -149,8 +118,8 @@ def test_pretrained_weights_start_every_training():
 
 def test_flow_leaves_the_image_stream_as_it_is():
     """So its steps stay done where flow is added to a description."""
-    for given in (GIVEN, made(), {**GIVEN, "pretrained": "bvlc.caffemodel"}):
-        before, after = planned(description.parse(given)), planned(description.parse({**given, **FLOW}))
+    for asked in (GIVEN, made(), {**GIVEN, "pretrained": "bvlc.caffemodel"}):
+        before, after = planned(description.parse(asked)), planned(description.parse({**asked, **FLOW}))
         assert list(before.values()) == [step for name, step in after.items() if name in before]
         assert all(name.endswith("_flow") for name in set(after) - set(before))
         image, flow = before.values(), [step for name, step in after.items() if name not in before]
@@ -197,11 +166,11 @@ VARIANTS = {
 
 
 def test_variants_leave_the_rest_as_it_is():
-    for given in (GIVEN, made(), {**GIVEN, **FLOW, "splits": [2, 1]}):
-        before = planned(description.parse(given))
-        after = planned(description.parse({**given, "variants": VARIANTS}))
+    for asked in (GIVEN, made(), {**GIVEN, **FLOW, "splits": [2, 1]}):
+        before = planned(description.parse(asked))
+        after = planned(description.parse({**asked, "variants": VARIANTS}))
         assert list(before.values()) == [step for name, step in after.items() if name in before]
-        first = f"split{given['splits'][0]:02d}_5fps"
+        first = f"split{asked['splits'][0]:02d}_5fps"
         of = {
             "other": ["nets", "start", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"],
             "one stage": ["nets", "start", "rcnn_r", "scores_rcnn_r"],
@@ -266,9 +235,9 @@ def test_a_variant_is_of_the_main_pairs_with_its_own_options():
 
 
 def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
-    given = {**GIVEN, "splits": [2, 1], "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5, "mean": [1, 2, 3]}}
-    steps = planned(description.parse({**given, "recurrent-test": True, "motion-energy": True}))
-    assert set(steps) - set(planned(description.parse(given))) == {
+    asked = {**GIVEN, "splits": [2, 1], "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5, "mean": [1, 2, 3]}}
+    steps = planned(description.parse({**asked, "recurrent-test": True, "motion-energy": True}))
+    assert set(steps) - set(planned(description.parse(asked))) == {
         "split02_5fps.scores_rcnn_r_recurrent",
         "split02_5fps.motion_energy",
     }
@@ -291,14 +260,13 @@ def test_only_the_main_net_is_tested_with_ten_crops():
     assert {words(step, "--crops") for step in one.values() if step.command[0] == "evaluate.py"} == {("1",)}
 
 
-def test_rcnn_s_is_tested_with_the_recurrent_net():
-    steps = planned(MOTION)
-    assert words(steps["split01_5fps.scores_rcnn_s"], "--net") == ("out/split01_5fps/prototxt/deploy_rcnn_s.prototxt",)
-    assert words(steps["split01_5fps.scores_rcnn_r"], "--net") == ("out/split01_5fps/prototxt/deploy_rcnn_r.prototxt",)
-    assert words(steps["split01_5fps.scores_rcnn_s"], "--weights") == (
-        "out/split01_5fps/snapshots/rcnn_s_iter_2000.caffemodel",
-    )
-    assert words(steps["split01_5fps.scores_rcnn_s"], "--scale") == ("0.015625",)
+def test_each_net_is_tested_as_it_was_trained():
+    steps, folder = planned(MOTION), "out/split01_5fps"
+    for kind in ("rcnn_s", "rcnn_r"):
+        test = steps[f"split01_5fps.scores_{kind}"]
+        assert words(test, "--net") == (f"{folder}/prototxt/deploy_{kind}.prototxt",)
+        assert words(test, "--weights") == (f"{folder}/snapshots/{kind}_iter_2000.caffemodel",)
+        assert words(test, "--scale") == ("0.015625",)
 
 
 def test_samplings_and_frame_rates_that_are_not_wanted():
@@ -310,13 +278,14 @@ def test_samplings_and_frame_rates_that_are_not_wanted():
 
 def test_how_is_not_what():
     """A GPU and the number of processes are not part of what decides a result."""
+    plain = planned(MOTION)
     for name, step in planned(MOTION, gpu=2, workers=3).items():
         assert not {"--gpu", "--workers", "--batch"} & set(step.command) or step.command[0] == "make_prototxt.py"
         if step.command[0] in ("train.py", "evaluate.py"):
             assert step.settings[-2:] == ("--gpu", "2")
         elif step.command[0] in ("build_frames.py", "build_pairs.py", "make_motion_videos.py"):
             assert step.settings == ("--workers", "3")
-        assert step.command == planned(MOTION)[name].command
+        assert step.command == plain[name].command
 
 
 def test_the_page_is_about_the_best_net_that_is_there():

@@ -2,23 +2,22 @@
 
 import base64
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import cv2
 import frames
+import in_process
+import made_scores
 import numpy as np
 import pytest
-import runs
+from test_tables import FUSE
 
-from rcnn import command
 from rcnn.experiments import charts, report
 from rcnn.experiments import tables as results
 from rcnn.experiments.tables import Table
 from rcnn.files import InputError, write_text
-from rcnn.scoring.score_writing import writing
 from rcnn.training import log as training
 
 CLASSES = ["<b>&\"'", "_$a$", "Café \x07"]
@@ -88,17 +87,14 @@ def scored(path, seed=0, order=None, classes=CLASSES, videos=VIDEOS, signals=("l
         name: generator.dirichlet(np.ones(len(classes)), (count, crops, len(signals))).astype(np.float32)
         for name, (_, count) in videos.items()
     }
-    listed = [(name, videos[name][0], np.arange(videos[name][1]) / 5) for name in order or videos]
-    with writing(path, listed, crops, list(signals), classes, {"made <by>": "x", "mean": [1.5, 2.0]}) as writer:
-        for index, (name, _, _) in enumerate(listed):
-            writer.add(index, values[name])
+    listed = [(name, videos[name][0], values[name]) for name in order or videos]
+    made_scores.write(path, listed, crops, list(signals), classes, **{"made <by>": "x", "mean": [1.5, 2.0]})
     return values
 
 
 def predicted(values, signal=2, crops=5, fusion="log-mean"):
     """Return {name: class} by NumPy, in float64; signal: its place, or a slice of them."""
-    how = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
-    return {name: int(how[fusion](frame_scores(scores, signal, crops)).argmax()) for name, scores in values.items()}
+    return {name: int(FUSE[fusion](frame_scores(scores, signal, crops)).argmax()) for name, scores in values.items()}
 
 
 def frame_scores(scores, signal=2, crops=5):
@@ -117,29 +113,14 @@ def right(values, **options):
 def logged(path, count=30, step=4, test=True):
     """Write a training log; return the losses, one a record."""
     losses = 5 - 3 * np.arange(count) / count + np.sin(np.arange(count)) / 9
+    train = {"phase": "train", "average_loss": 1, "outputs": {}, "learning_rate": 0.1}
     records = [
-        {
-            "phase": "train",
-            "iteration": step * place,
-            "loss": loss,
-            "average_loss": 1,
-            "raw": loss,
-            "outputs": {},
-            "learning_rate": 0.1,
-            "seconds": 130.0 * place,
-        }
+        {**train, "iteration": step * place, "loss": loss, "raw": loss, "seconds": 130.0 * place}
         for place, loss in enumerate(losses)
     ]
     if test:
-        records.append(
-            {
-                "phase": "test",
-                "iteration": step * count,
-                "net": 0,
-                "seconds": 7261.0,
-                "outputs": {"high/accuracy": 0.75, "high/loss": 1.0},
-            }
-        )
+        outputs = {"high/accuracy": 0.75, "high/loss": 1.0}
+        records.append({"phase": "test", "iteration": step * count, "net": 0, "seconds": 7261.0, "outputs": outputs})
     Path(path).write_text("".join(map(training.line, records)))
     return losses
 
@@ -227,7 +208,7 @@ def test_accuracy_is_numpys(made):
     [("high", 2, None, "log-mean"), ("low", 0, 1, "max"), ("all", slice(None), 1, "mean")],
 )
 def test_confusions_and_classes_are_numpys(made, signal, place, crops, fusion):
-    text = report.page("t", scores={"one": "one.h5"}, signal=signal, crops=crops, fusion=fusion)
+    text = report.page("t", scores={"one": "one.h5"}, signal=signal, crops=crops, fusion=fusion, examples=0)
     page, guesses = Page(text), predicted(made[1], place, crops or 5, fusion)
     matrix = np.zeros((3, 3), int)
     for name, guess in guesses.items():
@@ -272,7 +253,7 @@ def test_training_is_the_logs(made):
     averaged = [np.mean(losses[max(0, place - 9) : place + 1]) for place in range(30)]
     assert tables(part)[0] == [
         ["training", "updates", "first loss", "last loss", "time", "high/accuracy"],
-        ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01", "75.0 %"],
+        ["stage <2>", "120", f"{losses[0]:.3f}", f"{averaged[-1]:.3f}", "2:01:01 h", "75.0 %"],
     ]
     assert text_of(next(part.iter("li"))) == "stage <2>"
     for theme, svg in drawings(part.find("figure/picture")).items():
@@ -343,10 +324,8 @@ def test_videos_are_shown_with_their_frames_and_scores(made):
 
 def test_more_examples_stand_apart_in_the_list(folder):
     """Of ten right ones and none wrong, three: the first, one of the middle, the last."""
-    videos = {f"v_A_g{index:02d}_c01": (0, 2) for index in range(10)}
-    with writing("s.h5", [(name, 0, [0.0, 0.5]) for name in videos], 1, ["high"], ["A", "B"], {}) as writer:
-        for index in range(10):
-            writer.add(index, np.tile(np.float32([0.9, 0.1]), (2, 1, 1, 1)))
+    values = np.tile(np.float32([0.9, 0.1]), (2, 1, 1, 1))
+    made_scores.write("s.h5", [(f"v_A_g{index:02d}_c01", 0, values) for index in range(10)], 1, ["high"], ["A", "B"])
     page = Page(report.page("t", scores={"a": "s.h5"}))
     shown = [text_of(video.find("h3")) for video in page.root.iter("article")]
     assert shown == ["v_A_g00_c01", "v_A_g04_c01", "v_A_g09_c01"] and not list(page.root.iter("li/img"))
@@ -360,7 +339,7 @@ def test_many_classes_and_videos_stay_readable(folder):
     videos = {f"v_{index}": (index % 101, 1) for index in range(1515)}
     values = scored("s.h5", 1, None, classes, videos, ["high"], 1)
     logged("log.jsonl", count=10000, step=1, test=False)
-    text = report.page("t", logs={"a": "log.jsonl"}, scores={"a": "s.h5"})
+    text = report.page("t", logs={"a": "log.jsonl"}, scores={"a": "s.h5"}, examples=1)
     page = Page(text)
     assert len(text) < 2e6 and len(page.section("Training").find("figure/picture")) == 2
     guesses = {name: int(scores[0, 0, 0].argmax()) for name, scores in values.items()}
@@ -396,77 +375,55 @@ def test_logs_or_tables_alone(folder):
     assert [cell.get("class") for cell in part.iter("th")] == ["number", None, "number", "number"]
 
 
-def empty_log():
+def prepare():
     Path("empty.jsonl").touch()
-
-
-def other_videos():
+    scored("low.h5", signals=["low"])
     scored("other.h5", videos={**VIDEOS, "v_D_g01_c01": (0, 1)})
+    frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES)
+    frames.write(Path("less.lmdb"), {name: (label, 2) for name, (label, _) in VIDEOS.items()}, CLASSES)
 
 
-def fewer_frames():
-    frames.write(Path("less.lmdb"), {**VIDEOS, **{name: (label, 2) for name, (label, _) in VIDEOS.items()}}, CLASSES)
+ONE = {"a": "one.h5"}
 
 
 @pytest.mark.parametrize(
-    "prepare, options, said",
+    "options, message",
     [
-        (None, {}, "nothing to show"),
-        (None, {"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
-        (None, {"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
-        (None, {"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
-        (None, {"scores": {name: "one.h5" for name in "abc"}}, "3 score files"),
-        (None, {"scores": {"a": "one.h5"}, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
-        (lambda: scored("low.h5", signals=["low"]), {"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
-        (other_videos, {"scores": {"a": "one.h5", "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
-        (None, {"scores": {"a": "one.h5"}, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-        (
-            lambda: frames.write(Path("no.lmdb"), {"v_X": (0, 1)}, CLASSES),
-            {"scores": {"a": "one.h5"}, "frames": "no.lmdb"},
-            "no.lmdb has no video v_",
-        ),
-        (fewer_frames, {"scores": {"a": "one.h5"}, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
-        (None, {"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
-        (empty_log, {"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
+        ({}, "nothing to show"),
+        ({"frames": "f.lmdb", "logs": {"a": "log.jsonl"}}, "give scores too"),
+        ({"scores": {"a": "gone.h5"}}, "scores: no such file: gone.h5"),
+        ({"scores": {"a": "log.jsonl"}}, "not an HDF5 file"),
+        ({"scores": dict.fromkeys("abc", "one.h5")}, "3 score files"),
+        ({"scores": ONE, "crops": 10}, "has 5 crops a frame, 10 are asked for"),
+        ({"scores": {"a": "low.h5"}}, "low.h5 has no signal high"),
+        ({"scores": {**ONE, "b": "other.h5"}}, "v_D_g01_c01 is in other.h5, but not in one.h5"),
+        ({"scores": ONE, "frames": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
+        ({"scores": ONE, "frames": "no.lmdb"}, "no.lmdb has no video v_"),
+        ({"scores": ONE, "frames": "less.lmdb"}, "less.lmdb has other frames of video v_"),
+        ({"logs": {"a": "gone.jsonl"}}, "training log: no such file: gone.jsonl"),
+        ({"logs": {"a": "empty.jsonl"}}, "empty.jsonl has no training record"),
     ],
 )
-def test_bad_input_is_one_line(made, prepare, options, said):
-    if prepare:
+def test_bad_input_is_one_line(made, options, message):
+    if not Path("less.lmdb").exists():
         prepare()
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         report.page("t", **options)
     assert "\n" not in str(error.value)
 
 
-def test_the_program(made):
+def test_the_program(made, capsys):
     write_text("t.json", results.text([Table("T", ["a"], [["7"]])], ["no pairs"]))
-    status, out, error = runs.run(
-        "report",
-        "--scores",
-        "RCNN-r=one.h5",
-        "--scores2",
-        "two.h5",
-        "--logs",
-        "log.jsonl",
-        "stage=2=log.jsonl",
-        "--frames",
-        "f.lmdb",
-        "--tables",
-        "t.json",
-        "--title",
-        "<T>",
-        "--crops",
-        1,
-        "--examples",
-        1,
-        "--out",
-        "new/page.html",
-    )
-    assert status == 0 and error == "" and out.startswith("report: new/page.html, ")
+    Path("a=b.jsonl").write_bytes(Path("log.jsonl").read_bytes())
+    words = "--scores RCNN-r=one.h5 --scores2 two.h5 --logs log.jsonl stage=2=log.jsonl a=b.jsonl --frames f.lmdb"
+    more = "--tables t.json --title <T> --crops 1 --examples 1 --out new/page.html"
+    assert in_process.run("report", *words.split(), *more.split()) == 0
+    out, error = capsys.readouterr()
+    assert error == "" and out.startswith("report: new/page.html, ")
     page = Page(Path("new/page.html").read_text(encoding="utf-8"))
     assert text_of(page.section("Not everything could be made").find("ul")) == "no pairs"
     assert text_of(page.root.find("body/header/h1")) == "<T>" and tables(page.section("T")) == [[["a"], ["7"]]]
-    assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2"]
+    assert [row[0] for row in tables(page.section("Training"))[0]] == ["training", "log", "stage=2", "a=b"]
     assert [row[:2] for row in tables(page.section("Accuracy"))[0][1:]] == [
         ["RCNN-r", right(made[1], crops=1)],
         ["two", right(made[2], crops=1)],
@@ -478,22 +435,19 @@ def test_the_program(made):
 
 
 @pytest.mark.parametrize(
-    "words, said",
+    "words, message",
     [
-        (["--scores2", "one.h5"], "--scores2 is compared with --scores"),
-        ([], "nothing to show"),
-        (["--scores", "one.h5", "--scores2", "x/one.h5"], "are both called one; give one another name, as NAME=FILE"),
-        (["--scores", "one.h5", "--out", "one.h5"], "one.h5 is read too"),
-        (["--logs", "log.jsonl", "--out", "f.lmdb"], "cannot write f.lmdb: Is a directory"),
-        (["--scores", "one.h5", "--examples", "-1"], "--examples cannot be less than 0"),
+        ("--scores2 one.h5", "--scores2 is compared with --scores"),
+        ("", "nothing to show"),
+        ("--scores one.h5 --scores2 x/one.h5", "are both called one; give one another name, as NAME=FILE"),
+        ("--scores one.h5 --out one.h5", "one.h5 is read too"),
+        ("--logs log.jsonl --out f.lmdb", "cannot write f.lmdb: Is a directory"),
+        ("--scores one.h5 --examples -1", "--examples cannot be less than 0"),
     ],
 )
-def test_the_program_says_in_one_line_what_is_wrong(made, words, said, monkeypatch, capsys):
+def test_the_program_says_in_one_line_what_is_wrong(made, words, message, capsys):
     before = Path("one.h5").read_bytes()
-    words = ["report.py", *([] if "--out" in words else ["--out", "page.html"]), *words]
-    monkeypatch.setattr(sys, "argv", words)
-    with pytest.raises(SystemExit) as end:
-        command.run(runs.module("report").main)
+    assert in_process.run("report", "--out", "page.html", *words.split()) == 2
     error = capsys.readouterr().err
-    assert end.value.code == 2 and said in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
     assert not Path("page.html").exists() and Path("one.h5").read_bytes() == before

@@ -1,82 +1,85 @@
-"""tools/reproduce.py from videos to tables, at a tiny scale: stopped, with a step that fails, to its end, and again.
+"""tools/reproduce.py from videos to tables, at a tiny scale: stopped, with a step that fails, and to its end.
 
-Then the flow stream is added to what is done.
+Before the end the description gets the flow stream, a variant and the other tests, and a file that is to be made again.
 """
 
 import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import in_process
 import numpy as np
 import pytest
+from in_process import changed, files
 from runs import ROOT, run
+from test_claims import NETS
 from test_runner import alive
 
-from rcnn.experiments import tables
+from rcnn.experiments import description, plan, results, tables
+from rcnn.experiments.runner import Runner, alone_in
 from rcnn.nets import caffemodel
 from rcnn.scoring import scores
 from rcnn.scoring.score_files import Scores
 from rcnn.training import snapshots
 
-TOOL = ROOT / "tools" / "reproduce.py"
 GIVEN = {
     "name": "two classes",
     "make": {"appearances": ["Flowers"], "movements": ["Up", "Down"], "seconds": 1, "groups": 4, "clips": 1},
     "splits": [1, 2],
     "fps": [10, 5],
-    "size": 72,
+    "size": 36,
     "unhalved": True,
     "test-batch": 20,
-    "nets": {
-        "width": 0.0625,
-        "size": 64,
-        "batch": 4,
-        "scale": 0.015625,
-        "combine": "sum",
-        "filler": "msra",
-        "temporal-filler": "constant",
-        "bias": 0,
-        "cnn-iterations": 200,
-        "stage1-iterations": 10,
-        "iterations": 20,
-        "test-iterations": 1,
-        "test-interval": 20,
-        "snapshot": 10,
-        "display": 10,
-    },
+    "crops": [1, 5],
+    "nets": {**NETS, "cnn-iterations": 200, "stage1-iterations": 10, "iterations": 20, "snapshot": 10},
+}
+MORE = {
+    "crops": [1, 5, 10],
+    "streams": ["image", "flow"],
+    "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}},
+    "variants": {"one stage": {"stages": 1, "unhalved": False, "nets": {"previous-loss": "yes"}}},
+    "recurrent-test": True,
+    "motion-energy": True,
 }
 RUN = ["rcnn_r_stage1", "rcnn_r", "scores_rcnn_r", "pairs_train", "pairs_test", "nets"]
 WHOLE = [*RUN, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
+FLOW = [
+    f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
+]
+VARIANT = [f"one stage.{name}" for name in ("nets", "start", "rcnn_r", "scores_rcnn_r")]
 STEPS = {
-    "videos",
-    "frames_5fps",
-    "frames_10fps",
+    *("videos", "frames_5fps", "frames_10fps"),
     *(f"split01_10fps.{name}" for name in RUN),
     *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in WHOLE),
 }
-
-FLOW = {
-    "streams": ["image", "flow"],
-    "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}},
-}
-FLOW_STEPS = {
+ADDED = {
     "frames_5fps_flow",
-    *(
-        f"split{split:02d}_5fps.{name}_flow"
-        for split in (1, 2)
-        for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
-    ),
+    *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in FLOW),
+    *(f"split01_5fps.{name}" for name in ("scores_rcnn_r_recurrent", "motion_energy", *VARIANT)),
 }
+TABLES = {
+    "table2.md",
+    "table3.md",
+    "tables.json",
+    "results.json",
+    "report.html",
+    "logs/report.log",
+    "steps/report.json",
+}
+LAYER = "inception_3a/3x3"
 
 
-def start(folder, *options, given="given.json"):
+def start(folder, *options, asked="given.json"):
+    """Start the program in a folder, in a process group of its own."""
+    words = [ROOT / "tools/reproduce.py", asked, "--out", "out", "--jobs", "2", *options]
     return subprocess.Popen(
-        [sys.executable, str(TOOL), given, "--out", "out", "--jobs", "2", *options],
+        [sys.executable, *map(str, words)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True,
@@ -94,18 +97,9 @@ def end(process):
     return process.returncode, out, error, time.monotonic() - began
 
 
-def write(folder, given, name="given.json"):
-    (folder / name).write_text(json.dumps(given))
+def write(folder, asked, name="given.json"):
+    (folder / name).write_text(json.dumps(asked))
     return name
-
-
-def files(folder):
-    """Return {path: (time of change, bytes)} of all in a folder, without what LMDB's readers touch."""
-    return {
-        path.relative_to(folder): (path.stat().st_mtime_ns, path.stat().st_size)
-        for path in folder.rglob("*")
-        if path.is_file() and path.name != "lock.mdb"
-    }
 
 
 def planned(folder, **options):
@@ -118,9 +112,22 @@ def planned(folder, **options):
     return {row[1].rsplit("  ", 1)[1].split(":")[0]: row[0] for row in rows}, lines[1 + len(rows) :]
 
 
+def children(process):
+    """Return the processes that a process has started, and theirs."""
+    numbers = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            numbers += [int(child), *children(child)]
+    return numbers
+
+
+def of_state(states, state):
+    return {name for name, other in states.items() if other == state}
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Return (folder, {what was seen of each run})."""
+    """Return (folder OUT, {what was seen of each run})."""
     folder = tmp_path_factory.mktemp("reproduce")
     seen, out = {}, folder / "out"
     write(folder, GIVEN)
@@ -138,46 +145,25 @@ def runs(tmp_path_factory):
     seen["plan when stopped"] = planned(folder)
     (out / "split02_5fps" / "scores_cnn.h5").mkdir(parents=True)  # in the way of a step
     seen["failed"] = end(start(folder))
-    seen["failed table"] = (out / "table3.md").read_text()
-    seen["failed page"] = (out / "report.html").read_text()
+    seen["failed table"], seen["failed page"] = (out / "table3.md").read_text(), (out / "report.html").read_text()
     seen["failed results"] = json.loads((out / "results.json").read_text())
     (out / "split02_5fps" / "scores_cnn.h5").rmdir()
+    write(folder, {**GIVEN, **MORE})
+    seen["plan of more"] = planned(folder)
     seen["before the last"] = files(out)
-    seen["finished"] = end(start(folder))
-    seen["files"] = files(folder)
+    seen["refused"] = end(start(folder))
+    seen["refused files"] = files(out)
+    seen["finished"] = end(start(folder, "--force"))
+    seen["files"] = files(out)
     seen["again"] = end(start(folder))
-    seen["files again"] = files(folder)
-    return folder, seen
-
-
-@pytest.fixture(scope="module")
-def flow(runs, tmp_path_factory):
-    """Return (folder, {what was seen}) of the flow stream added to a copy of what is done."""
-    folder = tmp_path_factory.mktemp("flow") / "copy"
-    subprocess.run(["cp", "-a", runs[0], folder], check=True)
-    write(folder, {**GIVEN, **FLOW})
-    seen = {
-        "before": files(folder / "out"),
-        "plan before": planned(folder),
-        "run": end(start(folder)),
-        "files": files(folder),
-    }
-    return folder, {**seen, "again": end(start(folder)), "files again": files(folder)}
-
-
-def children(process):
-    """Return the processes that a process has started, and theirs."""
-    found = []
-    for task in Path(f"/proc/{process}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            found += [int(child), *children(child)]
-    return found
+    seen["files again"] = files(out)
+    return out, seen
 
 
 def test_the_plan_of_nothing(runs):
-    states, (said,) = runs[1]["plan before"]
+    states, (line,) = runs[1]["plan before"]
     assert set(states) == {*STEPS, "report"} and set(states.values()) == {"missing"}
-    assert said.startswith(f"{len(STEPS) + 1} of {len(STEPS) + 1} steps to do: about ") and " are free" in said
+    assert line.startswith(f"{len(STEPS) + 1} of {len(STEPS) + 1} steps to do: about ") and " are free" in line
 
 
 def test_ctrl_c_saves_and_leaves_nothing_running(runs):
@@ -194,8 +180,8 @@ def test_ctrl_c_saves_and_leaves_nothing_running(runs):
 
 
 def test_it_goes_on_where_it_stopped(runs):
-    folder, seen = runs
-    log = (folder / "out" / "logs" / "split01_5fps.cnn.log").read_text()
+    out, seen = runs
+    log = (out / "logs" / "split01_5fps.cnn.log").read_text()
     assert log.count("$ python tools/train.py") == 2
     assert f"going on from out/split01_5fps/snapshots/cnn_iter_{seen['stopped at']}.solverstate" in log
 
@@ -212,27 +198,37 @@ def test_a_step_that_fails_leaves_the_others_results(runs):
     cnn = [cell.strip() for cell in rows["single-frame CNN [b]"].split("|")[2:-1]]
     assert cnn[0] == "–" and cnn[6] != "–" and cnn[7] == "–"
     assert "| – | 74.1" not in rows["RCNN-s"] and "| – | 81.0" not in rows["RCNN-r"]
-    assert seen["failed table"] in out
-    steps = seen["failed results"]["steps"]
-    assert {name for name, step in steps.items() if step["state"] != "done"} == {"split02_5fps.scores_cnn"}
+    assert seen["failed table"] in out and "| – | 79.7 | – | 78.7 | – | 79.6 |" in out  # row 4: 10 crops
+    assert of_state({name: step["state"] for name, step in seen["failed results"]["steps"].items()}, "done") == (
+        STEPS - {"split02_5fps.scores_cnn"}
+    )
 
 
-def test_then_only_that_step_is_run(runs):
-    folder, seen = runs
+def test_a_description_that_says_more_makes_only_that(runs):
+    """The flow stream, a variant and two tests are added, and one file is stale: that goes only with --force."""
+    seen = runs[1]
+    states, lines = seen["plan of more"]
+    stale = "split01_5fps.scores_rcnn_r"
+    assert of_state(states, "missing") == {*ADDED, "split02_5fps.scores_cnn"}
+    assert of_state(states, "stale") - {"report"} == {stale} and "1 of them are stale and need --force" in lines[1]
+    assert of_state(states, "done") == STEPS - {stale, "split02_5fps.scores_cnn"}
+    number = len(STEPS | ADDED)
+    assert seen["refused"][:3] == (
+        2,
+        "",
+        f"reproduce.py: 1 of {number} steps in out were made with other settings or from other files, the first is "
+        f"{stale}; --dry-run shows what; --force makes it again, another --out leaves it alone\n",
+    )
+    assert seen["refused files"] == seen["before the last"]
     status, out, error, _ = seen["finished"]
-    assert status == 0 and f"{len(STEPS)} of {len(STEPS)} steps done" in out, error
-    changed = {str(path) for path, stamp in files(folder / "out").items() if seen["before the last"].get(path) != stamp}
-    assert changed == {
-        "split02_5fps/scores_cnn.h5",
-        "logs/split02_5fps.scores_cnn.log",
-        "table2.md",
-        "table3.md",
-        "steps/split02_5fps.scores_cnn.json",
-        "tables.json",
-        "results.json",
-        "report.html",
-        "logs/report.log",
-        "steps/report.json",
+    assert status == 0 and f"{number} of {number} steps done" in out, error
+    assert not set(seen["before the last"]) - set(seen["files"])
+    old = {path for path in changed(seen["before the last"], seen["files"]) if "_flow" not in path}
+    assert {path for path in old if not any(new in path for new in ("one", "recurrent", "motion_energy"))} == {
+        *TABLES,
+        *("split01_5fps/scores_rcnn_r.h5", "split02_5fps/scores_cnn.h5"),
+        *(f"logs/{name}.log" for name in (stale, "split02_5fps.scores_cnn")),
+        *(f"steps/{name}.json" for name in (stale, "split02_5fps.scores_cnn")),
     }
 
 
@@ -244,142 +240,116 @@ def test_run_again_it_does_nothing(runs):
 
 
 def test_the_figures_are_those_of_the_score_files(runs):
-    folder, _ = runs
-    results = json.loads((folder / "out" / "results.json").read_text())
-    for figure in results["figures"]:
-        run = folder / "out" / f"split{figure['split']:02d}_{figure['fps']}fps"
+    out, _ = runs
+    summary = json.loads((out / "results.json").read_text())
+    alone = [figure for figure in summary["figures"] if not figure["net"].endswith("two_stream")]
+    for figure in alone:
+        run = out / f"split{figure['split']:02d}_{figure['fps']}fps"
         with Scores(run / f"scores_{figure['net']}.h5") as file:
             fused = file.fused(figure["signal"], [figure["fusion"]], figure["crops"])[figure["fusion"]]
             assert figure["accuracy"] == scores.accuracy(scores.predictions(fused), file.labels)
             assert file.crops == (10 if run.name + figure["net"] == "split01_5fpsrcnn_r" else 5)
             held_out = {1: "g04", 2: "g03"}[figure["split"]]
             assert file.names == [f"v_Flowers{way}_{held_out}_c01" for way in ("Down", "Up")]
-    assert len(results["figures"]) == 3 * (1 + 6 + 5)  # row 1, rows 2 to 7, and one of each other file
-    assert None not in [value for row in results["table 2"] for value in row["ours"].values()]
-    assert [row["ours"]["image"] is None for row in results["table 3"]] == [False] * 3
-    assert set(results["steps"]) == STEPS and results["seed"] == 1
-    assert all(step["seconds"] > 0 and step["command"][0] == "python" for step in results["steps"].values())
+    assert len(alone) == 3 * (1 + 6 + 5 + 4)  # row 1, rows 2 to 7, one of each other file, and of flow's
+    assert None not in [value for row in summary["table 2"] for value in row["ours"].values()]
+    assert set(summary["steps"]) == STEPS | ADDED and (summary["seed"], summary["problems"]) == (1, [])
+    assert all(step["seconds"] > 0 and step["command"][0] == "python" for step in summary["steps"].values())
+    for name, mode in (("scores_rcnn_r_recurrent", "recurrent"), ("variant_one_stage/scores_rcnn_r", "pair")):
+        with Scores(out / "split01_5fps" / f"{name}.h5") as file:
+            assert (file.attributes["mode"], file.crops, len(file)) == (mode, 1, 2)
+    assert json.loads((out / "split01_5fps" / "motion_energy.json").read_text())["motion"]["sum"] > 0
 
 
 def test_the_nets_are_trained_and_start_from_one_another(runs):
-    folder, _ = runs
-    made = folder / "out"
+    def values(path, layer=LAYER):
+        return caffemodel.read(runs[0] / path).arrays[layer][0]
 
-    def values(path, layer):
-        return caffemodel.read(made / path).arrays[layer][0]
-
-    name = "inception_3a/3x3"
     for split in ("split01_5fps", "split02_5fps"):
-        began = values(f"{split}/snapshots/start.caffemodel", name)
-        assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel", name) == began).all()
-        assert not values(f"{split}/snapshots/start.caffemodel", name + "/temporal").any()
+        began = values(f"{split}/snapshots/start.caffemodel")
+        assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel") == began).all()
+        assert not values(f"{split}/snapshots/start.caffemodel", LAYER + "/temporal").any()
         for net in ("rcnn_r", "rcnn_s"):
             first, last = (f"{split}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
-            assert (values(first, name) == began).all() and (values(last, name) != began).any()
-            assert values(first, name + "/temporal").any()
-    fast = values("split01_10fps/snapshots/rcnn_r_stage1_iter_10.caffemodel", name)
-    assert (fast == values("split01_5fps/snapshots/start.caffemodel", name)).all()
+            assert (values(first) == began).all() and (values(last) != began).any()
+            assert values(first, LAYER + "/temporal").any()
+    began = values("split01_5fps/snapshots/start.caffemodel")
+    assert (values("split01_10fps/snapshots/rcnn_r_stage1_iter_10.caffemodel") == began).all()
+    variant = runs[0] / "split01_5fps" / "variant_one_stage" / "snapshots"
+    assert np.allclose(values(variant / "start.caffemodel"), began / 2)  # it is not unhalved
+    assert (values(variant / "rcnn_r_iter_30.caffemodel") != began / 2).any()
+    assert not list(variant.glob("*stage1*"))
+
+
+def test_the_flow_stream_has_two_channels_and_starts_from_nothing(runs):
+    out, _ = runs
+    arrays = caffemodel.read(out / "split01_5fps" / "snapshots" / "rcnn_r_flow_iter_10.caffemodel").arrays
+    assert arrays["conv1/7x7_s2"][0].shape[1] == 2
+    assert "--weights" not in (out / "logs" / "split01_5fps.rcnn_r_flow.log").read_text().splitlines()[1]
+    recipe = json.loads((out / "frames_5fps_flow.lmdb" / "manifest.json").read_text())["recipe"]["flow"]
+    assert (recipe["method"], recipe["bound"]) == ("dis", 3)
 
 
 def test_the_page_has_the_tables_and_what_failed(runs):
-    folder, seen = runs
-    both, problems = tables.read(folder / "out" / "tables.json")
-    pages = [seen["failed page"], (folder / "out" / "report.html").read_text()]
+    out, seen = runs
+    both, problems = tables.read(out / "tables.json")
+    pages = [seen["failed page"], (out / "report.html").read_text()]
     assert problems == [] and "Not everything could be made" not in pages[1]
     assert "split02_5fps.scores_cnn: out/split02_5fps/scores_cnn.h5 is there" in pages[0]
     for text in map(html.unescape, pages):
         assert "two classes" in text and 'src="http' not in text and 'href="http' not in text
-        assert all(table.title in text and table.lead in text for table in both) and "RCNN-s" in text
+    assert all(table.title in html.unescape(pages[1]) for table in both) and "RCNN-s" in pages[1]
     for table, name in zip(both, ("table2.md", "table3.md")):
-        assert tables.markdown(table) == (folder / "out" / name).read_text()
+        assert tables.markdown(table) == (out / name).read_text()
 
 
-def test_where_nothing_could_be_scored_there_is_a_page_that_says_why(tmp_path):
-    write(tmp_path, {**GIVEN, "splits": [1], "fps": [5], "samplings": ["random"]})
-    (tmp_path / "out" / "frames_5fps.lmdb").mkdir(parents=True)
-    (tmp_path / "out" / "frames_5fps.lmdb" / "data.mdb").touch()  # in the way
-    status, out, error, _ = end(start(tmp_path))
-    assert status == 1 and "| RCNN-r | – | 81.0 |" in out
-    text = (tmp_path / "out" / "report.html").read_text()
-    assert "frames_5fps: out/frames_5fps.lmdb/data.mdb is there, and " in text and "Table 3: all splits" in text
-    assert "Confusion matrix" not in text
+def test_where_nothing_is_scored_there_is_a_page_that_says_why(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    asked, out = description.parse(GIVEN), Path("out")
+    steps, runner = plan.steps(asked, description.check(asked, out), out), Runner(out)
+    runner.failed["frames_5fps"] = "it fails"
+    runner.skipped.append("split01_5fps.cnn")
+    summary = results.make(asked, out, steps, runner)
+    assert results.report(out, summary, steps, runner) == 1
+    shown, error = capsys.readouterr()
+    assert "| RCNN-r | – | 81.0 |" in shown and f"{len(steps) - 2} of {len(steps)} steps done, 0:00 min" in shown
+    assert "reproduce.py: frames_5fps failed: it fails\n" in error
+    assert "reproduce.py: not run, as they need what failed: split01_5fps.cnn\n" in error
+    text = Path("out/report.html").read_text()
+    assert "frames_5fps: it fails" in text and "Table 3: all splits" in text and "Confusion matrix" not in text
 
 
 def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
-    folder, _ = runs
-    assert set(planned(folder)[0].values()) == {"done"}
-    changed = write(folder, {**GIVEN, "nets": {**GIVEN["nets"], "iterations": 30}}, "longer.json")
-    states, said = planned(folder, given=changed)
-    assert {name for name, state in states.items() if state == "stale"} == {
-        "split01_5fps.nets",
-        "split02_5fps.nets",
-        "split01_10fps.nets",
+    folder = runs[0].parent
+    longer = write(folder, {**GIVEN, **MORE, "nets": {**GIVEN["nets"], "iterations": 30}}, "longer.json")
+    states, lines = planned(folder, asked=longer)
+    assert of_state(states, "stale") == {
+        *(f"split0{split}_5fps.nets" for split in (1, 2)),
+        *("split01_10fps.nets", "split01_10fps.rcnn_r", "split01_10fps.scores_rcnn_r"),
         *(
-            f"{run}.{name}"
-            for run in ("split01_5fps", "split02_5fps")
-            for name in ("rcnn_r", "rcnn_s", "scores_rcnn_r", "scores_rcnn_s")
+            f"split0{split}_5fps.{step}{net}"
+            for split in (1, 2)
+            for net in ("rcnn_r", "rcnn_s")
+            for step in ("", "scores_")
         ),
-        "split01_10fps.rcnn_r",
-        "split01_10fps.scores_rcnn_r",
+        *("split01_5fps.scores_rcnn_r_recurrent", "split01_5fps.motion_energy"),
+        *(f"split01_5fps.one stage.{step}" for step in ("nets", "rcnn_r", "scores_rcnn_r")),
     }
-    kept = {name for name, state in states.items() if state == "done"}
-    assert kept == {
-        "videos",
-        "frames_5fps",
-        "frames_10fps",
-        *(
-            f"{run}.pairs_{part}"
-            for run in ("split01_5fps", "split02_5fps", "split01_10fps")
-            for part in ("train", "test")
-        ),
-    }
-    assert "13 of them are stale and need --force" in said[1]
-    states, _ = planned(folder, given=write(folder, {**GIVEN, "crops": [1, 5]}, "crops.json"))
-    assert {name for name, state in states.items() if state == "stale"} == {"split01_5fps.scores_rcnn_r"}
-    assert states["report"] == "open"
-    before = files(folder)
-    status, out, error, _ = end(start(folder, given=changed))
-    assert (status, out) == (2, "") and files(folder) == before
-    assert error == (
-        "reproduce.py: 13 of 33 steps in out were made with other settings or from other files, the first "
-        "is split01_5fps.nets; --dry-run shows what; --force makes it again, another --out leaves it "
-        "alone\n"
-    )
+    assert states["report"] == states["split01_5fps.cnn"] == "open" and states["split01_5fps.pairs_train"] == "done"
+    assert "open: done as it stands; made again only if" in lines[2]
 
 
-def test_adding_flow_runs_the_flow_stream_alone(flow):
-    folder, seen = flow
-    states, said = seen["plan before"]
-    assert {name for name, state in states.items() if state == "missing"} == FLOW_STEPS
-    assert {name for name, state in states.items() if state == "done"} == {*STEPS, "report"}
-    status, out, error, _ = seen["run"]
-    assert status == 0 and f"{len(STEPS | FLOW_STEPS)} of {len(STEPS | FLOW_STEPS)} steps done" in out, error
-    changed = {str(path) for path, stamp in files(folder / "out").items() if seen["before"].get(path) != stamp}
-    assert {path for path in changed if "_flow" not in path} == {
-        "table2.md",
-        "table3.md",
-        "tables.json",
-        "results.json",
-        "report.html",
-        "logs/report.log",
-        "steps/report.json",
-    }
-    assert not set(seen["before"]) - set(files(folder / "out"))
-    assert (seen["again"][0], seen["again"][1], seen["files again"]) == (0, out, seen["files"])
-    assert seen["again"][3] < 10
-
-
-def test_table_3_of_the_two_streams(flow):
+def test_table_3_of_the_two_streams(runs):
     """The means of Table 3 against NumPy, and the fusion against tools/fuse.py."""
-    folder, seen = flow
-    results = json.loads((folder / "out" / "results.json").read_text())
-    rows = {row["net"]: row for row in results["table 3"]}
+    out, seen = runs
+    summary = json.loads((out / "results.json").read_text())
+    rows = {row["net"]: row for row in summary["table 3"]}
     assert rows["rcnn_s"]["ours"]["image"] is not None
     assert rows["rcnn_s"]["ours"]["optical flow"] is rows["rcnn_s"]["ours"]["two-stream"] is None
     for net in ("cnn", "rcnn_r"):
         shares = []
         for split in ("split01_5fps", "split02_5fps"):
-            logs, paths = [], [folder / "out" / split / f"scores_{net}{end}.h5" for end in ("", "_flow")]
+            logs, paths = [], [out / split / f"scores_{net}{end}.h5" for end in ("", "_flow")]
             for path in paths:
                 with Scores(path) as file:
                     frames = [file.frames(index, "high")[:, :5].astype(np.float64) for index in range(len(file))]
@@ -393,92 +363,51 @@ def test_table_3_of_the_two_streams(flow):
                     for some in (logs[:1], logs[1:], logs)
                 ]
             )
-        status, _, error = run("fuse", *paths, "--crops", "5", "--fusion", "log-mean", "--json", folder / "fused.json")
+        status, _, error = run(
+            "fuse", *paths, "--crops", "5", "--fusion", "log-mean", "--json", out.parent / "fused.json"
+        )
         assert status == 0, error
-        fused = json.loads((folder / "fused.json").read_text())["fusions"]["log-mean"]["accuracy"]
+        fused = json.loads((out.parent / "fused.json").read_text())["fusions"]["log-mean"]["accuracy"]
         assert fused == shares[-1][2]
         assert list(rows[net]["ours"].values()) == pytest.approx(list(100 * np.mean(shares, axis=0)))
         assert [list(of.values()) for of in rows[net]["splits"].values()] == (100 * np.array(shares).T).tolist()
-    figures = {(figure["net"], figure["split"]) for figure in results["figures"]}
-    assert {("cnn_flow", 2), ("rcnn_r_two_stream", 1)} <= figures and "Optical flow by the method dis" in seen["run"][1]
-    assert results["problems"] == []
-
-
-def test_the_flow_stream_has_two_channels_and_starts_from_nothing(flow):
-    folder, _ = flow
-    made = folder / "out" / "split01_5fps"
-    arrays = caffemodel.read(made / "snapshots" / "rcnn_r_flow_iter_10.caffemodel").arrays
-    assert arrays["conv1/7x7_s2"][0].shape[1] == 2
-    log = (folder / "out" / "logs" / "split01_5fps.rcnn_r_flow.log").read_text()
-    assert "--weights" not in log.splitlines()[1]
-    manifest = json.loads((folder / "out" / "frames_5fps_flow.lmdb" / "manifest.json").read_text())
-    assert (manifest["recipe"]["flow"]["method"], manifest["recipe"]["flow"]["bound"]) == ("dis", 3)
-
-
-def test_force_makes_again_what_is_stale(runs, tmp_path):
-    """On a copy with one score file to make again, and what it is made of as it was."""
-    folder, _ = runs
-    copy = tmp_path / "copy"
-    subprocess.run(["cp", "-a", folder, copy], check=True)
-    write(copy, {**GIVEN, "crops": [1, 5]})
-    status, out, error, _ = end(start(copy, "--force"))
-    assert status == 0, error
-    changed = {str(path) for path, stamp in files(copy / "out").items() if files(folder / "out").get(path) != stamp}
-    assert {path for path in changed if path.endswith((".h5", ".caffemodel", ".mdb"))} == {
-        "split01_5fps/scores_rcnn_r.h5"
-    }
-    with Scores(copy / "out/split01_5fps/scores_rcnn_r.h5") as file:
-        assert file.crops == 5
-    row = next(line for line in out.splitlines() if line.startswith("| 4 | "))
-    assert "| – | 79.7 | – | 78.7 | – | 79.6 |" in row
-
-
-def test_a_wrong_option_of_the_nets_is_told_first(tmp_path):
-    write(tmp_path, {**GIVEN, "nets": {**GIVEN["nets"], "filter": "msra"}})
-    status, out, error, _ = end(start(tmp_path))
-    assert (status, out) == (2, "")
-    assert error.splitlines()[-1].startswith("reproduce.py: split01_5fps.nets: make_prototxt.py ended with status 2: ")
-    assert "unrecognized arguments: --filter msra" in error.splitlines()[-1]
-    assert not (tmp_path / "out" / "videos").exists()
+    figures = {(figure["net"], figure["split"]) for figure in summary["figures"]}
+    assert {("cnn_flow", 2), ("rcnn_r_two_stream", 1)} <= figures and "Optical flow by the method dis" in seen[
+        "finished"
+    ][1]
+    assert summary["problems"] == []
 
 
 @pytest.mark.parametrize(
-    "given, message",
+    "asked, message",
     [
-        (
-            "{",
-            "description: given.json is not JSON: Expecting property name enclosed in double quotes: line 1 column 2 "
-            "(char 1)",
-        ),
+        ("{", "description: given.json is not JSON: Expecting property name"),
         (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
-        (
-            json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}),
-            "class list: no such file: none/classInd.txt",
-        ),
+        (json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}), "class list: no such file: none/"),
         (json.dumps({**GIVEN, "pretrained": "none.caffemodel"}), "pretrained: no such file: none.caffemodel"),
     ],
 )
-def test_bad_input_is_one_line(tmp_path, given, message):
-    (tmp_path / "given.json").write_text(given)
-    status, out, error, _ = end(start(tmp_path))
-    assert (status, out) == (2, "") and error.startswith(f"reproduce.py: {message}") and error.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["given.json"]
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "given.json").write_text(asked)
+    assert in_process.run("reproduce", "given.json", "--out", "out") == 2
+    out, error = capsys.readouterr()
+    assert out == "" and error.startswith(f"reproduce.py: {message}") and error.count("\n") == 1
+    assert list(files()) == ["given.json"]
 
 
-def test_an_out_that_cannot_be_made(tmp_path):
+def test_another_one_at_work_in_the_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     write(tmp_path, GIVEN)
-    (tmp_path / "out").touch()
-    status, _, error, _ = end(start(tmp_path))
-    assert status == 2 and error == "reproduce.py: cannot make the folder out: File exists; give another --out\n"
+    with alone_in(Path("out")):
+        assert in_process.run("reproduce", "given.json", "--out", "out") == 2
+    assert capsys.readouterr().err == "reproduce.py: another program is at work in out; wait for it to end\n"
 
 
-def test_another_one_at_work_in_the_folder(tmp_path):
-    write(tmp_path, GIVEN)
-    first = start(tmp_path)
-    while not (tmp_path / "out" / "logs").exists():
-        assert first.poll() is None
-        time.sleep(0.02)
-    status, _, error, _ = end(start(tmp_path))
-    assert (status, error) == (2, "reproduce.py: another program is at work in out; wait for it to end\n")
-    first.send_signal(signal.SIGTERM)
-    assert end(first)[0] == 130
+def test_a_disk_that_is_too_small_is_named(tmp_path, monkeypatch, capsys):
+    """The warning comes before the first step, which the lock keeps from beginning here."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, {**GIVEN, "make": {**GIVEN["make"], "groups": 10**9}})
+    with alone_in(Path("out")):
+        assert in_process.run("reproduce", "given.json", "--out", "out") == 2
+    assert re.search("^this may need about .* GB of disk, and .* are free in out$", capsys.readouterr().err, re.M)

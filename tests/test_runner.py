@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from runs import ROOT
 
-from rcnn.experiments.plan import Step
-from rcnn.experiments.runner import Runner, chains, clock, last_line, wall
+from rcnn.experiments.runner import Runner, alone_in, clock, last_line
+from rcnn.experiments.steps import Step, chains, wall
+from rcnn.files import InputError
 
 SMALL = (sys.executable, "small.py")
 # Notes when it begins and ends; sleeps, fails or makes its output as its arguments say.
@@ -95,7 +96,7 @@ def test_each_runs_after_what_it_needs_and_only_once(monkeypatch):
 
 
 def test_jobs_run_side_by_side_and_not_more():
-    run(*(step(name, seconds=2) for name in "abcd"), jobs=2)  # longer than a busy machine takes to start the next
+    run(*(step(name, seconds=1) for name in "abcd"), jobs=2)  # longer than a busy machine takes to start the next
     running = most = 0
     for what, _, _ in notes():
         running += 1 if what == "begin" else -1
@@ -233,3 +234,16 @@ def test_last_lines(tmp_path):
 )
 def test_clock(seconds, text):
     assert clock(seconds) == text
+
+
+def test_a_folder_is_for_one_program_alone():
+    with alone_in(Path("new/out")):
+        with pytest.raises(InputError, match="another program is at work in new/out; wait for it to end"):
+            with alone_in(Path("new/out")):
+                pass
+    with alone_in(Path("new/out")):
+        assert Path("new/out").is_dir()
+    Path("file").touch()
+    with pytest.raises(InputError, match="^cannot make the folder file: File exists; give another --out$"):
+        with alone_in(Path("file")):
+            pass

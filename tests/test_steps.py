@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from rcnn.experiments import steps
-from rcnn.experiments.plan import Step
-from rcnn.experiments.steps import Records, StepError, stamp, unchanged
+from rcnn.experiments.steps import Records, Step, StepError, stamp, unchanged
 from rcnn.files import InputError
 
 
@@ -54,10 +53,11 @@ def test_from_missing_to_done(records, first):
     records.begin(first, "missing")
     assert records.state(first) == "begun"
     records.pause(first, 2.0)
-    assert records.state(first) == "begun"
     Path("made").write_text("output")
+    Path("made.partial").touch()
     assert records.state(first) == "begun"
     records.begin(first, "begun")
+    assert Path("made.partial").exists()  # it goes on with what it has
     records.finish(first, 3.0)
     assert records.state(first) == "done" and records.read(first)["seconds"] == 5.0
 
@@ -128,13 +128,6 @@ def test_a_stale_step_loses_what_it_made_and_nothing_else(records, first):
     assert records.state(first) == "begun" and records.read(first)["seconds"] == 0
 
 
-def test_a_step_that_goes_on_keeps_what_it_has(records, first):
-    records.begin(first, "missing")
-    Path("made.partial").mkdir()
-    records.begin(first, "begun")
-    assert Path("made.partial").is_dir()
-
-
 def test_what_is_in_the_way_stays(records, first):
     Path("made").write_text("somebody's")
     with pytest.raises(InputError, match="made is there, and out/steps/first.json does not say what made it; move it"):
@@ -152,37 +145,40 @@ def test_a_step_that_does_not_make_what_it_should(records, first):
 def test_stamps_of_files(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_bytes(b"abc")
-    known = json.loads(json.dumps(stamp(path)))
-    assert unchanged(path, known)
+    before = json.loads(json.dumps(stamp(path)))
+    assert unchanged(path, before)
     later(path)
-    assert unchanged(path, known)
+    assert unchanged(path, before)
     path.write_bytes(b"abd")
     later(path)
-    assert not unchanged(path, known)
+    assert not unchanged(path, before)
+    path.write_bytes(b"abcd")
+    os.utime(path, ns=(0, before["changed"]))
+    assert not unchanged(path, before)
     path.unlink()
-    assert not unchanged(path, known)
+    assert not unchanged(path, before)
     path.mkdir()
-    assert not unchanged(path, known)
-    monkeypatch.setattr(steps, "HASHED", 2)  # larger files are not read
+    assert not unchanged(path, before)
     path.rmdir()
+    monkeypatch.setattr(steps, "HASHED", 2)  # larger files are not read
     path.write_bytes(b"abc")
-    known = stamp(path)
-    assert known["sha256"] is None and unchanged(path, known)
+    before = stamp(path)
+    assert before["sha256"] is None and unchanged(path, before)
     later(path)
-    assert not unchanged(path, known)
+    assert not unchanged(path, before)
 
 
 def test_records_of_folders_that_are_there_already_go_on(records, first):
     """Their form, written out: whoever changes it has to bring people's folders along."""
     Path("made").write_text("output")
     size, changed = Path("made").stat().st_size, Path("made").stat().st_mtime_ns
-    known = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
+    before = {"bytes": 5, "changed": 7, "sha256": "c96c6d5be8d08a12e7b5cdc1b207fa6b2430974c86803d8891675e76fd992c20"}
     Path("out/steps").mkdir(parents=True)
     Path("out/steps/first.json").write_text(
         json.dumps(
             {
                 "command": ["one.py", "--out", "made"],
-                "inputs": {"given": known},
+                "inputs": {"given": before},
                 "finished": True,
                 "seconds": 2.5,
                 "outputs": {"made": {"bytes": size, "changed": changed, "sha256": None}},
@@ -195,14 +191,14 @@ def test_records_of_folders_that_are_there_already_go_on(records, first):
 def test_stamps_of_folders(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "one.avi").write_text("1")
-    known = stamp(tmp_path / "a")
+    before = stamp(tmp_path / "a")
     (tmp_path / "a" / "b" / ".half.avi").write_text("1")
-    assert unchanged(tmp_path / "a", known)
+    assert unchanged(tmp_path / "a", before)
     (tmp_path / "a" / "b" / "one.avi").write_text("12")
-    assert not unchanged(tmp_path / "a", known)
+    assert not unchanged(tmp_path / "a", before)
     (tmp_path / "a" / "b" / "one.avi").rename(tmp_path / "a" / "two.avi")
     (tmp_path / "a" / "two.avi").write_text("1")
-    assert not unchanged(tmp_path / "a", known)
+    assert not unchanged(tmp_path / "a", before)
 
 
 def test_an_input_that_changes_while_a_step_runs_makes_it_stale(records, first):

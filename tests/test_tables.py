@@ -3,6 +3,7 @@
 import json
 import re
 
+import made_scores
 import numpy as np
 import pytest
 from test_description import GIVEN
@@ -11,10 +12,11 @@ from rcnn.experiments import description, tables
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.score_files import ALL
-from rcnn.scoring.score_writing import writing
 
 CLASSES = ["A", "B", "C", "D"]
 FLOW = {"streams": ["image", "flow"]}
+# Sec. 2.4, of frames x classes
+FUSE = {"log-mean": lambda x: np.log(x).mean(0), "mean": lambda x: x.mean(0), "max": lambda x: x.max(0)}
 
 
 @pytest.fixture(scope="module")
@@ -31,39 +33,34 @@ def store(path, generator, labels, order):
         values = np.exp(generator.normal(0, 1.5, (generator.integers(1, 8), 10, 3, 4)))
         values[..., label] *= 1.5
         videos.append((int(label), (values / values.sum(-1, keepdims=True)).astype(np.float32)))
-    listed = [(f"v{index}", videos[index][0], np.arange(len(videos[index][1])) / 5) for index in order]
-    with writing(path, listed, 10, SIGNALS, CLASSES, {}) as writer:
-        for place, index in enumerate(order):
-            writer.add(place, videos[index][1])
+    made_scores.write(path, [(f"v{index}", *videos[index]) for index in order], 10, SIGNALS, CLASSES)
     return path, videos
 
 
 def expected(videos, crops, signal, fusion):
     """Return the accuracy by NumPy alone, in float64."""
-    right = 0
-    for label, values in videos:
-        frames = values.astype(np.float64)[:, :crops].mean(axis=1)
-        frames = frames.mean(axis=1) if signal == ALL else frames[:, SIGNALS.index(signal)]
-        fused = {"mean": frames.mean(0), "max": frames.max(0), "log-mean": np.log(frames).mean(0)}[fusion]
-        right += int(np.argmax(fused) == label)
-    return right / len(videos)
+    places = [0, 1, 2] if signal == ALL else [SIGNALS.index(signal)]
+    frames = [(label, values.astype(np.float64)[:, :crops, places].mean((1, 2))) for label, values in videos]
+    return sum(int(FUSE[fusion](values).argmax() == label) for label, values in frames) / len(videos)
 
 
 def test_accuracies_are_numpys(scored):
     path, videos = scored
     wanted = [(crops, signal) for crops in (1, 5, 10) for signal in (*SIGNALS, ALL)]
-    found = tables.accuracies(path, wanted)
-    assert set(found) == set(wanted)
-    for (crops, signal), fusions in found.items():
+    result = tables.accuracies(path, wanted)
+    assert set(result) == set(wanted)
+    for (crops, signal), fusions in result.items():
         assert fusions == {fusion: expected(videos, crops, signal, fusion) for fusion in ("mean", "max", "log-mean")}
-    assert len({tuple(fusions.values()) for fusions in found.values()}) > 8  # they differ, so mixing them up would show
+    assert (
+        len({tuple(fusions.values()) for fusions in result.values()}) > 8
+    )  # they differ, so mixing them up would show
 
 
 def test_what_a_file_does_not_have_is_left_out(tmp_path):
-    with writing(tmp_path / "scores.h5", [("v", 1, [0.0])], 5, ["high"], CLASSES, {}) as writer:
-        writer.add(0, np.full((1, 5, 1, 4), 0.25, np.float32))
-    found = tables.accuracies(tmp_path / "scores.h5", [(5, "high"), (10, "high"), (5, "low")])
-    assert found == {(5, "high"): {"mean": 0.0, "max": 0.0, "log-mean": 0.0}}
+    even = np.full((1, 5, 1, 4), 0.25, np.float32)
+    made_scores.write(tmp_path / "scores.h5", [("v", 1, even)], 5, ["high"], CLASSES)
+    result = tables.accuracies(tmp_path / "scores.h5", [(5, "high"), (10, "high"), (5, "low")])
+    assert result == {(5, "high"): {"mean": 0.0, "max": 0.0, "log-mean": 0.0}}
 
 
 def test_two_streams_are_numpys(scored, tmp_path):
@@ -76,8 +73,8 @@ def test_two_streams_are_numpys(scored, tmp_path):
         logs = [np.log(values.astype(np.float64)[:, :5, 2].mean(axis=1)).mean(0) for values in (one, two)]
         right += int(np.argmax(logs[0] + logs[1]) == label)
         alone += int(np.argmax(logs[1]) == label)
-    found = tables.two_streams(path, other, 5)
-    assert found[5, "high"]["log-mean"] == right / 40 and set(found[5, "high"]) == set(tables.FUSIONS)
+    result = tables.two_streams(path, other, 5)
+    assert result[5, "high"]["log-mean"] == right / 40 and set(result[5, "high"]) == set(tables.FUSIONS)
     assert right / 40 not in (alone / 40, expected(image, 5, "high", "log-mean"))
 
 
@@ -93,65 +90,46 @@ def test_figures_of_all_streams(scored, tmp_path):
         ("rcnn_r_flow", 1, 5): fewer,
         ("rcnn_r_flow", 2, 5): other,
     }
-    known, problems = tables.figures(files, given(**FLOW))
-    assert set(known) == {*files, ("cnn_two_stream", 1, 5)}
-    assert known["cnn_two_stream", 1, 5] == tables.two_streams(path, other, 5)
-    assert known["cnn_flow", 1, 5] == tables.accuracies(other, [(5, "high")])
+    accuracies, problems = tables.figures(files, described(**FLOW))
+    assert set(accuracies) == {*files, ("cnn_two_stream", 1, 5)}
+    assert accuracies["cnn_two_stream", 1, 5] == tables.two_streams(path, other, 5)
+    assert accuracies["cnn_flow", 1, 5] == tables.accuracies(other, [(5, "high")])
     assert len(problems) == 1 and problems[0].startswith("two streams of rcnn_r, split 1: video v39 is in ")
 
 
-def given(**values):
+def described(**values):
     return description.parse({**GIVEN, "name": "toys | <b>", "splits": [1, 2], "seed": 3, **values})
 
 
 def figures(which):
     """Return {(net, split, fps): figures}, each figure another one."""
-    known, share = {}, 0.0
+    accuracies, share = {}, 0.0
     for net, split, fps in which:
-        for crops, signal in tables.wanted((net, split, fps), given()):
+        for crops, signal in tables.wanted((net, split, fps), described()):
             for fusion in tables.FUSIONS:
                 share += 0.001
-                known.setdefault((net, split, fps), {}).setdefault((crops, signal), {})[fusion] = share
-    return known
+                accuracies.setdefault((net, split, fps), {}).setdefault((crops, signal), {})[fusion] = share
+    return accuracies
 
 
-KEYS = [
-    ("cnn", 1, 5),
-    ("rcnn_r", 1, 5),
-    ("rcnn_s", 1, 5),
-    ("cnn", 2, 5),
-    ("rcnn_r", 2, 5),
-    ("rcnn_s", 2, 5),
-    ("rcnn_r", 1, 25),
-]
+KEYS = [*((net, split, 5) for split in (1, 2) for net in ("cnn", "rcnn_r", "rcnn_s")), ("rcnn_r", 1, 25)]
 
 
 def test_all_cells_of_table_2_come_from_their_files():
-    known = figures(KEYS)
-    rows = tables.table_2(given(), known)
-    source = {1: ("rcnn_r", 1, 25), 8: ("rcnn_s", 1, 5)}
-    cells = {
-        1: (5, "high"),
-        2: (1, "high"),
-        3: (5, "high"),
-        4: (10, "high"),
-        5: (5, "medium"),
-        6: (5, "low"),
-        7: (5, ALL),
-        8: (5, "high"),
-    }
-    assert [row["row"] for row in rows] == list(cells)
-    for row in rows:
-        fusions = known[source.get(row["row"], ("rcnn_r", 1, 5))][cells[row["row"]]]
-        assert row["ours"] == {fusion: 100 * share for fusion, share in fusions.items()}
-        assert row["fps"] == (25 if row["row"] == 1 else 5)
-        assert (row["patches"], row["signal"]) == cells[row["row"]]
+    accuracies = figures(KEYS)
+    rows = tables.table_2(described(), accuracies)
+    sources = [("rcnn_r", 1, 25), *[("rcnn_r", 1, 5)] * 6, ("rcnn_s", 1, 5)]
+    crops, signals = (5, 1, 5, 10, 5, 5, 5, 5), ("high", "high", "high", "high", "medium", "low", ALL, "high")
+    assert [row["row"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8]
+    for row, source, *cell in zip(rows, sources, crops, signals):
+        assert row["ours"] == {fusion: 100 * share for fusion, share in accuracies[source][tuple(cell)].items()}
+        assert (row["fps"], row["patches"], row["signal"]) == (source[2], *cell)
         assert row["sampling"] == ("sequential" if row["row"] == 8 else "random")
 
 
 def test_the_papers_figures():
     """As printed in Table 2 and 3."""
-    rows = {row["row"]: list(row["paper"].values()) for row in tables.table_2(given(), {})}
+    rows = {row["row"]: list(row["paper"].values()) for row in tables.table_2(described(), {})}
     assert rows == {
         1: [79.5, 79.6, 79.7],
         2: [79.4, 79.1, 79.6],
@@ -162,45 +140,47 @@ def test_the_papers_figures():
         7: [78.8, 78.6, 78.2],
         8: [71.6, 73.4, 72.9],
     }
-    rows = {row["net"]: list(row["paper"].values()) for row in tables.table_3(given(), {})}
+    rows = {row["net"]: list(row["paper"].values()) for row in tables.table_3(described(), {})}
     assert rows == {"cnn": [73.0, 83.7, 88.0], "rcnn_s": [74.1, None, None], "rcnn_r": [81.0, 76.4, 86.3]}
 
 
 def test_table_3_is_the_mean_over_the_splits():
-    known = figures(KEYS)
-    for row in tables.table_3(given(), known):
-        shares = [100 * known[row["net"], split, 5][5, "high"]["log-mean"] for split in (1, 2)]
+    accuracies = figures(KEYS)
+    for row in tables.table_3(described(), accuracies):
+        shares = [100 * accuracies[row["net"], split, 5][5, "high"]["log-mean"] for split in (1, 2)]
         assert list(row["splits"]["image"].values()) == shares
         assert row["ours"] == {"image": sum(shares) / 2, "optical flow": None, "two-stream": None}
 
 
 def test_all_streams_of_table_3():
     names = ["cnn", "rcnn_r", "rcnn_s", "cnn_flow", "rcnn_r_flow", "cnn_two_stream", "rcnn_r_two_stream"]
-    known = figures([(name, split, 5) for split in (1, 2) for name in names])
-    del known["rcnn_r_two_stream", 2, 5]
-    for row in tables.table_3(given(**FLOW), known):
+    accuracies = figures([(name, split, 5) for split in (1, 2) for name in names])
+    del accuracies["rcnn_r_two_stream", 2, 5]
+    for row in tables.table_3(described(**FLOW), accuracies):
         for stream, end in (("image", ""), ("optical flow", "_flow"), ("two-stream", "_two_stream")):
-            shares = {split: known.get((row["net"] + end, split, 5)) for split in (1, 2)}
+            shares = {split: accuracies.get((row["net"] + end, split, 5)) for split in (1, 2)}
             shares = {split: of and 100 * of[5, "high"]["log-mean"] for split, of in shares.items()}
             assert row["splits"][stream] == shares
             assert row["ours"][stream] == (None if None in shares.values() else sum(shares.values()) / 2)
         missing = [stream for stream, mean in row["ours"].items() if mean is None]
         assert missing == {"cnn": [], "rcnn_r": ["two-stream"], "rcnn_s": ["optical flow", "two-stream"]}[row["net"]]
-    asked = given(**FLOW, flow={"method": "dis"})
-    second = tables.both(asked, tables.table_2(asked, known), tables.table_3(asked, known))[1]
+    asked = described(**FLOW, flow={"method": "dis"})
+    second = tables.both(asked, tables.table_2(asked, accuracies), tables.table_3(asked, accuracies))[1]
     row = dict(zip(second.head[1::2], second.rows[0][1::2]))
-    shares = [known["cnn_flow", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
+    shares = [accuracies["cnn_flow", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
     assert row["optical flow"] == f"{50 * sum(shares):.1f}"
     assert "Optical flow by the method dis; two-stream: the mean of the logarithms" in second.notes[1]
-    assert "by the method" not in str(tables.both(given(), tables.table_2(asked, known), tables.table_3(asked, known)))
+    assert "by the method" not in str(
+        tables.both(described(), tables.table_2(asked, accuracies), tables.table_3(asked, accuracies))
+    )
 
 
 def test_what_is_missing_is_none_and_nothing_else():
-    known = figures(KEYS)
-    del known["rcnn_r", 2, 5], known["rcnn_s", 1, 5], known["rcnn_r", 1, 25]
-    rows = tables.table_2(given(), known)
+    accuracies = figures(KEYS)
+    del accuracies["rcnn_r", 2, 5], accuracies["rcnn_s", 1, 5], accuracies["rcnn_r", 1, 25]
+    rows = tables.table_2(described(), accuracies)
     assert [row["row"] for row in rows if None in row["ours"].values()] == [1, 8]
-    third = {row["net"]: row for row in tables.table_3(given(), known)}
+    third = {row["net"]: row for row in tables.table_3(described(), accuracies)}
     there = {
         net: [row["ours"]["image"] is not None, *(value is not None for value in row["splits"]["image"].values())]
         for net, row in third.items()
@@ -219,16 +199,16 @@ def test_what_is_missing_is_none_and_nothing_else():
     ],
 )
 def test_rows_that_were_not_asked_for_are_dashes(values, missing):
-    asked = given(**values)
+    asked = described(**values)
     nets = [tables.NET_OF[sampling] for sampling in asked.samplings]
-    known = {
+    accuracies = {
         key: dict.fromkeys(tables.wanted(key, asked), dict.fromkeys(tables.FUSIONS, 0.5))
         for key in KEYS
         if key[0] in ("cnn", *nets) and key[2] in asked.fps
     }
-    rows = tables.table_2(asked, known)
+    rows = tables.table_2(asked, accuracies)
     assert [row["row"] for row in rows if None in row["ours"].values()] == missing
-    assert tables.table_3(asked, known)[0]["ours"]["image"] == 50
+    assert tables.table_3(asked, accuracies)[0]["ours"]["image"] == 50
 
 
 def cells(line):
@@ -236,42 +216,30 @@ def cells(line):
 
 
 def test_markdown():
-    known = figures(KEYS)
-    del known["rcnn_r", 1, 25]
-    asked = given()
-    first, second = tables.both(asked, tables.table_2(asked, known), tables.table_3(asked, known))
+    accuracies = figures(KEYS)
+    del accuracies["rcnn_r", 1, 25]
+    asked = described()
+    first, second = tables.both(asked, tables.table_2(asked, accuracies), tables.table_3(asked, accuracies))
     lines = tables.markdown(first).splitlines()
     assert lines[0] == "## Table 2: settings" and "ours on toys | <b>, the paper's on UCF-101" in lines[2]
     grid = [cells(line) for line in lines if line.startswith("|")]
     assert {len(row) for row in grid} == {11} and len(grid) == 10
-    assert grid[0] == [
-        "no.",
-        "fps",
-        "patches",
-        "signal",
-        "sampling",
-        "mean",
-        "paper",
-        "max",
-        "paper",
-        "log-mean",
-        "paper",
-    ]
+    assert grid[0] == "no. fps patches signal sampling mean paper max paper log-mean paper".split()
     assert grid[2] == ["1", "25", "5", "high", "random", "–", "79.5", "–", "79.6", "–", "79.7"]
-    ours = 100 * known["rcnn_r", 1, 5][5, "high"]["log-mean"]
+    ours = 100 * accuracies["rcnn_r", 1, 5][5, "high"]["log-mean"]
     assert grid[4][-2:] == [f"{ours:.1f}", "80.0"] and grid[9][0] == "8 [a]" and grid[8][3] == "fusion of three"
     assert "[a] In the text at hand it is not certain which" in lines[-2]
     lines = tables.markdown(second).splitlines()
     grid = [cells(line) for line in lines if line.startswith("|")]
     assert grid[0][-2:] == ["split 1", "split 2"] and grid[2][0] == "single-frame CNN [b]"
-    image = [100 * known["rcnn_s", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
+    image = [100 * accuracies["rcnn_s", split, 5][5, "high"]["log-mean"] for split in (1, 2)]
     assert grid[3] == ["RCNN-s", f"{sum(image) / 2:.1f}", "74.1", "–", "–", "–", "–", *(f"{x:.1f}" for x in image)]
     assert any("CNN + SVM of its reference [12], another network" in line for line in lines)
 
 
 def test_a_file_of_tables(tmp_path):
-    asked, known = given(), figures(KEYS)
-    both = tables.both(asked, tables.table_2(asked, known), tables.table_3(asked, known))
+    asked, accuracies = described(), figures(KEYS)
+    both = tables.both(asked, tables.table_2(asked, accuracies), tables.table_3(asked, accuracies))
     (tmp_path / "tables.json").write_text(tables.text(both, ["a: it fails"]), encoding="utf-8")
     read, problems = tables.read(tmp_path / "tables.json")
     assert problems == ["a: it fails"] and read == both and len(both) == 2
@@ -280,35 +248,31 @@ def test_a_file_of_tables(tmp_path):
     assert tables.read(tmp_path / "tables.json") == ([tables.Table("T", ["a"], [["1"]])], [])
 
 
+def table(row):
+    return f'{{"tables": [{{"title": "T", "head": ["a"], "rows": [{row}]}}]}}'
+
+
 @pytest.mark.parametrize(
-    "name, text, message",
+    "text, message",
     [
-        ("t.md", "| a |", "t.md is Markdown; give the tables.json that tools/reproduce.py writes beside it"),
-        ("t.json", "{", "t.json is not JSON of the form"),
-        ("t.json", "[]", "t.json is not JSON of the form"),
-        ("t.json", '{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
-        ("t.json", '{"tables": [{"title": "T", "head": ["a"], "rows": [3]}]}', "t.json is not JSON of the form"),
-        (
-            "t.json",
-            '{"tables": [{"title": "T", "head": ["a"], "rows": [["1", "2"]]}]}',
-            "t.json: table T: row 1 has 2 cells, the head 1",
-        ),
-        (
-            "t.json",
-            '{"tables": [{"title": "T", "head": ["a"], "rows": [[1]]}]}',
-            "t.json: table T: not all its cells are",
-        ),
-        (
-            "t.json",
-            '{"tables": [{"title": "T", "head": ["a"], "rows": ["b"]}]}',
-            "t.json: table T: b is no list of cells",
-        ),
-        ("none.json", None, "tables: no such file: .*none.json"),
+        ("{", "t.json is not JSON of the form"),
+        ("[]", "t.json is not JSON of the form"),
+        ('{"tables": [{"title": "T"}]}', "t.json is not JSON of the form"),
+        (table('["1", "2"]'), "t.json: table T: row 1 has 2 cells, the head 1"),
+        (table("[1]"), "t.json: table T: not all its cells are"),
+        (table('"b"'), "t.json: table T: b is no list of cells"),
+        (None, "tables: no such file: .*t.json"),
     ],
 )
-def test_what_is_no_file_of_tables_is_one_line(tmp_path, name, text, message):
+def test_what_is_no_file_of_tables_is_one_line(tmp_path, text, message):
     if text is not None:
-        (tmp_path / name).write_text(text)
+        (tmp_path / "t.json").write_text(text)
     with pytest.raises(InputError, match=message) as error:
-        tables.read(tmp_path / name)
+        tables.read(tmp_path / "t.json")
     assert "\n" not in str(error.value)
+
+
+def test_markdown_is_no_file_of_tables(tmp_path):
+    (tmp_path / "t.md").write_text("| a |")
+    with pytest.raises(InputError, match="t.md is Markdown; give the tables.json that tools/reproduce.py writes"):
+        tables.read(tmp_path / "t.md")

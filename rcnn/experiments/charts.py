@@ -56,7 +56,8 @@ def line_chart(lines: Sequence[Line], label: str, x: str, y: str, top: Optional[
     top
         End of the y axis, None for the data's.
     """
-    return Chart(*(_data_uri(_draw(lines, x, y, top, theme)) for theme in (LIGHT, DARK)), label)
+    light, dark = (_data_uri(_draw(lines, x, y, top, theme)) for theme in (LIGHT, DARK))
+    return Chart(light, dark, label)
 
 
 def key_style(series: int) -> str:

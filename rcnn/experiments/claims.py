@@ -1,13 +1,12 @@
 """The paper's claims as comparisons of measured figures, and a verdict on each over several seeds.
 
-A figure has a name; `measure` gives every figure of one seed's run.  A Comparison says that the figure `better` is
-above (of a loss: below) the figure `worse`.  Over the seeds, whose videos, weights and crops differ, its differences
-have a mean and a standard deviation s; with n seeds the interval is mean +- t s / sqrt(n), t the 95 % point of
-Student's distribution with n - 1 degrees of freedom.  The verdict: it holds where all of the interval is above 0, the
-opposite holds where all of it is below, else it is not decided.
+A figure has a name; claim_figures.measure gives every figure of one seed's run.  A Comparison says that the figure
+`better` is above (of a loss: below) the figure `worse`.  Over the seeds, whose videos, weights and crops differ, its
+differences have a mean and a standard deviation s; with n seeds the interval is mean +- t s / sqrt(n), t the 95 %
+point of Student's distribution with n - 1 degrees of freedom.  The verdict: it holds where all of the interval is
+above 0, the opposite holds where all of it is below, else it is not decided.
 """
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,34 +16,19 @@ from typing import Optional
 import numpy as np
 from scipy.stats import t as student
 
-from rcnn.data import sampling, sequences
 from rcnn.data.lists import read_classes
-from rcnn.data.synthetic import scenes
 from rcnn.experiments import description as descriptions
-from rcnn.experiments import plan
+from rcnn.experiments.claim_figures import KINDS_SHOWN, TREND, measure, name
 from rcnn.experiments.description import Description
-from rcnn.experiments.motion_energy import PARTS
-from rcnn.experiments.plan import Step
 from rcnn.experiments.runner import clock, commit
-from rcnn.experiments.steps import Records
-from rcnn.experiments.tables import FUSIONS, two_streams
+from rcnn.experiments.steps import Records, Step
 from rcnn.files import InputError
 from rcnn.googlenet import SIGNALS
-from rcnn.scoring import scores
-from rcnn.scoring.score_files import ALL, Scores
-from rcnn.training import log as training
 
 HOLDS, OPPOSITE, OPEN = "holds", "the opposite holds", "not decided"
 CONFIDENCE = 0.95
 LOSSES, NETS = "Random sampling trains better than sequential", "The RCNN beats the single-frame CNN"  # titles
-KINDS_SHOWN = {
-    "all": "all classes",
-    "appearance": "classes told by appearance",
-    "motion": "classes told by movement",
-    "both": "classes told by both",
-}
 LEAD = 40  # points on motion classes by which RCNN-r is to beat the CNN in every seed
-TREND = 200  # updates over which a loss is averaged to see its trend
 NEEDED = {
     "samplings": ("random", "sequential"),
     "crops": (1, 5, 10),
@@ -83,16 +67,161 @@ class Claim:
     note: str = ""
 
 
-def name(net: str, crops: int, signal: str = "high", fusion: str = "log-mean", kind: str = "all") -> str:
-    """Return the name of a video accuracy; kind: of the classes, "all" or one of scenes.KINDS."""
-    parts = [net, "1 crop" if crops == 1 else f"{crops} crops"]
-    if signal != "high":
-        parts.append("three signals" if signal == ALL else signal)
-    if fusion != "log-mean":
-        parts.append(fusion)
-    if kind != "all":
-        parts.append(KINDS_SHOWN[kind])
-    return ", ".join(parts)
+CLAIMS = (
+    Claim(
+        LOSSES,
+        "Sec. 3.3, Fig. 2",
+        (
+            Comparison(
+                "its loss is lower over all of stage 2 (faster)",
+                "loss, RCNN-r, mean of stage 2",
+                "loss, RCNN-s, mean of stage 2",
+                lower=True,
+            ),
+            Comparison(
+                "its loss is lower at the end (last tenth of stage 2)",
+                "loss, RCNN-r, end of stage 2",
+                "loss, RCNN-s, end of stage 2",
+                lower=True,
+            ),
+            Comparison(
+                "the averaged loss of sequential sampling is less steady",
+                "unsteadiness, RCNN-s",
+                "unsteadiness, RCNN-r",
+            ),
+            Comparison("the loss of sequential sampling rises when videos change", "jump, RCNN-s"),
+            Comparison("RCNN-r beats RCNN-s", "RCNN-r, 5 crops", "RCNN-s, 5 crops"),
+        ),
+        "Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates "
+        f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the batch is "
+        "larger where its video begins, by least squares over the updates of that half, after the mean over "
+        f"{TREND} is taken off.",
+    ),
+    Claim(
+        NETS,
+        "Sec. 3.4, Table 3",
+        tuple(
+            Comparison(f"{net} beats the CNN on {shown}", name(net, 5, kind=kind), name("CNN", 5, kind=kind))
+            for net in ("RCNN-r", "RCNN-s")
+            for kind, shown in KINDS_SHOWN.items()
+        ),
+        "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
+        "the others, however long a net learns from them. The RCNNs start from the CNN's weights and learn on, so "
+        "what they gain on classes told by appearance is not the recurrence's alone.",
+    ),
+    Claim(
+        "High beats medium beats low signal",
+        "Sec. 3.2, Table 2 rows 3, 5, 6, 7",
+        (
+            Comparison("high beats medium", "RCNN-r, 5 crops", "RCNN-r, 5 crops, medium"),
+            Comparison("medium beats low", "RCNN-r, 5 crops, medium", "RCNN-r, 5 crops, low"),
+            Comparison("high beats the fusion of three", "RCNN-r, 5 crops", "RCNN-r, 5 crops, three signals"),
+        ),
+    ),
+    Claim(
+        "Five crops beat one and ten",
+        "Sec. 3.2, Table 2 rows 2, 3, 4",
+        (
+            Comparison("5 crops beat 1", "RCNN-r, 5 crops", "RCNN-r, 1 crop"),
+            Comparison("5 crops beat 10", "RCNN-r, 5 crops", "RCNN-r, 10 crops"),
+        ),
+    ),
+    Claim(
+        "Log-mean is the best fusion over frames",
+        "Sec. 2.4, Table 2 row 3",
+        (
+            Comparison("log-mean beats mean", "RCNN-r, 5 crops", "RCNN-r, 5 crops, mean"),
+            Comparison("log-mean beats maximum", "RCNN-r, 5 crops", "RCNN-r, 5 crops, max"),
+        ),
+    ),
+    Claim(
+        "Five frames a second beat twenty-five",
+        "Sec. 3.2, Table 2 rows 1, 3",
+        (Comparison("5 fps beats 25 fps", "RCNN-r, 5 crops", "RCNN-r at 25 fps, 5 crops"),),
+        "The same number of updates at both rates, which are more passes over the pairs at 5 fps.",
+    ),
+    Claim(
+        "Two streams beat one",
+        "Sec. 3.4, Table 3",
+        (
+            Comparison("RCNN-r's two streams beat its image stream", "RCNN-r two-stream, 5 crops", "RCNN-r, 5 crops"),
+            Comparison(
+                "RCNN-r's two streams beat its flow stream", "RCNN-r two-stream, 5 crops", "RCNN-r flow, 5 crops"
+            ),
+            Comparison("RCNN-r's image stream beats its flow stream", "RCNN-r, 5 crops", "RCNN-r flow, 5 crops"),
+            Comparison("RCNN-r's flow stream beats the CNN's", "RCNN-r flow, 5 crops", "CNN flow, 5 crops"),
+            Comparison("the CNN's two streams beat its image stream", "CNN two-stream, 5 crops", "CNN, 5 crops"),
+            Comparison("RCNN-r's image stream alone beats the CNN's two", "RCNN-r, 5 crops", "CNN two-stream, 5 crops"),
+        ),
+    ),
+    Claim(
+        "How it is trained and tested",
+        "Sec. 2.2, 2.3, 3.1 and choices of this software",
+        (
+            Comparison("two stages beat one of as many updates", "RCNN-r, 1 crop", "one stage, 1 crop"),
+            Comparison(
+                "the CNN's weights beat none to start from (msra fillers, no stage 1)",
+                "RCNN-r, 1 crop",
+                "nothing, 1 crop",
+            ),
+            Comparison(
+                "the CNN's weights beat none to start from (xavier fillers, no stage 1)",
+                "RCNN-r, 1 crop",
+                "xavier, 1 crop",
+            ),
+            Comparison(
+                "adding temporal parts that start at zero to whole W beats the average",
+                "RCNN-r, 1 crop",
+                "average, 1 crop",
+            ),
+            Comparison(
+                "adding temporal parts that start at zero to whole W beats a sum with halved W",
+                "RCNN-r, 1 crop",
+                "halved sum, 1 crop",
+            ),
+            Comparison("the average beats a sum with halved W", "average, 1 crop", "halved sum, 1 crop"),
+            Comparison("no loss at t-1 beats one", "RCNN-r, 1 crop", "previous loss, 1 crop"),
+            Comparison(
+                "cutting the gradient (Eq. 6) beats letting it through", "RCNN-r, 1 crop", "uncut gradient, 1 crop"
+            ),
+            Comparison("one crop for the pair beats two", "RCNN-r, 1 crop", "two crops, 1 crop"),
+            Comparison(
+                "pairs beat frame after frame in testing RCNN-r's weights",
+                "RCNN-r, 1 crop",
+                "RCNN-r tested recurrently, 1 crop",
+            ),
+        ),
+        "Tested with 1 crop.",
+    ),
+    Claim(
+        "The first layer's sum keeps what moves",
+        "Sec. 3.4, Fig. 3",
+        (
+            Comparison(
+                "more of the temporal part's energy than of the spatial part's lies where something moves",
+                "conv1, temporal, motion",
+                "conv1, spatial, motion",
+            ),
+            Comparison(
+                "more of the sum's energy than of the spatial part's lies there",
+                "conv1, sum, motion",
+                "conv1, spatial, motion",
+            ),
+            Comparison(
+                "more of the sum's energy lies there than without motion",
+                "conv1, sum, motion",
+                "conv1, sum, without motion",
+            ),
+            Comparison(
+                "more of the temporal part's energy lies there than without motion",
+                "conv1, temporal, motion",
+                "conv1, temporal, without motion",
+            ),
+        ),
+        "Shares of conv1's energy in the tenth of its places where the two frames differ most "
+        "(tools/motion_energy.py), and in the same places where frame t is shown twice.",
+    ),
+)  # of the paper
 
 
 def check(description: Description) -> None:
@@ -107,278 +236,6 @@ def check(description: Description) -> None:
         raise InputError("description: fps and make: the claims need fps 25 and 5, and videos of the set scenes")
     if (description.nets.get("display"), description.nets.get("iter-size", 1)) != (1, 1):
         raise InputError("description: nets: the claims need the loss of every batch: display 1 and iter-size 1")
-
-
-def claims() -> tuple[Claim, ...]:
-    """Return what the paper claims."""
-    rcnn_r, cnn, rcnn_s = "RCNN-r", "CNN", "RCNN-s"
-
-    def over_cnn(net, kind):
-        return Comparison(
-            f"{net} beats the {cnn} on {KINDS_SHOWN[kind]}", name(net, 5, kind=kind), name(cnn, 5, kind=kind)
-        )
-
-    def variant(text, other, usual=rcnn_r):
-        return Comparison(text, name(usual, 1), name(other, 1))
-
-    return (
-        Claim(
-            LOSSES,
-            "Sec. 3.3, Fig. 2",
-            (
-                Comparison(
-                    "its loss is lower over all of stage 2 (faster)",
-                    "loss, RCNN-r, mean of stage 2",
-                    "loss, RCNN-s, mean of stage 2",
-                    lower=True,
-                ),
-                Comparison(
-                    "its loss is lower at the end (last tenth of stage 2)",
-                    "loss, RCNN-r, end of stage 2",
-                    "loss, RCNN-s, end of stage 2",
-                    lower=True,
-                ),
-                Comparison(
-                    "the averaged loss of sequential sampling is less steady",
-                    "unsteadiness, RCNN-s",
-                    "unsteadiness, RCNN-r",
-                ),
-                Comparison("the loss of sequential sampling rises when videos change", "jump, RCNN-s"),
-                Comparison("RCNN-r beats RCNN-s", name(rcnn_r, 5), name(rcnn_s, 5)),
-            ),
-            f"Losses of each update in training. Unsteadiness: the standard deviation of the mean over 40 updates "
-            f"around that over {TREND}, in the second half of stage 2. Jump: by how much the loss of a row of the "
-            f"batch is larger where its video begins, by least squares over the updates of that half, after the mean "
-            f"over {TREND} is taken off.",
-        ),
-        Claim(
-            NETS,
-            "Sec. 3.4, Table 3",
-            tuple(over_cnn(net, kind) for net in (rcnn_r, rcnn_s) for kind in KINDS_SHOWN),
-            "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
-            "the others, however long a net learns from them. The RCNNs start from the CNN's weights and learn on, "
-            "so what they gain on classes told by appearance is not the recurrence's alone.",
-        ),
-        Claim(
-            "High beats medium beats low signal",
-            "Sec. 3.2, Table 2 rows 3, 5, 6, 7",
-            (
-                Comparison("high beats medium", name(rcnn_r, 5), name(rcnn_r, 5, "medium")),
-                Comparison("medium beats low", name(rcnn_r, 5, "medium"), name(rcnn_r, 5, "low")),
-                Comparison("high beats the fusion of three", name(rcnn_r, 5), name(rcnn_r, 5, ALL)),
-            ),
-        ),
-        Claim(
-            "Five crops beat one and ten",
-            "Sec. 3.2, Table 2 rows 2, 3, 4",
-            (
-                Comparison("5 crops beat 1", name(rcnn_r, 5), name(rcnn_r, 1)),
-                Comparison("5 crops beat 10", name(rcnn_r, 5), name(rcnn_r, 10)),
-            ),
-        ),
-        Claim(
-            "Log-mean is the best fusion over frames",
-            "Sec. 2.4, Table 2 row 3",
-            (
-                Comparison("log-mean beats mean", name(rcnn_r, 5), name(rcnn_r, 5, fusion="mean")),
-                Comparison("log-mean beats maximum", name(rcnn_r, 5), name(rcnn_r, 5, fusion="max")),
-            ),
-        ),
-        Claim(
-            "Five frames a second beat twenty-five",
-            "Sec. 3.2, Table 2 rows 1, 3",
-            (Comparison("5 fps beats 25 fps", name(rcnn_r, 5), name("RCNN-r at 25 fps", 5)),),
-            "The same number of updates at both rates, which are more passes over the pairs at 5 fps.",
-        ),
-        Claim(
-            "Two streams beat one",
-            "Sec. 3.4, Table 3",
-            (
-                Comparison("RCNN-r's two streams beat its image stream", name("RCNN-r two-stream", 5), name(rcnn_r, 5)),
-                Comparison(
-                    "RCNN-r's two streams beat its flow stream", name("RCNN-r two-stream", 5), name("RCNN-r flow", 5)
-                ),
-                Comparison("RCNN-r's image stream beats its flow stream", name(rcnn_r, 5), name("RCNN-r flow", 5)),
-                Comparison("RCNN-r's flow stream beats the CNN's", name("RCNN-r flow", 5), name("CNN flow", 5)),
-                Comparison("the CNN's two streams beat its image stream", name("CNN two-stream", 5), name(cnn, 5)),
-                Comparison(
-                    "RCNN-r's image stream alone beats the CNN's two", name(rcnn_r, 5), name("CNN two-stream", 5)
-                ),
-            ),
-        ),
-        Claim(
-            "How it is trained and tested",
-            "Sec. 2.2, 2.3, 3.1 and choices of this software",
-            (
-                variant("two stages beat one of as many updates", "one stage"),
-                variant("the CNN's weights beat none to start from (msra fillers, no stage 1)", "nothing"),
-                variant("the CNN's weights beat none to start from (xavier fillers, no stage 1)", "xavier"),
-                variant("adding temporal parts that start at zero to whole W beats the average", "average"),
-                variant("adding temporal parts that start at zero to whole W beats a sum with halved W", "halved sum"),
-                variant("the average beats a sum with halved W", "halved sum", "average"),
-                variant("no loss at t-1 beats one", "previous loss"),
-                variant("cutting the gradient (Eq. 6) beats letting it through", "uncut gradient"),
-                variant("one crop for the pair beats two", "two crops"),
-                variant("pairs beat frame after frame in testing RCNN-r's weights", "RCNN-r tested recurrently"),
-            ),
-            "Tested with 1 crop.",
-        ),
-        Claim(
-            "The first layer's sum keeps what moves",
-            "Sec. 3.4, Fig. 3",
-            (
-                Comparison(
-                    "more of the temporal part's energy than of the spatial part's lies where something moves",
-                    energy("motion", "temporal"),
-                    energy("motion", "spatial"),
-                ),
-                Comparison(
-                    "more of the sum's energy than of the spatial part's lies there",
-                    energy("motion", "sum"),
-                    energy("motion", "spatial"),
-                ),
-                Comparison(
-                    "more of the sum's energy lies there than without motion",
-                    energy("motion", "sum"),
-                    energy("without motion", "sum"),
-                ),
-                Comparison(
-                    "more of the temporal part's energy lies there than without motion",
-                    energy("motion", "temporal"),
-                    energy("without motion", "temporal"),
-                ),
-            ),
-            "Shares of conv1's energy in the tenth of its places where the two frames differ most "
-            "(tools/motion_energy.py), and in the same places where frame t is shown twice.",
-        ),
-    )
-
-
-def energy(motion: str, part: str) -> str:
-    """Return the name of a share of conv1's energy; motion: "motion" or "without motion"; part: of PARTS."""
-    return f"conv1, {part}, {motion}"
-
-
-def measure(description: Description, out: Path) -> dict[str, float]:
-    """Return {name: figure} of one seed's run of the first split, accuracies and shares from 0 to 1.
-
-    Parameters
-    ----------
-    description
-        With the run's seed.
-    out
-        Folder of the run, whose steps are done.
-    """
-    fps, split = description.fps[-1], description.splits[0]
-    folder, figures = plan.folder_of(out, split, fps), {}
-    files = {key: path for key, path in plan.score_files(description, out).items() if key[1] == split}
-    titles = {
-        "cnn": "CNN",
-        "rcnn_r": "RCNN-r",
-        "rcnn_s": "RCNN-s",
-        "cnn_flow": "CNN flow",
-        "rcnn_r_flow": "RCNN-r flow",
-    }
-    for (net, _, rate), path in files.items():
-        title = titles[net] if rate == fps else f"{titles[net]} at {rate:g} fps"
-        figures.update(accuracies(title, path, description.crops))
-    for variant, path in plan.variant_scores(description, out).items():
-        figures.update(accuracies(variant, path, description.crops))
-    figures.update(accuracies("RCNN-r tested recurrently", folder / f"{plan.RECURRENT}.h5", description.crops))
-    for net in ("cnn", "rcnn_r"):
-        fused = two_streams(files[net, split, fps], files[net + plan.FLOW, split, fps], 5)
-        figures[name(f"{titles[net]} two-stream", 5)] = float(fused[5, "high"]["log-mean"])
-    figures.update(losses(description, out))
-    measured = json.loads((folder / plan.ENERGY).read_text(encoding="utf-8"))
-    figures.update(
-        {energy(motion, part): measured[motion][part] for motion in ("motion", "without motion") for part in PARTS}
-    )
-    return figures
-
-
-def accuracies(net: str, path: Path, protocols: Sequence[int]) -> dict[str, float]:
-    """Return {name: accuracy} of a score file: each protocol of crops that it has, each signal, fusion and kind."""
-    figures = {}
-    with Scores(path) as file:
-        kinds = np.array([scenes.CLASSES[file.classes[label]].kind for label in file.labels])
-        for crops in [number for number in protocols if number <= file.crops]:
-            for signal in (*file.signals, ALL):
-                for fusion, videos in file.fused(signal, FUSIONS, crops).items():
-                    right = scores.predictions(videos) == file.labels
-                    figures[name(net, crops, signal, fusion)] = float(right.mean())
-                    figures.update(
-                        {
-                            name(net, crops, signal, fusion, kind): float(right[kinds == kind].mean())
-                            for kind in scenes.KINDS
-                        }
-                    )
-    return figures
-
-
-def loss_log(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (updates, raw, averaged) of stage 2's training of a net, as training.log.loss_curve does."""
-    return training.loss_curve(training.read_log(snapshots(description, out) / f"{net}.jsonl"))
-
-
-def snapshots(description: Description, out: Path) -> Path:
-    """Return the folder of the trainings that are compared."""
-    return plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
-
-
-def losses(description: Description, out: Path) -> dict[str, float]:
-    """Return {name: figure} of the losses of stage 2: mean, end, unsteadiness, and RCNN-s's jump."""
-    figures = {}
-    for title, net in (("RCNN-r", "rcnn_r"), ("RCNN-s", "rcnn_s")):
-        updates, raw, averaged = loss_log(description, out, net)
-        later = updates >= len(updates) // 2
-        figures[f"loss, {title}, mean of stage 2"] = float(raw.mean())
-        figures[f"loss, {title}, end of stage 2"] = float(raw[-max(1, len(raw) // 10) :].mean())
-        figures[f"unsteadiness, {title}"] = float((averaged - trend(averaged))[later].std())
-    figures["jump, RCNN-s"] = jump(raw, beginnings(description, out, len(raw)), description.nets["batch"])
-    return figures
-
-
-def trend(values: np.ndarray) -> np.ndarray:
-    """Return the mean of values over TREND neighbours, centred, fewer at the ends (float64)."""
-    places = np.arange(len(values))
-    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    first, last = np.maximum(0, places - TREND // 2), np.minimum(len(values), places + TREND // 2 + 1)
-    return (sums[last] - sums[first]) / (last - first)
-
-
-def jump(raw: np.ndarray, begun: np.ndarray, batch: int) -> float:
-    """Return by how much a row's loss is larger where its video begins, by least squares over the second half.
-
-    The trend is taken off both, so that what the trend has of the jumps does not make them look smaller.
-
-    Parameters
-    ----------
-    raw
-        Loss of each update, a mean over `batch` rows.
-    begun
-        In how many rows a video began at each update.
-    """
-    half = len(raw) // 2
-    loss, rows = ((values - trend(values))[half:] for values in (raw, begun))
-    rows -= rows.mean()
-    return float(batch * (loss @ rows) / max(rows @ rows, 1e-12))
-
-
-def beginnings(description: Description, out: Path, updates: int) -> np.ndarray:
-    """Return in how many streams of RCNN-s's training a video began at each update (int64).
-
-    The order is that of layers/sequential_frames.py, from the training's seed; it begins anew where a training that
-    was interrupted went on.
-    """
-    frames = sequences.open_frames(plan.frames(description, out))
-    videos, _ = sequences.listed_videos(frames, plan.lists(description, out).train(description.splits[0]))
-    _, order = sequences.draws(description.seed)
-    steps = sampling.sequences({video.name: len(times) for video, times in videos}, description.nets["batch"], order)
-    whole = np.array([sum(first for _, _, first in step) for _, step in zip(range(updates), steps)], np.int64)
-    begun = whole.copy()
-    for start in training.resumed(snapshots(description, out) / "rcnn_s.caffe.log"):
-        begun[start:] = whole[: max(0, updates - start)]
-    return begun
 
 
 def judge(comparison: Comparison, measured: Sequence[dict[str, float]]) -> dict:
@@ -435,7 +292,7 @@ def results(
     figures = [measure(*run) for run in runs.values()]
     judged = [
         {**asdict(claim), "comparisons": [judge(comparison, figures) for comparison in claim.comparisons]}
-        for claim in claims()
+        for claim in CLAIMS
     ]
     compared = [row[key] for claim in judged for row in claim["comparisons"] for key in ("better", "worse") if row[key]]
     first, folder = runs[min(runs)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from rcnn.experiments import claims, plots
+from rcnn.experiments import claim_figures, claims, plots
 from rcnn.experiments.description import Description
 from rcnn.files import write_text
 
@@ -68,7 +68,7 @@ def write(path: Path, results: dict, curves: Curves, films: Films) -> list[Path]
 def loss_curves(description: Description, out: Path) -> Curves:
     """Return the loss curves of stage 2 of a seed's run, by both samplings."""
     return {
-        title: claims.loss_log(description, out, net)
+        title: claim_figures.loss_log(description, out, net)
         for title, net in (("RCNN-r (random sampling)", "rcnn_r"), ("RCNN-s (sequential sampling)", "rcnn_s"))
     }
 
@@ -139,7 +139,10 @@ def draw(pictures: dict[str, Path], results: dict) -> None:
     plots.grouped_bars(
         pictures["kinds"],
         {
-            net: {kind: [100 * seed[claims.name(net, 5, kind=kind)] for seed in figures] for kind in claims.KINDS_SHOWN}
+            net: {
+                kind: [100 * seed[claim_figures.name(net, 5, kind=kind)] for seed in figures]
+                for kind in claim_figures.KINDS_SHOWN
+            }
             for net in ("CNN", "RCNN-s", "RCNN-r")
         },
         "video accuracy in per cent, by what tells the classes; dots are seeds",

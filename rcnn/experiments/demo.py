@@ -10,8 +10,8 @@ from rcnn.data.lists import read_classes
 from rcnn.experiments import plan, plots
 from rcnn.experiments.description import Description, lists
 from rcnn.experiments.films import films
-from rcnn.experiments.plan import Step
-from rcnn.experiments.runner import clock, wall
+from rcnn.experiments.runner import clock
+from rcnn.experiments.steps import Step, wall
 from rcnn.files import InputError, write_text
 from rcnn.scoring import scores
 from rcnn.scoring.score_files import Scores
@@ -30,50 +30,45 @@ def refuse_older(out: Path) -> None:
         raise InputError(f"{out} holds a demo of an older version; remove it or give another --out")
 
 
-def show(description: Description, out: Path, steps: Sequence[Step], seconds: dict[str, float]) -> None:
-    """Draw the pictures, write OUT/results.json and print the table; seconds: {step name: time} of `steps`."""
-    results = measure(description, out, seconds)
+def show(description: Description, out: Path, steps: Sequence[Step]) -> None:
+    """Draw the pictures, write OUT/results.json and print the table; the steps' seconds are what they took."""
+    results = measure(description, out, steps)
     print(table(results, wall(steps, JOBS)))
     curves = {NETS[net] + SAMPLING[net]: loss(description, out, net) for net in NETS}
-    plots.loss_curves(
-        out / "loss.png", curves, title=f"Training loss; stage 1 until {description.nets['stage1-iterations']}"
-    )
-    plots.film_strips(
-        out / "films.png", films(description, out), f"one video a class, {description.fps[-1]:g} frames a second"
-    )
-    draw_confusions(description, out)
+    title = f"Training loss; stage 1 until {description.nets['stage1-iterations']}"
+    plots.loss_curves(out / "loss.png", curves, title=title)
+    title = f"one video a class, {description.fps[-1]:g} frames a second"
+    plots.film_strips(out / "films.png", films(description, out), title)
     write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
     pictures = ", ".join(f"{out}/{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in NETS)))
     print(f"\npictures: {pictures}; figures: {out}/results.json")
 
 
-def measure(description: Description, out: Path, seconds: dict[str, float]) -> dict:
-    """Return what results.json holds; accuracies are shares of 1."""
+def measure(description: Description, out: Path, steps: Sequence[Step]) -> dict:
+    """Draw each net's confusion matrix, and return what results.json holds; accuracies are shares of 1."""
     accuracy, videos = {}, 0
-    for net, path in score_files(description, out).items():
-        with Scores(path) as file:
-            predicted = scores.predictions(file.videos("high"))
-            accuracy[net], videos = float(scores.accuracy(predicted, file.labels)), len(file)
+    files = {net: path for (net, _, _), path in plan.score_files(description, out).items()}
+    for net in NETS:
+        with Scores(files[net]) as file:
+            predicted, videos = scores.predictions(file.videos("high")), len(file)
+            accuracy[net] = float(scores.accuracy(predicted, file.labels))
+            matrix = scores.confusion(predicted, file.labels, len(file.classes))
+            title = f"high signal, {file.crops} crops, log-mean, {videos} videos"
+            plots.confusion_matrix(out / f"confusion_{net}.png", matrix, file.classes, title)
     results = {
         "seed": description.seed,
         "chance": 1 / len(read_classes(lists(description, out).classes)),
-        "appearance alone": 1 / len(description.make["movements"]),
-        "seconds": seconds,
+        "appearance alone": 1 / len((description.make or {})["movements"]),
+        "seconds": {step.name: step.seconds for step in steps},
         "accuracy": accuracy,
         "videos": videos,
     }
     return {**results, "verdicts": verdicts(results)}
 
 
-def score_files(description: Description, out: Path) -> dict[str, Path]:
-    """Return {net: path of its scores} in the order of NETS."""
-    files = {net: path for (net, _, _), path in plan.score_files(description, out).items()}
-    return {net: files[net] for net in NETS}
-
-
 def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the loss curve (Fig. 2) of a net's training, of stage 2 after stage 1 if it has both."""
-    snapshots = plan.folder_of(out, description.splits[0], description.fps[-1]) / "snapshots"
+    snapshots = plan.main_folder(description, out) / "snapshots"
     first, *later = [training.loss_curve(training.read_log(snapshots / f"{run}.jsonl")) for run in STAGES[net]]
     # Stage 2's first point is left out: it averages one iteration alone.
     later = [
@@ -82,19 +77,6 @@ def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.
     ]
     iterations, raw, averaged = map(np.concatenate, zip(first, *later))
     return iterations, raw, averaged
-
-
-def draw_confusions(description: Description, out: Path) -> None:
-    """Draw each net's confusion matrix."""
-    for net, path in score_files(description, out).items():
-        with Scores(path) as file:
-            matrix = scores.confusion(scores.predictions(file.videos("high")), file.labels, len(file.classes))
-            plots.confusion_matrix(
-                out / f"confusion_{net}.png",
-                matrix,
-                file.classes,
-                f"high signal, {file.crops} crops, log-mean, {len(file)} videos",
-            )
 
 
 def table(results: dict, in_all: float) -> str:

@@ -18,7 +18,7 @@ from rcnn import recipe
 from rcnn.data import crops as protocols
 from rcnn.data import flow
 from rcnn.data.flow_frames import BETWEEN
-from rcnn.data.lists import check_files, read_classes, read_list
+from rcnn.data.lists import Video, check_files, read_classes, read_list
 from rcnn.data.synthetic import scenes
 from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
@@ -88,8 +88,9 @@ Nets = Annotated[dict[str, Any], Field(description="settings of rcnn/recipe.py")
 class Flow:
     """The stream of optical flow of Sec. 3.4, which learns from nothing, as tools/build_frames.py takes it."""
 
-    method: Literal[flow.METHODS] = "brox"
-    between: Literal[BETWEEN] = BETWEEN[0]
+    # Literal of a tuple: pydantic reads it, and the choices stand in one place
+    method: Literal[flow.METHODS] = "brox"  # type: ignore[valid-type]
+    between: Literal[BETWEEN] = BETWEEN[0]  # type: ignore[valid-type]
     bound: Number = flow.BOUND  # pixels
     nets: Nets = field(default_factory=dict)  # where they differ from the image stream's; the mean is flow's own
 
@@ -121,7 +122,7 @@ class Description:
     unhalved: bool = False  # as init_weights.py --unhalved
     samplings: Annotated[tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
     crops: Annotated[tuple[Crops, ...], EachOnce] = protocols.PROTOCOLS
-    signals: Annotated[tuple[Literal[SIGNALS], ...], EachOnce] = SIGNALS
+    signals: Annotated[tuple[Literal[SIGNALS], ...], EachOnce] = SIGNALS  # type: ignore[valid-type]
     streams: Annotated[tuple[Literal["image", "flow"], ...], EachOnce] = ("image",)
     flow: Optional[Flow] = None  # None: there is no such stream
     variants: dict[str, Variant] = field(default_factory=dict)
@@ -135,7 +136,10 @@ class Description:
     @property
     def flow_nets(self) -> dict[str, Any]:
         """Settings of the flow stream's nets."""
-        return {**{key: value for key, value in self.nets.items() if key not in IMAGE_ONLY}, **self.flow.nets}
+        return {
+            **{key: value for key, value in self.nets.items() if key not in IMAGE_ONLY},
+            **(self.flow or Flow()).nets,
+        }
 
     def variant_nets(self, variant: Variant) -> dict[str, Any]:
         """Return the settings of a variant's nets; where it has one stage, that has all updates."""
@@ -289,8 +293,8 @@ def lists(description: Description, out: Union[str, PathLike]) -> Lists:
     if description.make is not None:
         videos = Path(out) / "videos"
         return Lists(videos, videos / "lists", videos / "lists" / "classInd.txt")
-    folder = Path(description.lists)
-    return Lists(Path(description.videos), folder, Path(description.classes or folder / "classInd.txt"))
+    folder = Path(description.lists or "")
+    return Lists(Path(description.videos or ""), folder, Path(description.classes or folder / "classInd.txt"))
 
 
 class Counts(NamedTuple):
@@ -317,7 +321,8 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
         existing(description.pretrained, "pretrained")
     if description.make is not None:
         return _synthetic(description)
-    where, union, splits = lists(description, out), {}, {}
+    where, splits = lists(description, out), {}
+    union: dict[str, Video] = {}
     classes = read_classes(where.classes)
     for split in description.splits:
         train, test = (read_list(path, classes) for path in (where.train(split), where.test(split)))

@@ -1,12 +1,12 @@
 """Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional, Union
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from rcnn.files import InputError, replacing
@@ -16,11 +16,27 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#5
 DASHES = ("-", "--", "-.", ":")
 PathLike = Union[str, Path]
 Values = Union[Sequence[float], np.ndarray]
-PLAIN = {"text.parse_math": False}  # a name or path may hold a $, and is no formula
 MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are too small for numbers
 
 
-@matplotlib.rc_context(PLAIN)
+@contextmanager
+def _drawn(path: PathLike, width: float, height: float) -> Iterator[Figure]:
+    """Yield a figure of so many inches to draw into, and write it; a name or path may hold a $, and is no formula."""
+    with matplotlib.rc_context({"text.parse_math": False}):
+        figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+        yield figure
+        with replacing(path) as part:
+            figure.savefig(part, format="png")
+
+
+def _curves(axes, place, name, xs, thin, thick, faint):
+    """Draw one of several named curves, thin as measured and thick as averaged; a single point is seen too."""
+    colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+    axes.plot(xs, thin, color=colour, **faint)
+    marker = "o" if len(xs) == 1 else None
+    axes.plot(xs, thick, color=colour, linewidth=2, linestyle=dashes, label=name, marker=marker)
+
+
 def loss_curves(
     path: PathLike, curves: Mapping[str, tuple[Values, Values, Values]], window: int = 40, title: str = "Training loss"
 ) -> None:
@@ -43,29 +59,16 @@ def loss_curves(
     """
     if not any(len(iterations) for iterations, _, _ in curves.values()):
         raise InputError(f"loss plot: no training record to draw in {path}; has an iteration been displayed yet?")
-    figure, axes = _figure(8, 5)
-    for index, (name, (iterations, raw, averaged)) in enumerate(curves.items()):
-        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
-        axes.plot(iterations, raw, color=colour, linewidth=0.5, alpha=0.35)
-        axes.plot(
-            iterations,
-            averaged,
-            color=colour,
-            linewidth=2,
-            linestyle=dashes,
-            label=name,
-            marker="o" if len(iterations) == 1 else None,
-        )
-    axes.set_xlabel("iteration")
-    axes.set_ylabel(f"loss (thick: mean over {window} iterations)")
-    axes.set_title(title)
-    axes.set_ylim(bottom=0)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    _save(figure, path)
+    with _drawn(path, 8, 5) as figure:
+        axes = figure.subplots()
+        for place, (name, curve) in enumerate(curves.items()):
+            _curves(axes, place, name, *curve, {"linewidth": 0.5, "alpha": 0.35})
+        axes.set(xlabel="iteration", ylabel=f"loss (thick: mean over {window} iterations)", title=title)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.legend()
 
 
-@matplotlib.rc_context(PLAIN)
 def confusion_matrix(
     path: PathLike, matrix: np.ndarray, classes: Sequence[str], title: str = "Confusion matrix"
 ) -> None:
@@ -73,52 +76,38 @@ def confusion_matrix(
 
     A cell's shade is its share of the row, so that classes of different sizes compare; its number is its count.
     """
-    matrix = np.asarray(matrix)
-    count = len(classes)
+    matrix, count = np.asarray(matrix), len(classes)
     if matrix.shape != (count, count):
         raise InputError(f"confusion matrix: its shape is {matrix.shape}, but there are {count} class names")
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = max(4.0, (0.45 if count <= MOST_NUMBERED else 0.16) * count)
-    figure, axes = _figure(side + 2.5, side + 1.5)
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class's videos")
-    size = 9 if count <= MOST_NUMBERED else 8
-    axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
-    axes.set_yticks(range(count), classes, fontsize=size)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    axes.set_title(title)
-    if count <= MOST_NUMBERED:
-        for (row, column), number in np.ndenumerate(matrix):
+    numbered = count <= MOST_NUMBERED
+    side, size = max(4.0, (0.45 if numbered else 0.16) * count), 9 if numbered else 8
+    with _drawn(path, side + 2.5, side + 1.5) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class's videos")
+        axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
+        axes.set_yticks(range(count), classes, fontsize=size)
+        axes.set(xlabel="predicted class", ylabel="true class", title=title)
+        for (row, column), number in np.ndenumerate(matrix) if numbered else ():
             if number:
-                axes.text(
-                    column,
-                    row,
-                    str(number),
-                    ha="center",
-                    va="center",
-                    fontsize=size,
-                    color="white" if share[row, column] > 0.5 else "black",
-                )
-    _save(figure, path)
+                ink = "white" if share[row, column] > 0.5 else "black"
+                axes.text(column, row, str(number), ha="center", va="center", fontsize=size, color=ink)
 
 
-@matplotlib.rc_context(PLAIN)
 def film_strips(path: PathLike, strips: Mapping[str, Sequence[np.ndarray]], title: str) -> None:
     """Draw one row of frames for each name: uint8 H x W x 3 BGR, as many in each row."""
     number = len(next(iter(strips.values())))
-    figure, grid = _figure(number + 1.3, 0.8 * len(strips) + 0.4, len(strips), number, squeeze=False)
-    for row, (name, frames) in zip(grid, strips.items()):
-        for axes, frame in zip(row, frames):
-            axes.imshow(frame[..., ::-1])
-            axes.set_xticks([])
-            axes.set_yticks([])
-        row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    with _drawn(path, number + 1.3, 0.8 * len(strips) + 0.4) as figure:
+        grid = figure.subplots(len(strips), number, squeeze=False)
+        for row, (name, frames) in zip(grid, strips.items()):
+            for axes, frame in zip(row, frames):
+                axes.imshow(frame[..., ::-1])
+                axes.set(xticks=[], yticks=[])
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        figure.suptitle(title, fontsize=11)
 
 
-@matplotlib.rc_context(PLAIN)
 def scores_over_time(
     path: PathLike,
     times: Values,
@@ -145,79 +134,53 @@ def scores_over_time(
     """
     if not len(times) or not curves:
         raise InputError(f"plot: no scores to draw in {path}")
-    figure, axes = _figure(8, 5)
-    alone = "o" if len(times) == 1 else None
-    for index, (name, (frame, so_far)) in enumerate(curves.items()):
-        colour, dashes = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
-        axes.plot(times, frame, color=colour, linewidth=0.7, alpha=0.5)
-        axes.plot(times, so_far, color=colour, linewidth=2, linestyle=dashes, label=name, marker=alone)
-    axes.set_xlabel("time (seconds)")
-    thin = "of the frame" if stride == 1 else f"mean of {stride} frames"
-    axes.set_ylabel(f"score (thin: {thin}; thick: log-mean so far)")
-    axes.set_title(title)
-    axes.set_ylim(0, 1)
-    axes.grid(alpha=0.3)
-    for text in axes.legend().get_texts():
-        text.set_parse_math(False)
-    _save(figure, path)
+    with _drawn(path, 8, 5) as figure:
+        axes = figure.subplots()
+        for place, (name, curve) in enumerate(curves.items()):
+            _curves(axes, place, name, times, *curve, {"linewidth": 0.7, "alpha": 0.5})
+        thin = "of the frame" if stride == 1 else f"mean of {stride} frames"
+        axes.set(xlabel="time (seconds)", ylabel=f"score (thin: {thin}; thick: log-mean so far)", title=title)
+        axes.set_ylim(0, 1)
+        axes.grid(alpha=0.3)
+        axes.legend()
 
 
-@matplotlib.rc_context(PLAIN)
 def intervals(
     path: PathLike, rows: Sequence[tuple[str, float, Optional[float], Optional[float], Values]], title: str
 ) -> None:
     """Draw (name, mean, low, high, values) as a mean, its interval, if it has one, and dots; the first row on top."""
-    figure, axes = _figure(10, 0.34 * len(rows) + 1)
-    for place, (_, mean, low, high, values) in enumerate(rows):
-        if low is not None:
-            axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=2)
-        axes.plot(values, [place] * len(values), ".", color=COLOURS[1], markersize=5)
-        axes.plot(mean, place, "D", color=COLOURS[0], markersize=5)
-    axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(alpha=0.3, axis="x")
-    axes.set_title(title, fontsize=11)
-    _save(figure, path)
+    with _drawn(path, 10, 0.34 * len(rows) + 1) as figure:
+        axes = figure.subplots()
+        for place, (_, mean, low, high, values) in enumerate(rows):
+            if low is not None and high is not None:
+                axes.plot([low, high], [place, place], color=COLOURS[0], linewidth=2)
+            axes.plot(values, [place] * len(values), ".", color=COLOURS[1], markersize=5)
+            axes.plot(mean, place, "D", color=COLOURS[0], markersize=5)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [name for name, *_ in rows], fontsize=8)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(alpha=0.3, axis="x")
+        axes.set_title(title, fontsize=11)
 
 
-@matplotlib.rc_context(PLAIN)
 def grouped_bars(path: PathLike, series: Mapping[str, Mapping[str, Values]], title: str) -> None:
     """Draw {name: {group: values from 0 to 100}} as bars of their means, and dots; the groups of each are the same."""
-    figure, axes = _figure(8, 4)
     groups, width = list(next(iter(series.values()))), 0.8 / len(series)
-    for index, (name, values) in enumerate(series.items()):
-        places = [place + (index - (len(series) - 1) / 2) * width for place in range(len(groups))]
-        axes.bar(
-            places,
-            [sum(values[group]) / len(values[group]) for group in groups],
-            0.9 * width,
-            label=name,
-            color=COLOURS[index % len(COLOURS)],
-            alpha=0.6,
-        )
-        for place, group in zip(places, groups):
-            axes.plot([place] * len(values[group]), values[group], ".", color="black", markersize=4)
-    axes.set_xticks(range(len(groups)), groups)
-    axes.set_ylim(0, 100)
-    axes.set_title(title, fontsize=11)
-    axes.grid(alpha=0.3, axis="y")
-    axes.legend()
-    _save(figure, path)
+    with _drawn(path, 8, 4) as figure:
+        axes = figure.subplots()
+        for index, (name, values) in enumerate(series.items()):
+            places = np.arange(len(groups)) + (index - (len(series) - 1) / 2) * width
+            means = [np.mean(values[group]) for group in groups]
+            axes.bar(places, means, 0.9 * width, label=name, color=COLOURS[index % len(COLOURS)], alpha=0.6)
+            for place, group in zip(places, groups):
+                axes.plot([place] * len(values[group]), values[group], ".", color="black", markersize=4)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set_ylim(0, 100)
+        axes.set_title(title, fontsize=11)
+        axes.grid(alpha=0.3, axis="y")
+        axes.legend()
 
 
-def _figure(width, height, *grid, **options):
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(*grid, **options)
-
-
-def _save(figure, path):
-    with replacing(path) as part:
-        figure.savefig(part, format="png")
-
-
-@matplotlib.rc_context(PLAIN)
 def feature_maps(
     path: PathLike,
     frames: Mapping[str, np.ndarray],
@@ -239,23 +202,20 @@ def feature_maps(
         {name of the map: real h x w arrays, one a column}.
     """
     height = max(1.9 * len(rows) + 0.7, 5.4)
-    figure = Figure(figsize=(2.9 + 2.2 * len(columns), height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subfigures(1, 2, width_ratios=(2.4, 0.5 + 2.2 * len(columns)))
-    for axes, (name, frame) in zip(left.subplots(len(frames), 1), frames.items()):
-        axes.imshow(frame[..., ::-1])
-        axes.set_title(name, fontsize=8)
-        axes.set_axis_off()
-    grid = right.subplots(len(rows), len(columns), squeeze=False)
-    for row, (name, maps) in zip(grid, rows.items()):
-        largest = max(np.abs(maps).max(), 1e-12)
-        for axes, values in zip(row, maps):
-            image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-            axes.set_xticks([])
-            axes.set_yticks([])
-        row[0].set_ylabel(name)
-        right.colorbar(image, ax=list(row), fraction=0.05, pad=0.02, shrink=min(1.0, 2.1 * len(rows) / height))
-    for axes, head in zip(grid[0], columns):
-        axes.set_title(head, fontsize=10)
-    figure.suptitle(title)
-    _save(figure, path)
+    with _drawn(path, 2.9 + 2.2 * len(columns), height) as figure:
+        left, right = figure.subfigures(1, 2, width_ratios=(2.4, 0.5 + 2.2 * len(columns)))
+        for axes, (name, frame) in zip(left.subplots(len(frames), 1), frames.items()):
+            axes.imshow(frame[..., ::-1])
+            axes.set_title(name, fontsize=8)
+            axes.set_axis_off()
+        grid = right.subplots(len(rows), len(columns), squeeze=False)
+        for row, (name, maps) in zip(grid, rows.items()):
+            largest = max(np.abs(maps).max(), 1e-12)
+            for axes, values in zip(row, maps):
+                image = axes.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+                axes.set(xticks=[], yticks=[])
+            row[0].set_ylabel(name)
+            right.colorbar(image, ax=list(row), fraction=0.05, pad=0.02, shrink=min(1.0, 2.1 * len(rows) / height))
+        for axes, column in zip(grid[0], columns):
+            axes.set_title(column, fontsize=10)
+        figure.suptitle(title)

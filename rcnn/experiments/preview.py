@@ -4,9 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from rcnn.experiments.plan import Step
-from rcnn.experiments.runner import clock, wall
-from rcnn.experiments.steps import Records
+from rcnn.experiments.runner import clock
+from rcnn.experiments.steps import Records, Step, wall
 
 
 def show(steps: Sequence[Step], out: Path, jobs: int) -> None:

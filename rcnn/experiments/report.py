@@ -10,7 +10,7 @@ import base64
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Optional
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from rcnn.data.records import open_records
 from rcnn.experiments.charts import DARK, LIGHT, MARKED, THICK, THIN, Line, key_style, line_chart
+from rcnn.experiments.runner import clock
 from rcnn.experiments.tables import Table, numeric
 from rcnn.files import InputError, existing
 from rcnn.scoring import scores as fusion_rules
@@ -79,7 +80,7 @@ def page(
         raise InputError("report: frames are shown with their scores; give scores too")
     if len(scores) > 2:
         raise InputError(f"report: {len(scores)} score files; one or two can be shown")
-    sections = [{"heading": "Not everything could be made", "list": problems}] if problems else []
+    sections: list[dict[str, Any]] = [{"heading": "Not everything could be made", "list": problems}] if problems else []
     sections += [
         {
             "heading": table.title,
@@ -112,7 +113,7 @@ def page(
     )
     environment.globals["numeric"] = lambda rows: numeric(rows[1:]) or [False] * len(rows[0])
     environment.filters["percent"] = _percent
-    empty = {
+    empty: dict[str, Any] = {
         "notes": [],
         "chart": None,
         "matrix": None,
@@ -155,7 +156,7 @@ def _training(logs):
                 f"{max(record['iteration'] for record in records):,}",
                 f"{averaged[0]:.3f}",
                 f"{averaged[-1]:.3f}",
-                _clock(records[-1]["seconds"]),
+                clock(records[-1]["seconds"]),
             ]
         )
     outputs = list(dict.fromkeys(output for test in tests for output in test))
@@ -262,8 +263,8 @@ class _Nets:
                 "font": font,
                 "left": round(0.62 * font * max(len(_short(name)) for name in names)) + 10,
                 "numbers": [] if wide else counts,
-                "alternative": f"Confusion matrix of {len(names)} classes: {np.trace(matrix)} of {totals.sum()} videos are "
-                "on its diagonal; the next two parts give what matters of it in words",
+                "alternative": f"Confusion matrix of {len(names)} classes: {np.trace(matrix)} of {totals.sum()} videos "
+                "are on its diagonal; the next two parts give what matters of it in words",
             },
             "notes": [
                 f"Of {self.names[0]}. Rows are true classes, columns what they were taken for; the stronger "
@@ -391,10 +392,6 @@ def _printable(value):
 
 def _percent(share):
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _clock(seconds):
-    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"
 
 
 def _short(name):

@@ -8,6 +8,7 @@ it does not look at what outputs hold, takes no folder for an input, forgets a s
 file that it stamps (9 s for 2 GB).  Interrupted, it ended at once and left its programs running or saving.
 """
 
+import argparse
 import os
 import shutil
 import signal
@@ -16,15 +17,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Optional, Union
 
-from rcnn.command import progress, tell
-from rcnn.experiments.plan import Step
-from rcnn.experiments.steps import Records, StepError
+from rcnn.command import positive, progress, tell
+from rcnn.experiments.steps import Records, Step, StepError, chains, needs
 from rcnn.files import InputError, ProgramError, locked
 
 PROGRAMS = (sys.executable, "-m", "rcnn")  # what runs a program of this package, by the name that follows
@@ -73,10 +73,12 @@ class Runner:
         by_name, lengths = {step.name: step for step in steps}, chains(steps)
         graph = TopologicalSorter(needs(steps))
         graph.prepare()
-        ready, running, done = [], {}, set()
+        ready: list[str] = []
+        running: dict[Future, str] = {}
+        done: set[str] = set()
         with ThreadPoolExecutor(self.jobs) as pool, self._signals(), progress(len(steps), "step") as bar:
             while True:
-                ready = sorted([*ready, *graph.get_ready()], key=lengths.get, reverse=True)
+                ready = sorted([*ready, *graph.get_ready()], key=lengths.__getitem__, reverse=True)
                 while ready and len(running) < self.jobs and not self._stopping:
                     name = ready.pop(0)
                     running[pool.submit(self._do, by_name[name])] = name
@@ -133,7 +135,7 @@ class Runner:
             with self._lock:
                 if self._stopping:
                     return None
-                log.write(f"\n$ {' '.join(typed(step))}\n")
+                log.write(f"\n$ {' '.join(step.typed)}\n")
                 log.flush()
                 # Two threads gain nothing on small products, and side by side they wait for each other.
                 process = subprocess.Popen(
@@ -182,34 +184,8 @@ class Runner:
 def _ending_with_this_one():
     """Return the words of a command before which a program ends with this one, even a killed one; none elsewhere."""
     words = ["setpriv", "--pdeathsig", "KILL"]  # util-linux
-    known = shutil.which("setpriv") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
-    return words if known else []
-
-
-def typed(step: Step) -> list[str]:
-    """Return the words by which a person runs a step's program."""
-    return ["python", f"tools/{step.command[0]}", *step.command[1:], *step.settings]
-
-
-def needs(steps: Sequence[Step]) -> dict[str, set[str]]:
-    """Return {step name: names of the steps that make its inputs}."""
-    made_by = {path: step.name for step in steps for path in step.outputs}
-    return {step.name: {made_by[path] for path in step.inputs if path in made_by} for step in steps}
-
-
-def chains(steps: Sequence[Step]) -> dict[str, float]:
-    """Return {step name: seconds of the longest chain of steps, each needing the one before, that it begins}."""
-    lengths, before = {}, needs(steps)
-    for step in reversed(steps):
-        lengths[step.name] = step.seconds + max(
-            (length for name, length in lengths.items() if step.name in before[name]), default=0.0
-        )
-    return lengths
-
-
-def wall(steps: Sequence[Step], jobs: int) -> float:
-    """Return the seconds that steps take, `jobs` side by side: their share of the sum, or their longest chain."""
-    return max([sum(step.seconds for step in steps) / jobs, *chains(steps).values()])
+    works = shutil.which("setpriv") and subprocess.run([*words, "true"], capture_output=True).returncode == 0
+    return words if works else []
 
 
 def commit() -> Optional[str]:
@@ -242,6 +218,16 @@ def alone_in(out: Path) -> Iterator[None]:
         raise InputError(f"cannot make the folder {out}: {error.strerror}; give another --out") from None
     with locked(out):
         yield
+
+
+def add_options(parser: argparse.ArgumentParser, subject: str) -> None:
+    """Add the options of a program that runs the steps of a description; subject: what it does with that."""
+    parser.add_argument("description", help=f"JSON file that says what to {subject}")
+    parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("--jobs", type=positive, default=1, help="steps that run side by side")
+    parser.add_argument("--dry-run", action="store_true", help="say what there is to do, and change nothing")
+    parser.add_argument("--force", action="store_true", help="make stale steps again; what they made before is removed")
+    parser.add_argument("--gpu", type=int, help="number of the GPU to train and test on (default: the CPU)")
 
 
 def ending(status: int) -> str:

@@ -1,4 +1,4 @@
-"""Which steps of a plan are done: a record of each, what its files were, and whether they still are.
+"""The steps of a plan: what each needs, and which are done, by a record of what each one's files were.
 
 OUT/steps/<step>.json has a step's command, and what its inputs and outputs were.  A step is
 
@@ -15,13 +15,70 @@ folder by the names and sizes of the files in it.
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from rcnn.experiments.plan import Step
 from rcnn.files import InputError, ProgramError, remove, sha256, write_text
 
 HASHED = 1 << 28  # bytes; larger files are known by size and time alone
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program to run.
+
+    Parameters
+    ----------
+    name
+        Unlike any other step's.
+    command
+        The program's name in tools/ and its arguments, all that decides the result.
+    inputs, outputs
+        What it reads and makes.
+    leftovers
+        (folder, glob pattern) of what else it leaves, which must go before it begins anew.
+    settings
+        Arguments that decide only how it is done (--gpu, --workers).
+    seconds, bytes
+        Estimates of time and disk.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    leftovers: tuple[tuple[Path, str], ...] = ()
+    settings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    bytes: float = 0.0
+
+    @property
+    def typed(self) -> list[str]:
+        """The words by which a person runs the program."""
+        return ["python", f"tools/{self.command[0]}", *self.command[1:], *self.settings]
+
+
+def needs(steps: Sequence[Step]) -> dict[str, set[str]]:
+    """Return {step name: names of the steps that make its inputs}."""
+    made_by = {path: step.name for step in steps for path in step.outputs}
+    return {step.name: {made_by[path] for path in step.inputs if path in made_by} for step in steps}
+
+
+def chains(steps: Sequence[Step]) -> dict[str, float]:
+    """Return {step name: seconds of the longest chain of steps, each needing the one before, that it begins}."""
+    before = needs(steps)
+    lengths: dict[str, float] = {}
+    for step in reversed(steps):
+        lengths[step.name] = step.seconds + max(
+            (length for name, length in lengths.items() if step.name in before[name]), default=0.0
+        )
+    return lengths
+
+
+def wall(steps: Sequence[Step], jobs: int) -> float:
+    """Return the seconds that steps take, `jobs` side by side: their share of the sum, or their longest chain."""
+    return max([sum(step.seconds for step in steps) / jobs, *chains(steps).values()])
 
 
 class StepError(ProgramError):
@@ -61,17 +118,18 @@ class Records:
         named = list(step.command), set(map(str, step.inputs)), set(map(str, step.outputs))
         if (record["command"], set(record["inputs"]), set(record["outputs"])) != named:
             return stale
-        if not all(unchanged(path, known) for path, known in record["inputs"].items() if Path(path).exists()):
+        if not all(unchanged(path, before) for path, before in record["inputs"].items() if Path(path).exists()):
             return stale
         if not record["finished"]:
             return "begun"
         if not all(path.exists() for path in step.outputs):
             return "missing"
-        return "done" if all(unchanged(path, known) for path, known in record["outputs"].items()) else "stale"
+        return "done" if all(unchanged(path, before) for path, before in record["outputs"].items()) else "stale"
 
     def states(self, steps: Sequence[Step]) -> dict[str, str]:
         """Return {step name: state} of steps that stand in their order."""
-        states, renewed = {}, set()
+        states: dict[str, str] = {}
+        renewed: set[Path] = set()
         for step in steps:
             state = self.state(step)
             if state == "done" and renewed & set(step.inputs):
@@ -89,47 +147,38 @@ class Records:
         InputError
             Where something that no record tells of is in the way of what it makes.
         """
-        record = self.read(step)
-        if record is None:
+        if self.read(step) is None:
             for path in step.outputs:
                 if path.exists():
                     raise InputError(f"{path} is there, and {self._path(step)} does not say what made it; move it away")
         if state == "stale":
-            self._clear(step)
-            record = None
-        self._write(step, record["seconds"] if record else 0.0, {str(path): stamp(path) for path in step.inputs})
+            for path in (*step.outputs, *_leftovers(step), self._path(step)):
+                remove(path)
+        self._write(step, inputs={str(path): stamp(path) for path in step.inputs})
 
     def pause(self, step: Step, seconds: float) -> None:
         """Note for how long a step has run that did not finish."""
-        record = self.read(step)
-        self._write(step, record["seconds"] + seconds, record["inputs"])
+        self._write(step, seconds)
 
     def finish(self, step: Step, seconds: float) -> None:
         """Note that a step is done after so many more seconds; StepError where it did not make what it should."""
         lacking = [str(path) for path in step.outputs if not path.exists()]
         if lacking:
             raise StepError(f"it did not make {lacking[0]}")
-        record = self.read(step)
-        self._write(step, record["seconds"] + seconds, record["inputs"], finished=True)
-
-    def _clear(self, step):
-        for path in step.outputs:
-            remove(path)
-        for path in _leftovers(step):
-            remove(path)
-        remove(self._path(step))
+        self._write(step, seconds, finished=True)
 
     def _path(self, step):
         return self.folder / f"{step.name}.json"
 
-    def _write(self, step, seconds, inputs, finished=False):
+    def _write(self, step, seconds=0.0, inputs=None, finished=False):
         """Write a step's record, whole; `inputs` are stamps of when it began: what changes meanwhile makes it stale."""
+        before = self.read(step) or {"seconds": 0.0, "inputs": {}}
         record = {
             "command": list(step.command),
-            "inputs": inputs,
+            "inputs": before["inputs"] if inputs is None else inputs,
             "outputs": {str(path): stamp(path) if finished else None for path in step.outputs},
             "finished": finished,
-            "seconds": round(seconds, 1),
+            "seconds": round(before["seconds"] + seconds, 1),
         }
         write_text(self._path(step), json.dumps(record, indent=1) + "\n")
 
@@ -157,17 +206,17 @@ def stamp(path: Union[str, Path]) -> dict:
     }
 
 
-def unchanged(path: Union[str, Path], known: dict) -> bool:
+def unchanged(path: Union[str, Path], before: dict) -> bool:
     """Return whether a file or folder is there and is what `stamp` said of it."""
     path = Path(path)
-    if not path.exists() or path.is_dir() != ("files" in known):
+    if not path.exists() or path.is_dir() != ("files" in before):
         return False
     if path.is_dir():
-        return _listing(path) == known["files"]
+        return _listing(path) == before["files"]
     status = path.stat()
-    if status.st_size != known["bytes"]:
+    if status.st_size != before["bytes"]:
         return False
-    return status.st_mtime_ns == known["changed"] or known["sha256"] is not None and sha256(path) == known["sha256"]
+    return status.st_mtime_ns == before["changed"] or before["sha256"] is not None and sha256(path) == before["sha256"]
 
 
 def _listing(folder):

@@ -139,16 +139,16 @@ def figures(files: dict[Key, Path], description: Description) -> tuple[dict[Key,
 
     Where both streams of a net are there, net + BOTH is their fusion (Sec. 3.4), which needs the same videos in both.
     """
-    known = {key: accuracies(path, wanted(key, description)) for key, path in files.items()}
+    shares = {key: accuracies(path, wanted(key, description)) for key, path in files.items()}
     problems = []
     for (net, split, fps), path in files.items():
         other = files.get((net + FLOW, split, fps))
         if other:
             try:
-                known[net + BOTH, split, fps] = two_streams(path, other, standard_crops(description))
+                shares[net + BOTH, split, fps] = two_streams(path, other, standard_crops(description))
             except InputError as error:
                 problems.append(f"two streams of {net}, split {split}: {error}")
-    return known, problems
+    return shares, problems
 
 
 def two_streams(image: Path, flow: Path, crops: int) -> Accuracies:
@@ -245,8 +245,8 @@ def table_3(description: Description, figures: dict[Key, Accuracies]) -> list[di
 
 def _high(description, figures, net, split):
     """Return the figure of a net that Table 3 shows, per cent or None."""
-    known = figures.get((net, split, description.fps[-1]), {})
-    return percent(known.get((standard_crops(description), "high"), {}).get("log-mean"))
+    of_net = figures.get((net, split, description.fps[-1]), {})
+    return percent(of_net.get((standard_crops(description), "high"), {}).get("log-mean"))
 
 
 def percent(share: Optional[float]) -> Optional[float]:

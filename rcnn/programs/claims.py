@@ -13,6 +13,7 @@ made with other settings is named, and --force makes it again.  A step that fail
 page: the exit status is 1.
 """
 
+import argparse
 import json
 import shlex
 import sys
@@ -23,7 +24,7 @@ from rcnn import command
 from rcnn.experiments import claims, claims_page, plan, preview
 from rcnn.experiments import description as descriptions
 from rcnn.experiments.films import films
-from rcnn.experiments.runner import Runner, alone_in, nearest
+from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 from rcnn.files import check_writable, write_text
 
@@ -65,16 +66,9 @@ def main() -> int:
     return 0
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     options = command.parser(__doc__)
-    options.add_argument("description", help="JSON file that says what to train and test")
-    options.add_argument("--out", type=Path, required=True, help="folder for all that is made")
+    add_options(options, "train and test")
     options.add_argument("--page", type=Path, help="Markdown file to write (default: OUT/claims.md)")
     options.add_argument("--seeds", type=command.positive, nargs="+", default=[1, 2, 3], help="one run each")
-    options.add_argument("--jobs", type=command.positive, default=1, help="steps that run side by side")
-    options.add_argument("--dry-run", action="store_true", help="say what there is to do, and change nothing")
-    options.add_argument(
-        "--force", action="store_true", help="make stale steps again; what they made before is removed"
-    )
-    options.add_argument("--gpu", type=int, help="number of the GPU to train and test on (default: the CPU)")
     return options.parse_args()

@@ -40,7 +40,6 @@ def main() -> None:
     with alone_in(out):
         runner.run(steps)
         runner.demand(steps)
-        seconds = {step.name: runner.records.seconds(step) for step in steps}
-        demo.show(description, out, [replace(step, seconds=seconds[step.name]) for step in steps], seconds)
+        demo.show(description, out, [replace(step, seconds=runner.records.seconds(step) or 0.0) for step in steps])
     if args.quick:
         print("\nThis was a quick run: each step works, and the numbers above mean nothing.")

@@ -1,4 +1,4 @@
-r"""Write one HTML page of a run: tables, training curves, confusion matrix, classes, videos with their scores over time.
+r"""Write one HTML page of a run: tables, training curves, confusion matrix, classes, videos with their scores.
 
     python tools/report.py --scores scores_rcnn_r.h5 --logs snapshots/rcnn_r.jsonl \
         --frames data/ucf101/frames_5fps.lmdb --title "RCNN-r on split 1" --out report.html
@@ -10,6 +10,8 @@ by tools/train.py, tables.json by tools/reproduce.py.  A net or a curve is calle
 NAME=FILE is given.
 """
 
+import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from rcnn.command import parser
@@ -44,7 +46,7 @@ def main() -> None:
     print(f"report: {args.out}, {len(text.encode()) / 1e6:.1f} MB")
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--scores", help="score file of the net that the page is about")
     options.add_argument("--scores2", help="score file of another net on the same videos, to compare")
@@ -72,9 +74,9 @@ def arguments():
     return args
 
 
-def named(words):
+def named(words: Iterable[str]) -> dict[str, str]:
     """Return {name: path} of words such as "scores.h5" or "RCNN-r=scores.h5"; InputError where a name comes twice."""
-    paths = {}
+    paths: dict[str, str] = {}
     for word in words:
         name, _, path = word.rpartition("=")
         if not name or Path(word).exists():

@@ -18,18 +18,18 @@ OUT holds table2.md and table3.md, the same as data in tables.json, report.html 
 and steps/ with what each was made from.
 """
 
-from pathlib import Path
+import argparse
 
 from rcnn import command
 from rcnn.experiments import description as descriptions
 from rcnn.experiments import plan, preview, results
-from rcnn.experiments.runner import Runner, alone_in, nearest
+from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
 
 
-def main():
+def main() -> int:
     args = arguments()
     description = descriptions.read(args.description)
     out = nearest(args.out)
@@ -37,7 +37,8 @@ def main():
     steps = plan.steps(description, counts, out, args.gpu, args.workers)
     if args.dry_run:
         page = plan.report(description, out, plan.score_files(description, out))
-        return preview.show([*steps, page], out, args.jobs)
+        preview.show([*steps, page], out, args.jobs)
+        return 0
     states = Records(out).states(steps)
     if not args.force:
         refuse_stale(states, out, NEEDS_FORCE)
@@ -46,26 +47,14 @@ def main():
         command.tell(f"this may need about {preview.size(needed)} of disk, and {preview.size(free)} are free in {out}")
     with alone_in(out):
         runner = Runner(out, args.jobs, args.force)
-        nets = [step for step in steps if step.command[0] == "make_prototxt.py" and states[step.name] != "done"]
-        if nets:
-            runner.run(nets)  # first, as they say at once that an option is wrong
-            runner.demand(nets)
         runner.run(steps)
-        summary = results.summarize(description, out, steps, runner)
-        results.page(description, out, steps, runner)
+        summary = results.make(description, out, steps, runner)
     return results.report(out, summary, steps, runner)
 
 
-def arguments():
+def arguments() -> argparse.Namespace:
     options = command.parser(__doc__)
-    options.add_argument("description", help="JSON file that says what to reproduce")
-    options.add_argument("--out", type=Path, required=True, help="folder for all that is made")
-    options.add_argument("--jobs", type=command.positive, default=1, help="steps that run side by side")
-    options.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
-    options.add_argument(
-        "--force", action="store_true", help="make stale steps again; what they made before is removed"
-    )
-    options.add_argument("--gpu", type=int, help="number of the GPU to train and test on (default: the CPU)")
+    add_options(options, "reproduce")
     options.add_argument(
         "--workers", type=command.positive, help="processes that decode and encode (default: one a core)"
     )
