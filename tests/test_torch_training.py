@@ -14,7 +14,7 @@ import pytest
 from nets import images, recipe, solver
 from random_nets import parameters
 from runs import ROOT
-from test_port_gradients import without_dropout
+from test_torch_gradients import without_dropout
 
 from rcnn.data import builds, records
 from rcnn.googlenet import RECURRENT
@@ -281,7 +281,7 @@ def test_bad_input(pairs, folder):
         (("--pairs", "gone"), "no such LMDB"),
         (("--mean", 1, 2), "mean: frames of 3 channels take as many numbers, not 2"),
         (("--batch", 0), "--batch: 0: it should be at least 1"),
-        (("--cut-gradient", "maybe"), "neither yes nor no"),
+        (("--cut-gradient", "maybe"), "choose from"),
         (("--size", 64), "crop does not fit"),
     ):
         status, error = trained(pairs, folder, "--out", "bad", *options)
