@@ -9,12 +9,13 @@ import caffe
 import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
-from runs import ROOT
+from runs import ROOT, run
 
 from rcnn.data import builds, records
 from rcnn.googlenet import Classifier, Convolution, FullyConnected, Pooling
 from rcnn.nets import prototxt as net
 from rcnn.recipe import Recipe, parse
+from rcnn.training import log
 
 SLIM = dict(width=0.125, size=64, classes=5)
 ENVIRONMENT = {
@@ -24,6 +25,22 @@ ENVIRONMENT = {
     "GLOG_minloglevel": "0",
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
 }
+
+
+def tool(name, words):
+    """Run tools/<name>.py on the words of a text, which must end well; return what it printed."""
+    status, out, error = run(name, *words.split())
+    assert status == 0, error
+    return out
+
+
+def losses(output):
+    """Return ({iteration: loss}, [iteration of each test]) of what `caffe train` printed, all numbers finite."""
+    parser = log.LogParser()
+    records = [record for line in output.splitlines() if (record := parser.feed(line))]
+    assert not any(log.not_finite(record) for record in records)
+    train = {record["iteration"]: record["loss"] for record in records if record["phase"] == "train"}
+    return train, [record["iteration"] for record in records if record["phase"] == "test"]
 
 
 def caffe_program(*words):
@@ -130,7 +147,8 @@ def assign(caffe_net, arrays):
 def write_pairs(path, previous, frames, labels, encoding="raw"):
     """Write a pairs LMDB of uint8 N x H x W x 3 frames; return its path as text."""
     pairs = enumerate(zip(previous, frames, map(int, labels)))
-    with builds.Build(Path(path), "pairs", {"encoding": encoding}, print) as build:
+    classes = list(range(max(labels) + 1))
+    with builds.Build(Path(path), "pairs", {"encoding": encoding, "classes": classes}, print) as build:
         build.put(
             (records.pair_key(number, "v_Test_g01_c01", 1), records.encode_pair(*pair, encoding, quality=100))
             for number, pair in pairs

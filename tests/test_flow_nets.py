@@ -8,7 +8,7 @@ import frames
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from nets import caffe_program
+from nets import caffe_program, tool
 from runs import contents, module, run
 from test_build_frames import flow_set
 
@@ -27,11 +27,6 @@ def smooth(seed, side=64):
     """Return smooth 8-bit flow, uint8 side x side x 2."""
     rows, columns = np.mgrid[:side, :side] / side
     return flow.quantise(np.dstack([9 * np.sin(4 * rows + 3 * columns + seed), 5 * np.cos(2 * rows - columns * seed)]))
-
-
-def tool(name, words):
-    status, _, error = run(name, *words.split())
-    assert status == 0, error
 
 
 # Records

@@ -10,30 +10,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from nets import caffe_program
-from runs import run
+from nets import caffe_program, losses, tool
 
 from rcnn.nets import caffemodel
 from rcnn.scoring import score_files
-from rcnn.training import log as training
 
 CLASSES = "--classes videos/lists/classInd.txt"
 
 
-def tool(name, words):
-    status, out, error = run(name, *words.split())
-    assert status == 0, error
-    return out
-
-
-def losses(words):
-    """Run `caffe train`; return {iteration: loss} of what it printed."""
+def trained(words):
+    """Run `caffe train`; return the iterations whose losses it printed."""
     done = caffe_program("train", *words.split())
     assert done.returncode == 0, done.stderr
-    parser = training.LogParser()
-    records = [record for line in done.stderr.splitlines() if (record := parser.feed(line))]
-    assert not any(training.not_finite(record) for record in records)
-    return {record["iteration"]: record["loss"] for record in records if record["phase"] == "train"}
+    return list(losses(done.stderr)[0])
 
 
 @pytest.fixture
@@ -55,15 +44,16 @@ def solvers(iterations):
         "make_prototxt",
         "--out full --classes 2 --batch 2 --seed 1 --train-pairs train.lmdb --test-pairs test.lmdb "
         "--frames frames.lmdb --train-list videos/lists/trainlist01.txt --test-list videos/lists/testlist01.txt "
-        f"--snapshots snapshots --stage1-iterations 2 --iterations {iterations} --display 1 --snapshot 2 --test-interval 1000",
+        f"--snapshots snapshots --stage1-iterations 2 --iterations {iterations} --display 1 --snapshot 2 "
+        "--test-interval 1000",
     )
 
 
 def test_it_trains_snapshots_and_resumes(folder):
     solvers(iterations=4)
     tool("train", "--solver full/solver_rcnn_r_stage1.prototxt")
-    typed = losses("-solver full/solver_rcnn_r.prototxt -weights snapshots/rcnn_r_stage1_iter_2.caffemodel")
-    assert list(typed) == [0, 1, 2, 3, 4]
+    typed = trained("-solver full/solver_rcnn_r.prototxt -weights snapshots/rcnn_r_stage1_iter_2.caffemodel")
+    assert typed == [0, 1, 2, 3, 4]
     assert sorted(path.name for path in folder.glob("snapshots/rcnn_r_iter_*")) == [
         f"rcnn_r_iter_{number}.{kind}" for number in (2, 4) for kind in ("caffemodel", "solverstate")
     ]
@@ -76,8 +66,8 @@ def test_it_trains_snapshots_and_resumes(folder):
     assert all(math.isfinite(record["loss"]) for record in records)
 
     solvers(iterations=8)
-    again = losses("-solver full/solver_rcnn_r.prototxt -snapshot snapshots/rcnn_r_iter_6.solverstate")
-    assert list(again) == [6, 7, 8]
+    again = trained("-solver full/solver_rcnn_r.prototxt -snapshot snapshots/rcnn_r_iter_6.solverstate")
+    assert again == [6, 7, 8]
 
     final = caffemodel.read("snapshots/rcnn_r_iter_8.caffemodel").arrays  # raises where a number is not finite
     before = caffemodel.read("snapshots/rcnn_r_iter_6.caffemodel").arrays
@@ -91,8 +81,8 @@ def test_it_trains_snapshots_and_resumes(folder):
         assert final[name][0].shape == shape and (before[name][0] != final[name][0]).any()
 
     solvers(iterations=2)  # RCNN-s goes on from RCNN-r's weights, its frames in order
-    sequential = losses("-solver full/solver_rcnn_s.prototxt -weights snapshots/rcnn_r_iter_8.caffemodel")
-    assert list(sequential) == [0, 1, 2]
+    sequential = trained("-solver full/solver_rcnn_s.prototxt -weights snapshots/rcnn_r_iter_8.caffemodel")
+    assert sequential == [0, 1, 2]
 
     for name, weights in (("rcnn_r", "rcnn_r_iter_8"), ("rcnn_s", "rcnn_s_iter_2")):
         net = f"--net full/deploy_{name}.prototxt --weights snapshots/{weights}.caffemodel"
