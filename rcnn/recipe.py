@@ -191,7 +191,10 @@ def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
         if name not in PART_OF:
             raise InputError(f"unknown setting {spelled}; the settings are {', '.join(map(_spelled, PART_OF))}")
         changes.setdefault(PART_OF[name], {})[name] = value == "yes" if value in ("yes", "no") else value
-    parts = {part: {**vars(getattr(base, part)), **values} for part, values in changes.items()}
+    parts = {
+        part: {**{field.name: base.setting(field.name) for field in fields(PARTS[part])}, **values}
+        for part, values in changes.items()
+    }
     try:
         return TypeAdapter(Recipe).validate_python({**vars(base), **parts})
     except ValidationError as error:

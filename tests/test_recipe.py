@@ -3,7 +3,7 @@
 import argparse
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 
 import pytest
 
@@ -78,12 +78,16 @@ def test_settings_and_words_are_read_back():
 
 
 def test_a_model_of_another_kind_is_kept():
+    @dataclass(frozen=True)
     class Other(Model):
+        more: int = 1
+
         def layers(self):
             return []
 
-    base = Recipe(model=Other(size=9))
+    base = Recipe(model=Other(size=40))
     assert recipe.parse({"batch": 2}, base).model is base.model
+    assert recipe.parse({"classes": 7}, base).model == Model(size=40, classes=7)
 
 
 def test_the_words_of_a_command():
