@@ -309,33 +309,6 @@ def test_a_bad_value_is_refused(make, tmp_path, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("make_prototxt.py: error: argument --batch: ")
 
 
-def test_the_papers_sets_update_with_64_pairs(make, tmp_path):
-    make()
-    make("--out mine --batch 16 --iter-size 4")
-    lists = "data/ucf101/ucfTrainTestlist"
-    for name in SOLVERS:
-        for folder in ("prototxt", "mine"):
-            solver = protos.read_solver(tmp_path / folder / f"{name}.prototxt")
-            message = protos.read_net(tmp_path / solver.net)
-            (train, batch), (test, _) = (source(message, phase) for phase in (net.TRAIN, net.TEST))
-            assert batch * solver.iter_size == 64
-            assert (solver.base_lr, solver.momentum) == (np.float32(0.01), np.float32(0.9))
-            if "rcnn_s" in name:
-                assert train == ("data/ucf101/frames_5fps.lmdb", f"{lists}/trainlist01.txt")
-                assert test == ("data/ucf101/frames_5fps.lmdb", f"{lists}/testlist01.txt")
-            else:
-                assert (train, test) == ("data/ucf101/pairs_train01.lmdb", "data/ucf101/pairs_test01.lmdb")
-
-
-def source(message, phase):
-    """Return (what the first layer of a net reads in a phase, its batch)."""
-    layer = in_phase(message, phase)[0]
-    if layer.type == "Data":
-        return layer.data_param.source, layer.data_param.batch_size
-    options = json.loads(layer.python_param.param_str)
-    return (options["source"], options["list"]), options["batch"]
-
-
 BUILD = """
 import sys
 import caffe

@@ -1,6 +1,5 @@
 """Every switch of the generated nets: each reaches Caffe, and does there what it says."""
 
-import json
 import subprocess
 import sys
 
@@ -26,14 +25,6 @@ def layers_of(message, *types):
 # Model
 
 
-@pytest.mark.parametrize("make", [net.deploy_cnn, net.deploy_rcnn_r])
-def test_classes_channels_and_size(tmp_path, make):
-    made = build(make(net.Model(width=0.05, size=48, classes=7, channels=2), 2), tmp_path, caffe.TEST)
-    inputs = {"frame", "previous/frame"} & set(made.blobs)
-    assert set(made.inputs) == inputs and all(made.blobs[name].data.shape == (2, 2, 48, 48) for name in inputs)
-    assert all(made.blobs[name].data.shape == (2, 7) for name in ("low", "medium", "high"))
-
-
 @pytest.mark.parametrize("kernel", [1, 3, 7])
 def test_conv1_temporal_kernel_without_high_rnn(tmp_path, kernel):
     made = build(net.deploy_rcnn_r(net.Model(**SLIM, conv1_temporal_kernel=kernel, high_rnn=False)), tmp_path)
@@ -41,15 +32,6 @@ def test_conv1_temporal_kernel_without_high_rnn(tmp_path, kernel):
     assert made.blobs["conv1/7x7_s2/temporal"].data.shape == made.blobs["conv1/7x7_s2/spatial"].data.shape
     assert made.params["conv2/3x3/temporal"][0].data.shape[2:] == (3, 3)
     assert not [name for name in made.params if "loss3/fc" in name]
-
-
-@pytest.mark.parametrize("combine, halves", [("average", [0.5, 0.5]), ("sum", [])])
-def test_combine_in_every_layer(combine, halves):
-    sums = layers_of(net.rcnn_r(recipe(net.Model(**SLIM, combine=combine)), NONE, net.TRAIN), "Eltwise")
-    assert len(sums) == 62
-    for layer in sums:
-        assert list(layer.eltwise_param.coeff) == halves
-        assert layer.eltwise_param.operation == layer.eltwise_param.SUM
 
 
 GAINS = {"xavier": 1, "msra": 2, "constant": 0}
@@ -207,24 +189,6 @@ def test_seed_of_the_crops(tmp_path, pairs):
         for seed in (1, 1, 2, None, None)
     )
     assert (one == same).all() and (one != other).any() and (fresh != fresher).any()
-
-
-@pytest.mark.parametrize("make, tops", [(net.rcnn_r, 2), (net.cnn, 1)])
-def test_options_of_the_augmenting_layer(make, tops):
-    settings = recipe(MODEL, batch=16, mean=(1, 2, 3), scale=0.25, seed=9, together=False)
-    reader, layer = make(settings, "pairs.lmdb", net.TRAIN).layer[:2]
-    assert (reader.data_param.source, reader.data_param.batch_size) == ("pairs.lmdb", 16)
-    assert reader.data_param.backend == reader.data_param.LMDB and len(layer.top) == tops
-    assert (layer.python_param.module, layer.python_param.layer) == ("layers.pair_augment", "PairAugment")
-    options = json.loads(layer.python_param.param_str)
-    assert options == dict(size=64, mean=[1, 2, 3], scale=0.25, seed=9, together=False)
-
-
-def test_raw_pairs_of_one_channel():
-    settings = recipe(net.Model(**SLIM, channels=1), encoding="raw", mean=(128,))
-    data, split = net.rcnn_r(settings, "pairs.lmdb", net.TRAIN).layer[:2]
-    assert list(data.transform_param.mean_value) == [128] * 2
-    assert list(split.slice_param.slice_point) == [1] and split.slice_param.axis == 1
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])

@@ -72,28 +72,6 @@ def test_every_row_is_equations_3_and_4_of_its_own_video(tmp_path, model):
                 assert largest_difference(blobs[signal][row : row + 1], expected) < 1e-5
 
 
-@MODELS
-def test_at_the_first_frame_it_is_the_plain_cnn(tmp_path, model):
-    nets = Nets(tmp_path, model, 2)
-    for images in videos(2, 2, model):  # the second time after a frame that left a state
-        blobs, single = nets.push(images, 1), forward(nets.single, frame=images)
-        for name in (*LAYERS, "low", "high"):
-            assert np.array_equal(blobs[name], single[name]), name
-            assert np.ptp(single[name]) > 0.1
-
-
-@MODELS
-def test_two_frames_are_the_pair_net(tmp_path, model):
-    nets = Nets(tmp_path, model, 2)
-    previous, images = videos(2, 2, model)
-    pair = forward(nets.pair, **{"previous/frame": previous, "frame": images})
-    first = nets.push(previous, 1)
-    second = nets.push(images, 0)
-    for name in (*LAYERS, "low", "high"):
-        assert np.array_equal(first[name], pair["previous/" + name])
-        assert largest_difference(second[name], pair[name]) < 1e-6
-
-
 @COMBINES
 def test_a_mark_leaves_the_other_rows_bit_identical(tmp_path, combine):
     model = Tiny(classes=CLASSES, size=SIZE, combine=combine)
