@@ -52,11 +52,13 @@ def without_dropout(message):
 MODELS = {name: model for name, model in random_nets.MODELS.items() if model.channels == 3}
 
 
-@pytest.mark.parametrize("cut", [True, False], ids=["cut", "uncut"])
+@pytest.mark.parametrize(
+    "cut, previous_loss", [(True, False), (False, False), (True, True)], ids=["cut", "uncut", "cut, two losses"]
+)
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_gradients_are_caffes(tmp_path, model, cut):
+def test_gradients_are_caffes(tmp_path, model, cut, previous_loss):
     arrays, _ = parameters(model, "pair")
-    settings = recipe(model, batch=2, cut_gradient=cut)
+    settings = recipe(model, batch=2, cut_gradient=cut, previous_loss=previous_loss)
     made = build(without_dropout(fed(net.rcnn_r(settings, "none.lmdb", net.TRAIN), model, 2)), tmp_path)
     assign(made, arrays)
     (previous, frames), labels = compare.real_frames(model, 2), np.array([2, 0])
@@ -69,7 +71,7 @@ def test_gradients_are_caffes(tmp_path, model, cut):
     port = torch_net.build(arrays, model)
     loss, outputs = torch_solver.losses(port, settings, *map(torch.from_numpy, (previous, frames, labels)))
     loss.backward()
-    assert len(outputs) == 3
+    assert len(outputs) == 3 * (1 + previous_loss)
     for name, value in outputs.items():
         assert value.item() == pytest.approx(float(made.blobs[name].data), rel=1e-5)
     gradients, moved = {name: value.grad.numpy() for name, value in port.named_parameters()}, 0
