@@ -35,7 +35,10 @@ Model = TypeVar("Model", bound=Options)
 
 @contextmanager
 def printing_errors() -> Iterator[None]:
-    """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised."""
+    """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised.
+
+    It decorates the methods that Caffe calls.
+    """
     try:
         yield
     except InputError as error:

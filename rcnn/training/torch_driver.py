@@ -173,20 +173,16 @@ def newest(out: str) -> int:
 
 def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
     """Write a snapshot, the weights first: each file is whole or not there."""
-    with replacing(f"{out}_iter_{solver.iteration}.pt") as part:
-        torch.save(
-            {name: value.cpu() if name != "_extra_state" else value for name, value in net.state_dict().items()}, part
-        )
-    with replacing(f"{out}_iter_{solver.iteration}.solver.pt") as part:
-        torch.save(
-            {
-                "momentum": {name: value.cpu() for name, value in solver.momentum.items()},
-                "iteration": solver.iteration,
-                "state": state,
-                "recipe": repr(_decisive(solver)),
-            },
-            part,
-        )
+    weights = {name: value if name == "_extra_state" else value.cpu() for name, value in net.state_dict().items()}
+    training = {
+        "momentum": {name: value.cpu() for name, value in solver.momentum.items()},
+        "iteration": solver.iteration,
+        "state": state,
+        "recipe": repr(_decisive(solver)),
+    }
+    for kind, values in (("pt", weights), ("solver.pt", training)):
+        with replacing(f"{out}_iter_{solver.iteration}.{kind}") as part:
+            torch.save(values, part)
 
 
 def restore(solver: Solver, path: Union[str, Path], device: torch.device) -> str:
