@@ -53,15 +53,15 @@ def pairs(number):
 
 def places(blob, offset=0):
     """Return the (top, left, mirror) of each crop of a blob, after checking every value of it."""
-    found = []
+    corners = []
     for crop in blob - offset:
         mirror = bool(crop[0, 0, 0] > crop[0, 0, -1])
         straight = crop[:, :, ::-1] if mirror else crop
         top, left = int(straight[0, 0, 0] // 100), int(straight[0, 0, 0] % 100 // 10)
         expected = pairs(1)[0][:, HEIGHT + top : HEIGHT + top + SIZE, left : left + SIZE]
         np.testing.assert_array_equal(straight, expected)
-        found.append((top, left, mirror))
-    return found
+        corners.append((top, left, mirror))
+    return corners
 
 
 def run(made, times=1):
