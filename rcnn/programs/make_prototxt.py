@@ -29,7 +29,7 @@ from typing import Optional
 from rcnn import recipe
 from rcnn.command import parser
 from rcnn.files import InputError, write_text
-from rcnn.nets import prototxt_set
+from rcnn.nets import prototxt_set, weight_files
 from rcnn.nets.prototxt_set import FLOW_PATHS, FOLDER, PATHS, Paths
 
 HELP = {
@@ -53,6 +53,7 @@ def main() -> Optional[int]:
     elif typed or settings:
         option = next(iter({**typed, **settings})).replace("_", "-")
         raise InputError(f"--{option} makes another set: say where with --out")
+    weight_files.need("caffe")
     files = prototxt_set.files(chosen, folder, paths)
     if args.check:
         return check(files)
