@@ -35,7 +35,10 @@ Model = TypeVar("Model", bound=Options)
 
 @contextmanager
 def printing_errors() -> Iterator[None]:
-    """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised."""
+    """Print an InputError before Caffe aborts on it, since the `caffe` program does not say what a layer raised.
+
+    It decorates the methods that Caffe calls.
+    """
     try:
         yield
     except InputError as error:
@@ -63,7 +66,7 @@ def read_options(layer: str, text: str, options: type[Model]) -> Model:
         first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")  # a word misspelt, not missing
     if first["type"] == "json_invalid":
         raise InputError(f"{layer}: param_str is not JSON ({first['ctx']['error']}): {text}")
-    name = first["loc"][0] if first["loc"] else None
+    name = str(first["loc"][0]) if first["loc"] else ""
     if name not in options.model_fields:
         raise InputError(f"{layer}: param_str knows {', '.join(options.model_fields)}; it says {text}")
     field = options.model_fields[name]

@@ -40,19 +40,20 @@ class PairAugment(caffe.Layer):
     }
     """
 
+    @printing_errors()
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        with printing_errors():
-            options = read_options("PairAugment", self.param_str, PairOptions)
-            if len(bottom) != 1 or len(top) not in (1, 2):
-                raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
-        self.size, self.mean, self.together = options.size, options.mean, options.together
+        options = read_options("PairAugment", self.param_str, PairOptions)
+        if len(bottom) != 1 or len(top) not in (1, 2):
+            raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
+        self.size, self.together = options.size, options.together
+        self.mean = np.array(options.mean, np.float32).reshape(-1, 1, 1)
         self.scale = np.float32(options.scale)
         self.generator = np.random.default_rng(options.seed)
 
+    @printing_errors()
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        with printing_errors():
-            number, _, channels, height, width = self._pairs(bottom[0].data).shape
-            crops.positions(height, width, self.size)
+        number, _, channels, height, width = self._pairs(bottom[0].data).shape
+        crops.positions(height, width, self.size)
         for index in range(len(top)):
             top[index].reshape(number, channels, self.size, self.size)
 
@@ -75,19 +76,17 @@ class PairAugment(caffe.Layer):
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         pairs = self._pairs(bottom[0].data)
-        height, width = pairs.shape[3:]
         frames = {1: top[len(top) - 1].data}
         if len(top) == 2:
             frames[0] = top[0].data
         for row, pair in enumerate(pairs):
-            place = self._place(height, width)
+            place = self._place(*pairs.shape[3:])
             for index, out in frames.items():
                 if index == 0 and not self.together:
-                    place = self._place(height, width)
+                    place = self._place(*pairs.shape[3:])
                 self._cut(pair[index], out[row], *place)
         for out in frames.values():
-            for channel, mean in enumerate(self.mean):
-                out[:, channel] -= mean
+            out -= self.mean
             if self.scale != 1:
                 out *= self.scale
 

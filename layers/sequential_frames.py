@@ -49,23 +49,23 @@ class SequentialFrames(caffe.Layer):
     }
     """
 
+    @printing_errors()
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        with printing_errors():
-            options = read_options("SequentialFrames", self.param_str, SequenceOptions)
-            if len(bottom) or len(top) != 3:
-                raise InputError(
-                    "SequentialFrames takes no bottom and three tops, frame, label and first, not "
-                    f"{len(bottom)} and {len(top)}"
-                )
-            frames = sequences.open_frames(options.source)
-            videos, skipped = sequences.listed_videos(frames, options.list)
-            self.side, self.size = frames.manifest["recipe"]["size"], options.size
-            centre = crops.positions(self.side, self.side, self.size)[0]
-            if len(options.mean) != frames.channels:
-                raise InputError(
-                    f"SequentialFrames: {options.source} has frames of {frames.channels} channels, and "
-                    f'"mean" {len(options.mean)} numbers; 3 are images, 2 are flow'
-                )
+        options = read_options("SequentialFrames", self.param_str, SequenceOptions)
+        if len(bottom) or len(top) != 3:
+            raise InputError(
+                "SequentialFrames takes no bottom and three tops, frame, label and first, not "
+                f"{len(bottom)} and {len(top)}"
+            )
+        frames = sequences.open_frames(options.source)
+        videos, skipped = sequences.listed_videos(frames, options.list)
+        self.side, self.size = frames.manifest["recipe"]["size"], options.size
+        centre = crops.positions(self.side, self.side, self.size)[0]
+        if len(options.mean) != frames.channels:
+            raise InputError(
+                f"SequentialFrames: {options.source} has frames of {frames.channels} channels, and "
+                f'"mean" {len(options.mean)} numbers; 3 are images, 2 are flow'
+            )
         if skipped:
             print(
                 f"{len(skipped)} of the {len(videos) + len(skipped)} videos of {options.list} are left out, as "
@@ -81,21 +81,20 @@ class SequentialFrames(caffe.Layer):
         self.steps = sequences.rows(frames, videos, options.batch, order, ThreadPoolExecutor(cores()))
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
-        number = len(self.places)
-        top[0].reshape(number, len(self.mean), self.size, self.size)
-        top[1].reshape(number)
-        top[2].reshape(number)
+        top[0].reshape(len(self.places), len(self.mean), self.size, self.size)
+        for index in (1, 2):
+            top[index].reshape(len(self.places))
 
+    @printing_errors()
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         out, labels, firsts = top[0].data, top[1].data, top[2].data
-        with printing_errors():
-            for row, (image, label, first) in enumerate(next(self.steps)):
-                if first and self.phase == caffe.TRAIN:
-                    self.places[row] = crops.draw(self.generator, self.side, self.side, self.size)
-                top_edge, left, mirror = self.places[row]
-                crop = crops.cut(image, top_edge, left, self.size, mirror)
-                np.subtract(crop.transpose(2, 0, 1), self.mean, out=out[row])
-                labels[row], firsts[row] = label, first
+        for row, (image, label, first) in enumerate(next(self.steps)):
+            if first and self.phase == caffe.TRAIN:
+                self.places[row] = crops.draw(self.generator, self.side, self.side, self.size)
+            top_edge, left, mirror = self.places[row]
+            crop = crops.cut(image, top_edge, left, self.size, mirror)
+            np.subtract(crop.transpose(2, 0, 1), self.mean, out=out[row])
+            labels[row], firsts[row] = label, first
         if self.scale != 1:
             out *= self.scale
 

@@ -61,14 +61,14 @@ class RecallState(caffe.Layer):
     zero.  No gradient goes into the past (Eq. 6).  The batch may change only when every row begins a video.
     """
 
+    @printing_errors()
     def setup(self, bottom: Blobs, top: Blobs) -> None:
-        with printing_errors():
-            shapes = [tuple(shape) for shape in read_options("RecallState", self.param_str, RecallOptions).shapes]
-            if len(bottom) != 1 or len(top) != len(shapes) + 1:
-                raise InputError(
-                    f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and "
-                    f"one for KeepState; it has {len(bottom)} and {len(top)}"
-                )
+        shapes = [tuple(shape) for shape in read_options("RecallState", self.param_str, RecallOptions).shapes]
+        if len(bottom) != 1 or len(top) != len(shapes) + 1:
+            raise InputError(
+                f"RecallState takes one bottom, and a top for each of its {len(shapes)} shapes and "
+                f"one for KeepState; it has {len(bottom)} and {len(top)}"
+            )
         self.state = _State(shapes)
         number = next(_numbers)
         _states[number] = self.state
@@ -79,6 +79,7 @@ class RecallState(caffe.Layer):
         for index, shape in enumerate(self.state.shapes):
             top[index].reshape(bottom[0].shape[0], *shape)
 
+    @printing_errors()
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         first = bottom[0].data.reshape(len(bottom[0].data), -1).any(axis=1)
         for index, blob in enumerate(self.state.blobs):
@@ -87,11 +88,10 @@ class RecallState(caffe.Layer):
                 values[...] = 0
                 continue
             if blob.shape[0] != len(first):
-                with printing_errors():
-                    raise InputError(
-                        f"RecallState: the batch changes from {blob.shape[0]} to {len(first)} rows within "
-                        "videos; mark every row as a first frame, or keep the batch"
-                    )
+                raise InputError(
+                    f"RecallState: the batch changes from {blob.shape[0]} to {len(first)} rows within "
+                    "videos; mark every row as a first frame, or keep the batch"
+                )
             np.copyto(values, blob.data)
             values[first] = 0
 
@@ -105,25 +105,23 @@ class KeepState(caffe.Layer):
     bottom: N x shape for each shape of RecallState, in its order, then RecallState's last top.
     """
 
+    @printing_errors()
     def setup(self, bottom: Blobs, top: Blobs) -> None:
         number = int(bottom[len(bottom) - 1].data.flat[0])
-        with printing_errors():
-            if number not in _states or len(_states[number].shapes) != len(bottom) - 1:
-                raise InputError(
-                    "KeepState takes a bottom for each shape of its net's RecallState, and RecallState's "
-                    "last top after them"
-                )
+        if number not in _states or len(_states[number].shapes) != len(bottom) - 1:
+            raise InputError(
+                "KeepState takes a bottom for each shape of its net's RecallState, and RecallState's "
+                "last top after them"
+            )
         self.state = _states[number]
         self.state.blobs = [bottom[index] for index in range(len(self.state.shapes))]
 
+    @printing_errors()
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
         for index, shape in enumerate(self.state.shapes):
-            if tuple(bottom[index].shape)[1:] != shape:
-                with printing_errors():
-                    raise InputError(
-                        f"KeepState: bottom {index} is {tuple(bottom[index].shape)[1:]} in each row, but "
-                        f"RecallState gives {shape}"
-                    )
+            actual = tuple(bottom[index].shape)[1:]
+            if actual != shape:
+                raise InputError(f"KeepState: bottom {index} is {actual} in each row, but RecallState gives {shape}")
 
     def forward(self, bottom: Blobs, top: Blobs) -> None:
         pass

@@ -238,7 +238,8 @@ class Model:
 
 def without_classifiers(layers: Sequence[Layer]) -> list[Layer]:
     """Return the layers without the classifiers and without what only they need."""
-    kept, needed = [], set()
+    kept: list[Layer] = []
+    needed: set[str] = set()
     for layer in reversed(layers):
         if isinstance(layer, RECURRENT) or layer.name in needed:
             kept.append(layer)
@@ -262,22 +263,16 @@ def shapes(layers: Sequence[Layer], channels: int, size: int) -> dict[str, tuple
     for layer in layers:
         if isinstance(layer, Classifier):
             continue
+        depth, side, _ = sizes[layer.bottoms[0] if isinstance(layer, Concatenation) else layer.bottom]
         if isinstance(layer, Concatenation):
-            parts = [sizes[bottom] for bottom in layer.bottoms]
-            sizes[layer.name] = (sum(part[0] for part in parts), *parts[0][1:])
-            continue
-        depth, height, width = sizes[layer.bottom]
-        if isinstance(layer, Convolution):
-            sizes[layer.name] = (
-                layer.channels,
-                *((side + 2 * layer.pad - layer.kernel) // layer.stride + 1 for side in (height, width)),
-            )
+            depth = sum(sizes[bottom][0] for bottom in layer.bottoms)
+        elif isinstance(layer, Convolution):
+            depth, side = layer.channels, (side + 2 * layer.pad - layer.kernel) // layer.stride + 1
         elif isinstance(layer, Pooling):
-            sizes[layer.name] = (depth, *(_pooled(side, layer) for side in (height, width)))
+            side = _pooled(side, layer)
         elif isinstance(layer, FullyConnected):
-            sizes[layer.name] = (layer.channels, 1, 1)
-        else:
-            sizes[layer.name] = (depth, height, width)
+            depth, side = layer.channels, 1
+        sizes[layer.name] = depth, side, side
     return sizes
 
 

@@ -14,7 +14,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -24,6 +24,7 @@ from rcnn.googlenet import MOST, Model
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
+CAFFE_ONLY = ("encoding", "cnn_iterations", "stage1_iterations", "test_iterations", "test_interval")
 TEST_PAIRS = 60 * 64  # pairs a test while training, unless the recipe says otherwise
 WORDING = (
     ("Input ", "it "),
@@ -51,26 +52,30 @@ Truth = Annotated[bool, Field(strict=True)]
 class Fillers:
     """What the weights start from; a classifier's are xavier and its biases 0 whatever these are."""
 
-    filler: Literal["xavier", "msra"] = Field("xavier", description="of every spatial weight that is not copied")
-    temporal_filler: Literal["xavier", "msra", "constant"] = Field(
-        "xavier", description="of every temporal weight; constant is 0"
+    filler: Literal["xavier", "msra"] = Field(
+        default="xavier", description="of every spatial weight that is not copied"
     )
-    bias: Number = Field(0.2, description="what the spatial biases start at")
+    temporal_filler: Literal["xavier", "msra", "constant"] = Field(
+        default="xavier", description="of every temporal weight; constant is 0"
+    )
+    bias: Number = Field(default=0.2, description="what the spatial biases start at")
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Data:
     """What a batch is: pairs of frames, or for RCNN-s the next frame of each stream."""
 
-    batch: Count = Field(64, description="pairs, or streams of RCNN-s, a forward pass (of all processes together)")
-    encoding: Literal["jpeg", "raw"] = Field("jpeg", description="how the pairs are stored")
+    batch: Count = Field(
+        default=64, description="pairs, or streams of RCNN-s, a forward pass (of all processes together)"
+    )
+    encoding: Literal["jpeg", "raw"] = Field(default="jpeg", description="how the pairs are stored")
     mean: Optional[tuple[Number, ...]] = Field(
-        None,
+        default=None,
         strict=False,
         description="what is taken off each channel, blue first; 104 117 123, of flow 128 128, if not given",
     )
-    scale: Positive = Field(1.0, description="multiplies the input after the mean is taken off")
-    together: Truth = Field(True, description="one crop and mirror for both frames of a pair")
+    scale: Positive = Field(default=1.0, description="multiplies the input after the mean is taken off")
+    together: Truth = Field(default=True, description="one crop and mirror for both frames of a pair")
 
     def __post_init__(self):
         if self.encoding == "raw" and not self.together:
@@ -82,38 +87,41 @@ class Learning:
     """What learns in stage 2, and from which losses (Sec. 2.2, 3.1); in stage 1 no layer that GoogLeNet has learns."""
 
     spatial_rate: Positive = Field(
-        1.0, description="lr_mult of the spatial weights in stage 2 (b has twice that); a temporal one has 1"
+        default=1.0, description="lr_mult of the spatial weights in stage 2 (b has twice that); a temporal one has 1"
     )
-    previous_loss: Truth = Field(False, description="a loss on frame t-1 too")
-    cut_gradient: Truth = Field(True, description="no gradient into frame t-1 (Eq. 6)")
-    dropout: Truth = Field(True, description="no: without, for comparisons, as each process draws its own")
+    previous_loss: Truth = Field(default=False, description="a loss on frame t-1 too")
+    cut_gradient: Truth = Field(default=True, description="no gradient into frame t-1 (Eq. 6)")
+    dropout: Truth = Field(default=True, description="no: without, for comparisons, as each process draws its own")
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Solver:
     """How it learns: SGD with an exponentially falling rate (Sec. 3.1); iterations are updates."""
 
-    rate: Positive = Field(0.01, description="learning rate at the start")
+    rate: Positive = Field(default=0.01, description="learning rate at the start")
     final_rate: Annotated[float, Field(strict=True, gt=0, le=1)] = Field(
-        0.01, description="share of --rate that is left at the end"
+        default=0.01, description="share of --rate that is left at the end"
     )
-    momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(0.9, description="of the gradients")
-    weight_decay: Annotated[float, Field(strict=True, ge=0)] = Field(0.0002, description="of the weights, not of b")
+    momentum: Annotated[float, Field(strict=True, ge=0, lt=1)] = Field(default=0.9, description="of the gradients")
+    weight_decay: Annotated[float, Field(strict=True, ge=0)] = Field(
+        default=0.0002, description="of the weights, not of b"
+    )
     clip_gradients: Optional[Positive] = Field(
-        None, description="largest Euclidean norm of all gradients together; the paper does not clip"
+        default=None, description="largest Euclidean norm of all gradients together; the paper does not clip"
     )
-    iter_size: Count = Field(1, description="forward passes an update")
-    cnn_iterations: Count = Field(20000, description="updates of the single-frame net")
-    stage1_iterations: Count = Field(10000, description="updates of stage 1")
-    iterations: Count = Field(30000, description="updates; of a set of nets, those of stage 2")
+    iter_size: Count = Field(default=1, description="forward passes an update")
+    cnn_iterations: Count = Field(default=20000, description="updates of the single-frame net")
+    stage1_iterations: Count = Field(default=10000, description="updates of stage 1")
+    iterations: Count = Field(default=30000, description="updates; of a set of nets, those of stage 2")
     test_iterations: Optional[Count] = Field(
-        None, description=f"batches a test while training; as many as hold {TEST_PAIRS} pairs if not given"
+        default=None, description=f"batches a test while training; as many as hold {TEST_PAIRS} pairs if not given"
     )
-    test_interval: Count = Field(1000, description="updates between tests")
-    snapshot: Count = Field(1000, description="updates between snapshots")
-    display: Count = Field(40, description="updates between shown losses")
+    test_interval: Count = Field(default=1000, description="updates between tests")
+    snapshot: Count = Field(default=1000, description="updates between snapshots")
+    display: Count = Field(default=40, description="updates between shown losses")
     seed: Optional[Annotated[int, Field(strict=True, ge=0, lt=2**32)]] = Field(
-        None, description="of Caffe's and the crops' random numbers, 0 to 4294967295; other ones each run if not given"
+        default=None,
+        description="of Caffe's and the crops' random numbers, 0 to 4294967295; other ones each run if not given",
     )
 
 
@@ -141,6 +149,10 @@ class Recipe:
             raise InputError(f"mean: frames of {channels} channels have none of their own; give {channels} numbers")
         return tuple(mean)
 
+    def setting(self, name: str) -> Any:
+        """Return the value of a setting by its field's name, such as "weight_decay"."""
+        return getattr(getattr(self, PART_OF[name]), name)
+
     @property
     def test_iterations(self) -> int:
         """Batches a test while training."""
@@ -152,7 +164,7 @@ PART_OF = {field.name: part for part, kind in PARTS.items() for field in fields(
 FIELDS = {
     name: field
     for kind in (dataclass(Model, frozen=True), Fillers, Data, Learning, Solver)
-    for name, field in kind.__pydantic_fields__.items()
+    for name, field in vars(kind)["__pydantic_fields__"].items()
 }  # Model is a plain dataclass
 
 
@@ -173,17 +185,18 @@ def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:
         In one line, which names the setting, for an unknown one, a wrong type, a value out of range and a combination
         that cannot be.
     """
-    parts: dict[str, Any] = {part: getattr(base, part) for part in PARTS}
+    changes: dict[str, dict[str, Any]] = {}
     for spelled, value in settings.items():
         name = spelled.replace("-", "_")
         if name not in PART_OF:
             raise InputError(f"unknown setting {spelled}; the settings are {', '.join(map(_spelled, PART_OF))}")
-        part = PART_OF[name]
-        if not isinstance(parts[part], dict):
-            parts[part] = {field.name: getattr(parts[part], field.name) for field in fields(PARTS[part])}
-        parts[part][name] = value == "yes" if value in ("yes", "no") else value
+        changes.setdefault(PART_OF[name], {})[name] = value == "yes" if value in ("yes", "no") else value
+    parts = {
+        part: {**{field.name: base.setting(field.name) for field in fields(PARTS[part])}, **values}
+        for part, values in changes.items()
+    }
     try:
-        return TypeAdapter(Recipe).validate_python(parts)
+        return TypeAdapter(Recipe).validate_python({**vars(base), **parts})
     except ValidationError as error:
         raise InputError(problem(error, parts=True)) from None
 
@@ -220,11 +233,10 @@ def _spelled(name):
 
 def settings(recipe: Recipe, base: Optional[Recipe] = None) -> dict[str, Any]:
     """Return {name with dashes: value} of a recipe's settings, of those alone that differ from `base`'s if given."""
-    values = {name: getattr(getattr(recipe, part), name) for name, part in PART_OF.items()}
     return {
-        _spelled(name): value
-        for name, value in values.items()
-        if base is None or value != getattr(getattr(base, PART_OF[name]), name)
+        _spelled(name): recipe.setting(name)
+        for name in PART_OF
+        if base is None or recipe.setting(name) != base.setting(name)
     }
 
 
@@ -255,17 +267,17 @@ def add_options(
     for name, part in PART_OF.items():
         if name in without or part in without:
             continue
-        field, default = FIELDS[name], getattr(getattr(base, part), name)
-        help, options = field.description or "", {}
+        field, default = FIELDS[name], base.setting(name)
+        help = field.description or ""
         if default is not None:
             help += f" (default: {' '.join(words({name: default})[1:])})"
-        kind = _without_none(field.annotation)
-        if get_origin(kind) is Literal:
-            options["choices"] = get_args(kind)
-        elif kind is bool:
-            options.update(type=_yes_or_no, metavar="yes|no")
-        elif get_origin(kind) is tuple:
-            options.update(type=_reader(get_args(kind)[0]), nargs="+")
+        options: dict[str, Any] = {}
+        if get_origin(field.annotation) is Literal:
+            options["choices"] = get_args(field.annotation)
+        elif field.annotation is bool:
+            options["choices"] = ("yes", "no")
+        elif name == "mean":
+            options.update(type=_reader(Number), nargs="+")
         else:
             options["type"] = _reader(Annotated[field.annotation, field])
         parser.add_argument(f"--{_spelled(name)}", default=argparse.SUPPRESS, help=help, **options)
@@ -274,10 +286,6 @@ def add_options(
 def typed(args: argparse.Namespace) -> dict[str, Any]:
     """Return {name: value} of the settings that were typed, of `add_options`'s options, for `parse`."""
     return {name: value for name, value in vars(args).items() if name in PART_OF}
-
-
-def _without_none(kind):
-    return next(each for each in get_args(kind) if each is not type(None)) if get_origin(kind) is Union else kind
 
 
 def _reader(kind):
@@ -291,10 +299,3 @@ def _reader(kind):
             raise argparse.ArgumentTypeError(problem(error)) from None
 
     return read
-
-
-def _yes_or_no(text):
-    """An argparse type: yes or no."""
-    if text not in ("yes", "no"):
-        raise argparse.ArgumentTypeError(f"{text} is neither yes nor no")
-    return text == "yes"

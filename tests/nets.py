@@ -1,19 +1,52 @@
-"""Generated nets in pycaffe: their data layers replaced, their parameters read and set by name."""
+"""Generated nets in pycaffe: their data layers replaced, their parameters read and set by name; the `caffe` program."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import caffe
-import lmdb
 import numpy as np
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
+from runs import ROOT, run
 
-from rcnn.data import records
+from rcnn.data import builds, records
 from rcnn.googlenet import Classifier, Convolution, FullyConnected, Pooling
 from rcnn.nets import prototxt as net
 from rcnn.recipe import Recipe, parse
+from rcnn.training import log
 
 SLIM = dict(width=0.125, size=64, classes=5)
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "GLOG_logtostderr": "1",
+    "GLOG_minloglevel": "0",
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+}
+
+
+def tool(name, words):
+    """Run tools/<name>.py on the words of a text, which must end well; return what it printed."""
+    status, out, error = run(name, *words.split())
+    assert status == 0, error
+    return out
+
+
+def losses(output):
+    """Return ({iteration: loss}, [iteration of each test]) of what `caffe train` printed, all numbers finite."""
+    parser = log.LogParser()
+    records = [record for line in output.splitlines() if (record := parser.feed(line))]
+    assert not any(log.not_finite(record) for record in records)
+    train = {record["iteration"]: record["loss"] for record in records if record["phase"] == "train"}
+    return train, [record["iteration"] for record in records if record["phase"] == "test"]
+
+
+def caffe_program(*words):
+    """Run the `caffe` program; return the run, whatever became of it."""
+    command = ["caffe", *map(str, words)]
+    return subprocess.run(command, env=ENVIRONMENT, text=True, capture_output=True, timeout=300)
 
 
 class Tiny(net.Model):
@@ -104,12 +137,23 @@ def images(generator, number, side=40, symmetric=False):
     return (127 + 100 * np.sin(phases)).astype(np.uint8)
 
 
+def assign(caffe_net, arrays):
+    """Give the layers of a caffe.Net the parameters of {layer: [W, b]}."""
+    for name, values in arrays.items():
+        for blob, value in zip(caffe_net.params[name], values):
+            blob.data[...] = value
+
+
 def write_pairs(path, previous, frames, labels, encoding="raw"):
     """Write a pairs LMDB of uint8 N x H x W x 3 frames; return its path as text."""
-    with lmdb.open(os.fspath(path), map_size=1 << 28) as environment, environment.begin(write=True) as transaction:
-        for position, pair in enumerate(zip(previous, frames, labels)):
-            record = records.encode_pair(*pair[:2], int(pair[2]), encoding, quality=100)
-            transaction.put(records.pair_key(position, "v_Test_g01_c01", 1), record)
+    pairs = enumerate(zip(previous, frames, map(int, labels)))
+    classes = list(range(max(labels) + 1))
+    with builds.Build(Path(path), "pairs", {"encoding": encoding, "classes": classes}, print) as build:
+        build.put(
+            (records.pair_key(number, "v_Test_g01_c01", 1), records.encode_pair(*pair, encoding, quality=100))
+            for number, pair in pairs
+        )
+        build.finish(counts={"pairs": len(labels)})
     return os.fspath(path)
 
 

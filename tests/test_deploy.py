@@ -77,27 +77,15 @@ def test_the_single_frame_net_scores_as_its_deploy_net(tmp_path, frames, phase):
     check_same(scores(deploy, frame=frames[0]), expected)
 
 
-def test_the_first_frame_of_a_video_is_scored_by_the_single_frame_net(tmp_path, frames):
+def test_the_first_frame_of_a_video_is_scored_as_by_the_single_frame_net_that_it_starts_from(tmp_path, frames):
     """Phi-hat^1 = Phi: "previous/..." of the pair net is the CNN on frame t-1, whatever frame t is."""
-    pair = build(net.deploy_rcnn_r(MODEL, BATCH), tmp_path, caffe.TEST)
-    scores(pair, previous=frames[0], frame=frames[1])
-    spread(pair)
-    single = build(net.deploy_cnn(MODEL, BATCH), tmp_path, caffe.TEST, saved(tmp_path, pair))
-    alone = scores(single, frame=frames[0])
-    check_same(scores(pair, "previous/", previous=frames[0], frame=frames[1]), alone)
-    assert np.abs(scores(pair, previous=frames[0], frame=frames[1]) - scores(single, frame=frames[1])).max() > 1e-3
-
-
-def test_a_cnn_starts_both_towers(tmp_path, frames):
     single = build(net.deploy_cnn(MODEL, BATCH), tmp_path, caffe.TEST)
     scores(single, frame=frames[0])
     spread(single)
     alone = scores(single, frame=frames[0])
     pair = build(net.deploy_rcnn_r(MODEL, BATCH), tmp_path, caffe.TEST, saved(tmp_path, single))
     check_same(scores(pair, "previous/", previous=frames[0], frame=frames[1]), alone)
-    for name, blobs in single.params.items():
-        for blob, other in zip(blobs, pair.params[name]):
-            assert (blob.data == other.data).all()
+    assert np.abs(scores(pair, previous=frames[0], frame=frames[1]) - scores(single, frame=frames[1])).max() > 1e-3
 
 
 @pytest.mark.parametrize("previous_loss", [False, True])

@@ -1,7 +1,5 @@
 """The flow stream from videos to scores: records, pairs, Caffe's own training, and what the deploy nets give."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,14 +8,15 @@ import frames
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from runs import ROOT, contents, module, run
+from nets import caffe_program, tool
+from runs import contents, module, run
 from test_build_frames import flow_set
 
 from rcnn.data import crops, flow, records
 from rcnn.files import InputError
 from rcnn.nets import prototxt as net
 from rcnn.nets.caffe_net import CaffeNetwork
-from rcnn.scoring import score_files, scores
+from rcnn.scoring import score_files
 from rcnn.scoring.score_videos import score_videos
 from rcnn.stream import Classifier
 
@@ -38,9 +37,9 @@ def test_a_frame_of_flow_is_a_grey_jpeg_of_x_above_y():
     record = records.encode_frame(stored, 7)
     datum = records.Datum.FromString(record)
     assert (datum.channels, datum.height, datum.width, datum.encoded, datum.label) == (1, 128, 64, True, 7)
-    found, label = records.decode_frame(record)
-    assert found.shape == (64, 64, 2) and found.dtype == np.uint8 and label == 7
-    error = np.abs(found.astype(int) - stored)
+    decoded, label = records.decode_frame(record)
+    assert decoded.shape == (64, 64, 2) and decoded.dtype == np.uint8 and label == 7
+    error = np.abs(decoded.astype(int) - stored)
     assert error.max() <= 2 and error.mean() < 0.5, "in grey levels of 20 / 127 pixels"
     still = np.full((64, 64, 2), 128, np.uint8)
     assert (records.decode_frame(records.encode_frame(still, 0))[0] == 128).all()
@@ -53,132 +52,74 @@ def test_a_pair_of_flow(encoding, shape, most):
     assert (datum.channels, datum.height, datum.width) == shape and datum.encoded == (encoding == "jpeg")
     previous, frame, label = records.decode_pair(record)
     assert label == 5
-    for found, stored in ((previous, smooth(1)), (frame, smooth(2))):
-        assert found.shape == (64, 64, 2) and np.abs(found.astype(int) - stored).max() <= most
+    for decoded, stored in ((previous, smooth(1)), (frame, smooth(2))):
+        assert decoded.shape == (64, 64, 2) and np.abs(decoded.astype(int) - stored).max() <= most
 
 
 # From videos to trained nets
 
 
-@pytest.mark.parametrize("encoding", ["jpeg", "raw"])
-def test_pairs_of_flow(tmp_path, encoding):
-    arguments = flow_set(tmp_path, one={}, two={"shift": (-1, 0)})
-    assert run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")[0] == 0
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A folder with a frames LMDB of flow of two videos, and pairs of both encodings."""
+    folder = tmp_path_factory.mktemp("flow")
     status, _, error = run(
-        "build_pairs",
-        "--frames",
-        tmp_path / "f.lmdb",
-        "--list",
-        tmp_path / "list.txt",
-        "--classes",
-        tmp_path / "classInd.txt",
-        "--encoding",
-        encoding,
-        "--out",
-        tmp_path / "p.lmdb",
+        "build_frames", *flow_set(folder, one={}, two={"shift": (-1, 0)}), "--out", folder / "f.lmdb"
     )
     assert status == 0, error
-    stored, manifest = contents(tmp_path / "p.lmdb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for encoding in ("jpeg", "raw"):
+            lists = "--list list.txt --classes classInd.txt"
+            tool("build_pairs", f"--frames f.lmdb {lists} --encoding {encoding} --out {encoding}.lmdb")
+    return folder
+
+
+@pytest.mark.parametrize("encoding, most", [("jpeg", 4), ("raw", 0)])
+def test_pairs_of_flow(built, encoding, most):
+    stored, manifest = contents(built / f"{encoding}.lmdb")
     assert len(stored) == manifest["counts"]["pairs"] == 4
-    assert manifest["recipe"]["flow"] == records.read_manifest(tmp_path / "f.lmdb")["recipe"]["flow"]
-    with records.open_records(tmp_path / "f.lmdb") as built, records.open_records(tmp_path / "p.lmdb") as pairs:
-        assert built.channels == pairs.channels == 2
+    assert manifest["recipe"]["flow"] == records.read_manifest(built / "f.lmdb")["recipe"]["flow"]
+    with (
+        records.open_records(built / "f.lmdb") as one_by_one,
+        records.open_records(built / f"{encoding}.lmdb") as pairs,
+    ):
+        assert one_by_one.channels == pairs.channels == 2
         for key, record in stored.items():
             _, name, t = records.parse_pair_key(key)
-            for found, index in zip(records.decode_pair(record), (t - 1, t)):
-                error = np.abs(found.astype(int) - built.frame(name, index)[0])
-                assert error.max() <= (4 if encoding == "jpeg" else 0)
+            for frame, index in zip(records.decode_pair(record), (t - 1, t)):
+                assert np.abs(frame.astype(int) - one_by_one.frame(name, index)[0]).max() <= most
 
 
-def test_caffe_trains_every_net_of_flow(tmp_path):
-    arguments = flow_set(tmp_path, one={}, two={"shift": (-1, 0)})
-    assert run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")[0] == 0
-    lists = tmp_path / "list.txt"
-    assert (
-        run(
-            "build_pairs",
-            "--frames",
-            tmp_path / "f.lmdb",
-            "--list",
-            lists,
-            "--classes",
-            tmp_path / "classInd.txt",
-            "--out",
-            tmp_path / "p.lmdb",
-        )[0]
-        == 0
+def test_caffe_trains_every_net_of_flow(built, monkeypatch):
+    monkeypatch.chdir(built)
+    tool(
+        "make_prototxt",
+        "--out nets --channels 2 --train-pairs jpeg.lmdb --test-pairs jpeg.lmdb --frames f.lmdb --train-list list.txt "
+        "--test-list list.txt --classes 1 --width 0.0625 --size 48 --batch 2 --seed 1 --iterations 2 "
+        "--cnn-iterations 2 --test-iterations 1 --snapshot 2",
     )
-    assert (
-        run(
-            "make_prototxt",
-            "--out",
-            tmp_path / "nets",
-            "--channels",
-            2,
-            "--train-pairs",
-            tmp_path / "p.lmdb",
-            "--test-pairs",
-            tmp_path / "p.lmdb",
-            "--frames",
-            tmp_path / "f.lmdb",
-            "--train-list",
-            lists,
-            "--test-list",
-            lists,
-            "--classes",
-            1,
-            "--width",
-            0.0625,
-            "--size",
-            48,
-            "--batch",
-            2,
-            "--seed",
-            1,
-            "--iterations",
-            2,
-            "--cnn-iterations",
-            2,
-            "--test-iterations",
-            1,
-            "--snapshot",
-            2,
-        )[0]
-        == 0
-    )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "GLOG_minloglevel": "0",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
     for name in ("cnn", "rcnn_r", "rcnn_s"):
-        done = subprocess.run(
-            ["caffe", "train", "-solver", tmp_path / f"nets/solver_{name}_flow.prototxt"],
-            cwd=tmp_path,
-            env=environment,
-            text=True,
-            capture_output=True,
-            timeout=120,
-        )
+        done = caffe_program("train", "-solver", f"nets/solver_{name}_flow.prototxt")
         assert done.returncode == 0, done.stderr[-2000:]
-        weights = tmp_path / f"nets/snapshots/{name}_flow_iter_2.caffemodel"
-        assert CaffeNetwork(tmp_path / f"nets/deploy_{name}_flow.prototxt", weights).channels == 2
+        weights = f"nets/snapshots/{name}_flow_iter_2.caffemodel"
+        assert CaffeNetwork(f"nets/deploy_{name}_flow.prototxt", weights).channels == 2
 
 
 # Scores
 
 
 @pytest.fixture
-def flow_lmdb(tmp_path, monkeypatch):
-    """A working folder with a frames LMDB of flow and its list, and deploy nets of flow and of images by kind."""
+def folder(tmp_path, monkeypatch):
+    """A working folder with frames LMDBs of flow and of images, their lists, and classes."""
     monkeypatch.chdir(tmp_path)
-    frames.write(Path("f.lmdb"), {"v_Up_g01_c01": (0, 3), "v_Down_g01_c01": (1, 2)}, ["Up", "Down"], 25, channels=2)
-    frames.write(Path("images.lmdb"), {"v_Up_g01_c01": (0, 3), "v_Down_g01_c01": (1, 2)}, ["Up", "Down"], 25)
+    videos = {"v_Up_g01_c01": (0, 3), "v_Down_g01_c01": (1, 2)}
+    for name, channels in (("flow", 2), ("images", 3)):
+        frames.write(Path(f"{name}.lmdb"), videos, ["Up", "Down"], 60, channels=channels)
     Path("classes.txt").write_text("1 Up\n2 Down\n")
 
 
-def made(kind, channels=2):
+def narrow(kind, channels=2):
     """Write a narrow deploy net for 48 x 48 input and random weights; return their paths."""
     message = DEPLOY[kind](net.Model(classes=2, width=0.0625, size=48, channels=channels))
     path, weights = Path(f"{kind}{channels}.prototxt"), Path(f"{kind}{channels}.caffemodel")
@@ -193,95 +134,58 @@ def scored(network, video, views):
     return np.concatenate([block for _, block in score_videos(network, [len(video)], lambda _, t: video[t], views, 99)])
 
 
-def test_mirrored_crops_of_flow_reach_the_net(flow_lmdb):
+def evaluate(monkeypatch, path, weights, lmdb, words=""):
+    command = (
+        f"--net {path} --weights {weights} --frames {lmdb} --list flow.txt --classes classes.txt --out s.h5 {words}"
+    )
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *command.split()])
+    module("evaluate").main()
+
+
+def test_mirrored_crops_of_flow_reach_the_net(folder):
     """Scores of ten crops are those of one crop of the frames and of their mirror, made here by hand."""
-    network = CaffeNetwork(*made("pair"))
-    stored = [np.kron(smooth(t, 26), np.ones((2, 2, 1), np.uint8)).astype(np.uint8) for t in range(3)]
-    stored = [np.maximum(frame, 1) for frame in stored]
-    found = scored(network, stored, 10)
+    network = CaffeNetwork(*narrow("pair"))
+    stored = [np.maximum(smooth(t, 52), 1) for t in range(3)]
     mirrored = [
         np.dstack([256 - frame[:, ::-1, 0].astype(int), frame[:, ::-1, 1]]).astype(np.uint8) for frame in stored
     ]
-    other = scored(network, mirrored, 5)
+    ten, other = scored(network, stored, 10), scored(network, mirrored, 5)
     # A corner's mirror is the mirror's other corner: centre, right, left, right, left.
-    np.testing.assert_allclose(found[:, 5:], other[:, [0, 2, 1, 4, 3]], atol=1e-6)
-    assert np.abs(found[:, :5] - found[:, 5:]).max() > 1e-4
+    np.testing.assert_allclose(ten[:, 5:], other[:, [0, 2, 1, 4, 3]], atol=1e-6)
+    assert np.abs(ten[:, :5] - ten[:, 5:]).max() > 1e-4
 
 
 @pytest.mark.parametrize("kind", DEPLOY)
-def test_evaluate_scores_flow(flow_lmdb, monkeypatch, kind):
-    path, weights = made(kind)
-    with records.open_records("f.lmdb") as built:
-        big = {
-            (name, t): np.kron(built.frame(name, t)[0], np.ones((2, 2, 1), np.uint8)).astype(np.uint8)
-            for name, count in (("v_Up_g01_c01", 3), ("v_Down_g01_c01", 2))
-            for t in range(count)
-        }
-    monkeypatch.setattr(records.Records, "frame", lambda self, name, t: (big[name, t], 0))
-    words = [
-        "--net",
-        path,
-        "--weights",
-        weights,
-        "--frames",
-        "f.lmdb",
-        "--list",
-        "f.txt",
-        "--classes",
-        "classes.txt",
-        "--crops",
-        "5",
-        "--out",
-        "s.h5",
-    ]
-    monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
-    module("evaluate").main()
+def test_evaluate_scores_flow(folder, monkeypatch, kind):
+    path, weights = narrow(kind)
+    evaluate(monkeypatch, path, weights, "flow.lmdb", "--crops 5")
     network = CaffeNetwork(path, weights)
-    with score_files.Scores("s.h5") as file:
+    with score_files.Scores("s.h5") as file, records.open_records("flow.lmdb") as stored:
+        assert len(file.fused("high")["log-mean"]) == 2
         for index, name in enumerate(file.names):
-            wanted = scored(network, [big[name, t] for t in range(len(file.times(index)))], 5)
-            np.testing.assert_allclose(file.frames(index, "high"), wanted[:, :, 2], atol=1e-5)
-        assert len(scores.predictions(file.fused("high")["log-mean"])) == 2
+            video = [stored.frame(name, t)[0] for t in range(len(file.times(index)))]
+            expected = scored(network, video, 5)[:, :, 2]
+            assert np.ptp(expected) > 1e-3
+            np.testing.assert_allclose(file.frames(index, "high"), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "channels, lmdb, more, words",
+    "channels, lmdb, words, message",
     [
-        (2, "images.lmdb", [], "--frames: images.lmdb has frames of 3 channels, frame2.prototxt takes 2"),
-        (3, "f.lmdb", [], "--frames: f.lmdb has frames of 2 channels, frame3.prototxt takes 3"),
-        (2, "f.lmdb", ["--mean", "1", "2", "3"], "--mean: 3 values for the 2 channels of frame2.prototxt"),
+        (2, "images.lmdb", "", "--frames: images.lmdb has frames of 3 channels, frame2.prototxt takes 2"),
+        (3, "flow.lmdb", "", "--frames: flow.lmdb has frames of 2 channels, frame3.prototxt takes 3"),
+        (2, "flow.lmdb", "--mean 1 2 3", "--mean: 3 values for the 2 channels of frame2.prototxt"),
     ],
 )
-def test_frames_that_do_not_fit_the_net(flow_lmdb, monkeypatch, channels, lmdb, more, words):
-    path, weights = made("frame", channels)
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "evaluate.py",
-            "--net",
-            str(path),
-            "--weights",
-            str(weights),
-            "--frames",
-            lmdb,
-            "--list",
-            "f.txt",
-            "--classes",
-            "classes.txt",
-            "--out",
-            "s.h5",
-            *more,
-        ],
-    )
-    with pytest.raises(InputError, match=words):
-        module("evaluate").main()
+def test_frames_that_do_not_fit_the_net(folder, monkeypatch, channels, lmdb, words, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(monkeypatch, *narrow("frame", channels), lmdb, words)
     assert not Path("s.h5").exists()
 
 
-def test_a_stream_of_images_has_no_net_of_flow(flow_lmdb):
+def test_a_stream_of_images_has_no_net_of_flow(folder):
     with pytest.raises(InputError, match="recurrent2.prototxt takes optical flow"):
-        Classifier(*made("recurrent"))
+        Classifier(*narrow("recurrent"))
 
 
 def test_the_means_of_both_kinds():

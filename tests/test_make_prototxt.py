@@ -1,7 +1,6 @@
 """tools/make_prototxt.py, rcnn/nets/prototxt_set.py: what is committed, what options change, what Caffe makes of it."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -14,47 +13,28 @@ import pytest
 import runs
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
-from nets import write_pairs
+from nets import caffe_program, write_pairs
 
 from rcnn import recipe
 from rcnn.files import InputError, ProgramError
 from rcnn.nets import caffemodel, protos, prototxt_set
 from rcnn.nets import prototxt as net
 from rcnn.recipe import Recipe
+from rcnn.training import caffe_inputs
 
-TOOL = runs.ROOT / "tools" / "make_prototxt.py"
 STAGE1, STAGE2 = {"solver_rcnn_r_stage1", "solver_rcnn_s_stage1"}, {"solver_rcnn_r", "solver_rcnn_s"}
 SOLVERS = {"solver_cnn"} | STAGE1 | STAGE2
 LEARNT = {"rcnn_r_stage1_train_val", "rcnn_r_train_val"}
 PAIRS, IN_ORDER = {"cnn_train_val"} | LEARNT, {"rcnn_s_stage1_train_val", "rcnn_s_train_val"}
 FED = PAIRS | IN_ORDER
-DEPLOY = {"deploy_cnn", "deploy_rcnn_r", "deploy_rcnn_s"}
-NETS = FED | DEPLOY
+NETS = FED | {"deploy_cnn", "deploy_rcnn_r", "deploy_rcnn_s"}
 RECURRENT = LEARNT | IN_ORDER | {"deploy_rcnn_r", "deploy_rcnn_s"}
 FLOW = {f"{name}_flow" for name in NETS | SOLVERS if "stage1" not in name}
-SMALL = [
-    "--classes",
-    "12",
-    "--width",
-    "0.25",
-    "--size",
-    "64",
-    "--combine",
-    "sum",
-    "--filler",
-    "msra",
-    "--temporal-filler",
-    "constant",
-    "--bias",
-    "0",
-    "--batch",
-    "16",
-    "--scale",
-    "0.015625",
-    "--seed",
-    "1",
-]
-SETS = {"images": [], "flow": ["--channels", "2"], "small": SMALL}
+SMALL = {
+    **{"classes": 12, "width": 0.25, "size": 64, "combine": "sum", "filler": "msra", "temporal-filler": "constant"},
+    **{"bias": 0, "batch": 16, "scale": 1 / 64, "seed": 1},
+}
+SETS = {"images": {}, "flow": {"channels": 2}, "small": SMALL}
 
 # option, value, the files it changes, what each of them then has, and what it then lacks
 OPTIONS = [
@@ -104,19 +84,14 @@ OPTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def tool():
-    return runs.module("make_prototxt")
-
-
 @pytest.fixture
-def make(tool, tmp_path, monkeypatch):
-    """The tool's main(), called with options in an empty folder."""
+def make(tmp_path, monkeypatch):
+    """The tool's main(), called with the words of a text in an empty folder."""
     monkeypatch.chdir(tmp_path)
 
-    def call(*options):
-        monkeypatch.setattr(sys, "argv", ["make_prototxt.py", *options])
-        return tool.main()
+    def call(words=""):
+        monkeypatch.setattr(sys, "argv", ["make_prototxt.py", *shlex.split(words)])
+        return runs.module("make_prototxt").main()
 
     return call
 
@@ -125,24 +100,28 @@ def make(tool, tmp_path, monkeypatch):
 def base():
     """{name: text} of a set of one's own that no option changes."""
     files = prototxt_set.files(Recipe(), "mine", prototxt_set.default_paths(Recipe(), "mine"))
-    return bodies({Path(path).stem: text for path, text in files.items()})
+    return bodies({Path(path): text for path, text in files.items()})
 
 
 def bodies(texts):
-    """Return {name: text} without the heads."""
-    return {name: re.sub("^#.*\n", "", text, flags=re.MULTILINE) for name, text in texts.items()}
+    """Return {name: text without its head} of {path: text}."""
+    return {path.stem: re.sub("^#.*\n", "", text, flags=re.MULTILINE) for path, text in texts.items()}
 
 
-def files_below(folder):
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def texts(folder):
+    """Return {path in the folder: text} of every file below it."""
+    return {
+        path.relative_to(folder): path.read_bytes().decode(errors="replace")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_what_is_committed_is_what_it_writes(make, monkeypatch, tmp_path, capsys):
     make()
-    written = {path.relative_to(tmp_path): path.read_bytes() for path in files_below(tmp_path)}
-    committed = {path.relative_to(runs.ROOT): path.read_bytes() for path in files_below(runs.ROOT / "prototxt")}
-    assert set(committed) == {Path("prototxt") / f"{name}.prototxt" for name in NETS | SOLVERS}
-    assert written == committed and sum(text.count(b"\n") for text in committed.values()) <= 44000
+    committed = texts(runs.ROOT / "prototxt")
+    assert set(committed) == {Path(f"{name}.prototxt") for name in NETS | SOLVERS}
+    assert texts(tmp_path / "prototxt") == committed and sum(text.count("\n") for text in committed.values()) <= 44000
     monkeypatch.chdir(runs.ROOT)
     capsys.readouterr()
     assert make("--check") == 0
@@ -156,113 +135,86 @@ def replaced(path, old, new):
 
 
 HARMS = {
-    "prototxt/solver_cnn": lambda path: replaced(path, b"0.0002", b"0.0005"),
-    "prototxt/solver_rcnn_r": lambda path: replaced(path, b"# Made", b"# made"),
-    "prototxt/rcnn_r_train_val": lambda path: replaced(path, b"\n", b"\r\n"),
-    "prototxt/cnn_train_val": lambda path: path.write_bytes(path.read_bytes() + b"\xff"),
-    "prototxt/deploy_cnn": lambda path: path.unlink(),
-    "prototxt/stray": lambda path: path.write_text("name: 'made by hand'"),
+    "solver_cnn": lambda path: replaced(path, b"0.0002", b"0.0005"),
+    "solver_rcnn_r": lambda path: replaced(path, b"# Made", b"# made"),
+    "rcnn_r_train_val": lambda path: replaced(path, b"\n", b"\r\n"),
+    "cnn_train_val": lambda path: path.write_bytes(path.read_bytes() + b"\xff"),
+    "deploy_cnn": lambda path: path.unlink(),
+    "stray": lambda path: path.write_text("name: 'made by hand'"),
 }
 
 
-@pytest.mark.parametrize("harmed", [*([name] for name in HARMS), list(HARMS)], ids=[*HARMS, "all"])
-def test_check_names_what_differs(make, tmp_path, capsys, harmed):
+def test_check_names_what_differs(make, tmp_path, capsys):
     make()
-    for name in harmed:
-        HARMS[name](tmp_path / f"{name}.prototxt")
-    before = {path: path.read_bytes() for path in files_below(tmp_path)}
+    for name, harm in HARMS.items():
+        harm(tmp_path / f"prototxt/{name}.prototxt")
+    before = texts(tmp_path)
     capsys.readouterr()
     assert make("--check") == 1
     out, error = capsys.readouterr()
     said = {
-        f"{name}.prototxt is "
+        f"prototxt/{name}.prototxt is "
         + ("made by nothing; remove it" if "stray" in name else "not what tools/make_prototxt.py writes; run it again")
-        for name in harmed
+        for name in HARMS
     }
     assert not out and set(error.splitlines()) == said and error.count("\n") == len(said)
-    assert before == {path: path.read_bytes() for path in files_below(tmp_path)}
+    assert before == texts(tmp_path)
 
 
-def test_check_ends_with_status_1_as_a_program(tmp_path):
-    done = subprocess.run(
-        [sys.executable, TOOL, "--check"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(runs.ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1 and done.stderr.count("\n") == len(NETS | SOLVERS)
-    assert "Traceback" not in done.stderr
-    assert not files_below(tmp_path)
+def test_as_a_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, _, error = runs.run("make_prototxt", "--check")
+    assert status == 1 and error.count("\n") == len(NETS | SOLVERS)
+    status, _, error = runs.run("make_prototxt", "--out", "mine", "--conv1-temporal-kernel", 2)
+    assert status == 2 and error.count("\n") == 1 and error.startswith("make_prototxt.py: no network")
+    assert not texts(tmp_path)
 
 
-def test_each_head_names_the_command_that_makes_the_file(make, tmp_path):
-    own = "a-folder-whose-name-is-long-and has-blanks-in-it/" * 2
-    for options in (
-        [],
-        [
-            "--out",
-            f"{own}set",
-            "--snapshots",
-            f"{own}snapshots",
-            "--train-pairs",
-            f"{own}pairs.lmdb",
-            "--seed",
-            "7",
-            "--previous-loss",
-            "yes",
-            "--clip-gradients",
-            "0.1",
-            "--size",
-            "64",
-            "--bias",
-            "-0.25",
-            "--mean",
-            "1",
-            "2",
-            "3",
-        ],
-        ["--out", "flow", "--channels", "2"],
-    ):
-        make(*options)
-        written = {path: path.read_text() for path in files_below(tmp_path)}
-        heads = {text.split("\n\n", 1)[0] for text in written.values()}
-        lines = [line[2:] for line in heads.pop().splitlines()]
-        assert not heads and lines[0] == "Made by this command; do not edit."
-        assert all(len(line) <= 118 for line in lines if own[:9] not in line)
-        words = shlex.split(" ".join(line.strip() for line in lines[1:]))
-        assert words[:2] == ["python", "tools/make_prototxt.py"]
-        for path in written:
-            path.unlink()
-        make(*words[2:])
-        assert {path: path.read_text() for path in files_below(tmp_path)} == written
-        for path in written:
-            path.unlink()
+OWN = "a-folder-whose-name-is-long-and has-blanks-in-it/" * 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        f"--out '{OWN}set' --snapshots '{OWN}snapshots' --train-pairs '{OWN}pairs.lmdb' --seed 7 --previous-loss yes "
+        "--clip-gradients 0.1 --size 64 --bias -0.25 --mean 1 2 3",
+        "--out flow --channels 2",
+    ],
+    ids=["the paper's", "many", "flow"],
+)
+def test_each_head_names_the_command_that_makes_the_file(make, tmp_path, words):
+    make(words)
+    written = texts(tmp_path)
+    (head,) = {text.split("\n\n", 1)[0] for text in written.values()}
+    lines = [line[2:] for line in head.splitlines()]
+    assert lines[0] == "Made by this command; do not edit."
+    assert all(len(line) <= 118 for line in lines if OWN[:9] not in line)
+    program, command = " ".join(line.strip() for line in lines[1:]).split("make_prototxt.py")
+    assert program == "python tools/"
+    for path in written:
+        (tmp_path / path).unlink()
+    make(command)
+    assert texts(tmp_path) == written
 
 
 def in_phase(message, phase):
-    """Return the layers of a net in a phase, without their rules."""
-    layers = [layer for layer in message.layer if protos.used_in(layer, phase)]
+    """Return copies of the layers of a net in a phase, without their rules."""
+    layers = list(caffe_inputs.of_phase("net", message, phase).net.layer)
     for layer in layers:
         layer.ClearField("include")
     return layers
 
 
-@pytest.mark.parametrize("options", SETS.values(), ids=SETS)
-def test_each_phase_has_the_layers_of_its_own_net(options):
+@pytest.mark.parametrize("settings", SETS.values(), ids=SETS)
+def test_each_phase_has_the_layers_of_its_own_net(settings):
     """One net of both phases is, in each, what the functions of a single phase return, layer by layer."""
-    given = recipe.parse(
-        {
-            name[2:]: json.loads(value) if re.match("[0-9]", value) else value
-            for name, value in zip(options[::2], options[1::2])
-        }
-    )
-    paths = prototxt_set.default_paths(given, "mine")
-    files = prototxt_set.files(given, "mine", paths)
-    for run, (kind, stage, _) in prototxt_set.runs(given).items():
-        message = text_format.Parse(
-            files[f"mine/{prototxt_set.names(given)[run + '_train_val']}"], caffe_pb2.NetParameter()
-        )
+    chosen = recipe.parse(settings)
+    paths = prototxt_set.default_paths(chosen, "mine")
+    files = prototxt_set.files(chosen, "mine", paths)
+    for run, (kind, stage, _) in prototxt_set.runs(chosen).items():
+        text = files[f"mine/{prototxt_set.names(chosen)[run + '_train_val']}"]
+        message = text_format.Parse(text, caffe_pb2.NetParameter())
         ruled = [layer.name for layer in message.layer if layer.include]
         assert 4 <= len(ruled) < 8 and len(message.layer) - len(ruled) > 100
         for phase, pairs, videos in (
@@ -270,65 +222,61 @@ def test_each_phase_has_the_layers_of_its_own_net(options):
             (net.TEST, paths.test_pairs, paths.test_list),
         ):
             alone = {
-                "cnn": lambda: net.cnn(given, pairs, phase),
-                "rcnn_r": lambda: net.rcnn_r(given, pairs, phase, stage),
-                "rcnn_s": lambda: net.rcnn_s(given, paths.frames, videos, phase, stage),
+                "cnn": lambda: net.cnn(chosen, pairs, phase),
+                "rcnn_r": lambda: net.rcnn_r(chosen, pairs, phase, stage),
+                "rcnn_s": lambda: net.rcnn_s(chosen, paths.frames, videos, phase, stage),
             }[kind]()
             # From text, as a filler's value is written with fewer digits than a message holds.
             expected = text_format.Parse(text_format.MessageToString(alone), caffe_pb2.NetParameter())
-            copy = caffe_pb2.NetParameter()
-            copy.CopyFrom(message)
-            assert in_phase(copy, phase) == list(expected.layer) and message.name == expected.name
+            assert in_phase(message, phase) == list(expected.layer) and message.name == expected.name
 
 
 @pytest.mark.parametrize("option, value, changed, has, lacks", OPTIONS, ids=[row[0] for row in OPTIONS])
 def test_each_option_reaches_its_files(make, base, tmp_path, option, value, changed, has, lacks):
-    assert make("--out", "mine", option, value) is None
-    assert files_below(tmp_path) == sorted(tmp_path / "mine" / f"{name}.prototxt" for name in NETS | SOLVERS)
-    made = bodies({path.stem: path.read_text() for path in files_below(tmp_path)})
-    assert {name for name in made if made[name] != base[name]} == changed
+    for check in ("", "--check"):
+        with pytest.raises(InputError, match=f"^{option} makes another set: say where with --out$"):
+            make(f"{option} {value} {check}")
+    assert make(f"--out mine {option} {value}") is None
+    written = bodies(texts(tmp_path / "mine"))
+    assert set(written) == NETS | SOLVERS
+    assert {name for name in written if written[name] != base[name]} == changed
     for name in changed:
-        assert re.search(has, made[name]), name
-        assert lacks is None or re.search(lacks, base[name]) and not re.search(lacks, made[name]), name
+        assert re.search(has, written[name]), name
+        assert lacks is None or re.search(lacks, base[name]) and not re.search(lacks, written[name]), name
 
 
-def test_check_of_a_set_of_ones_own(make, tmp_path, capsys):
-    options = ["--out", "mine", "--classes", "7"]
-    make(*options)
-    assert make(*options, "--check") == 0
-    assert make(*options[:2], "--check") == 1
+def test_check_of_a_set_of_ones_own(make, capsys):
+    make("--out mine --classes 7")
+    assert make("--out mine --classes 7 --check") == 0
+    assert make("--out mine --check") == 1
     assert capsys.readouterr().err.count("\n") == len(NETS | SOLVERS)  # each head names the options
 
 
 def test_every_option_is_tested_here(make, capsys):
     with pytest.raises(SystemExit):
         make("--help")
-    usage = capsys.readouterr().out.split("\n\n")[0]
-    together = {"--channels", "--mean"}  # below
-    assert set(re.findall(r"--[a-z0-9-]+", usage)) - {"--out", "--check", "--version"} - together == {
-        row[0] for row in OPTIONS
-    }
+    usage = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out.split("\n\n")[0]))
+    assert usage - {"--out", "--check", "--version", "--channels", "--mean"} == {row[0] for row in OPTIONS}
 
 
 def test_frames_of_other_channels(make, tmp_path):
-    make("--out", "mine", "--channels", "4", "--mean", "128", "127", "2", "1", "--encoding", "raw")
-    data, split, *_ = in_phase(protos.read_net(tmp_path / "mine" / "rcnn_r_train_val.prototxt"), net.TRAIN)
+    make("--out mine --channels 4 --mean 128 127 2 1 --encoding raw")
+    data, split, *_ = in_phase(protos.read_net(tmp_path / "mine/rcnn_r_train_val.prototxt"), net.TRAIN)
     assert data.transform_param.mean_value == [128, 127, 2, 1] * 2 and split.slice_param.slice_point == [4]
-    for name in ("deploy_rcnn_r", "deploy_rcnn_s"):
-        assert "dim: 4\n" in (tmp_path / "mine" / f"{name}.prototxt").read_text()
-    assert {path.stem for path in files_below(tmp_path)} == {
-        name for name in NETS | SOLVERS if "rcnn_s" not in name and "stage1" not in name
-    } | {"deploy_rcnn_s"}
+    written = bodies(texts(tmp_path / "mine"))
+    assert "dim: 4\n" in written["deploy_rcnn_r"] and "dim: 4\n" in written["deploy_rcnn_s"]
+    trained = {name for name in NETS | SOLVERS if "rcnn_s" not in name and "stage1" not in name}
+    assert set(written) == trained | {"deploy_rcnn_s"}
 
 
 def test_nets_of_flow(make, tmp_path):
-    make("--out", "mine", "--channels", "2", "--train-pairs", "my-own/flow.lmdb", "--classes", "7")
-    assert {path.stem for path in files_below(tmp_path)} == FLOW
-    data, augment, *layers = in_phase(protos.read_net(tmp_path / "mine" / "rcnn_r_train_val_flow.prototxt"), net.TRAIN)
+    make("--out mine --channels 2 --train-pairs my-own/flow.lmdb --classes 7")
+    assert set(bodies(texts(tmp_path / "mine"))) == FLOW
+    data, augment, *layers = in_phase(protos.read_net(tmp_path / "mine/rcnn_r_train_val_flow.prototxt"), net.TRAIN)
     assert data.data_param.source == "my-own/flow.lmdb" and not data.HasField("transform_param")
     assert json.loads(augment.python_param.param_str)["mean"] == [128, 128]
     assert all(param.lr_mult > 0 for layer in layers for param in layer.param)
-    solver = protos.read_solver(tmp_path / "mine" / "solver_rcnn_s_flow.prototxt")
+    solver = protos.read_solver(tmp_path / "mine/solver_rcnn_s_flow.prototxt")
     assert solver.snapshot_prefix == "mine/snapshots/rcnn_s_flow"
     for phase, videos in ((net.TRAIN, "train"), (net.TEST, "test")):
         options = json.loads(in_phase(protos.read_net(tmp_path / solver.net), phase)[0].python_param.param_str)
@@ -337,115 +285,28 @@ def test_nets_of_flow(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options",
+    "words, said",
     [
-        ["--channels", "4"],
-        ["--mean", "1", "2"],
-        ["--channels", "4", "--mean", "1", "2"],
-        ["--channels", "2", "--mean", "1"],
-        ["--channels", "4", "--encoding", "raw"],
+        ("--channels 4", "channels"),
+        ("--channels 4 --mean 1 2", "channels"),
+        ("--channels 4 --encoding raw", "channels"),
+        ("--encoding raw --together no", "raw pairs have one crop for both frames"),
+        ("--out file/mine", "cannot write file/mine/.*: Not a directory"),
+        ("--out file", "cannot write file/.*: File exists"),
     ],
 )
-def test_channels_that_do_not_fit_are_refused(make, tmp_path, options):
-    with pytest.raises(InputError, match="channels"):
-        make("--out", "mine", *options)
-    assert not files_below(tmp_path)
-
-
-@pytest.mark.parametrize("option, value", [row[:2] for row in OPTIONS], ids=[row[0] for row in OPTIONS])
-def test_an_option_without_out_is_refused(make, tmp_path, option, value):
-    for check in ([], ["--check"]):
-        with pytest.raises(InputError, match=f"^{option} makes another set: say where with --out$"):
-            make(option, value, *check)
-    assert not files_below(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "option, values",
-    [
-        ("--classes", ("0", "-1", "2.5", "many", "99999999999")),
-        ("--batch", ("0", "99999999999")),
-        ("--size", ("0", "32", "x")),
-        ("--momentum", ("1", "-0.1")),
-        ("--mean", ("x", "nan")),
-        ("--width", ("0", "-1", "nan", "inf")),
-        ("--rate", ("0", "-0.1", "nan")),
-        ("--final-rate", ("0", "1.5", "nan")),
-        ("--seed", ("-1", "4294967296", "1.5")),
-        ("--bias", ("nan", "inf", "x")),
-        ("--scale", ("0", "inf")),
-        ("--encoding", ("png",)),
-        ("--combine", ("product",)),
-        ("--previous-loss", ("true", "1", "")),
-        ("--together", ("maybe",)),
-        ("--filler", ("gaussian",)),
-        ("--temporal-filler", ("none",)),
-        ("--spatial-rate", ("0", "-1")),
-    ],
-)
-def test_a_bad_value_is_refused(make, tmp_path, capsys, option, values):
-    for value in values:
-        with pytest.raises(SystemExit) as stopped:
-            make("--out", "mine", f"{option}={value}")
-        assert stopped.value.code == 2
-        assert capsys.readouterr().err.splitlines()[-1].startswith(f"make_prototxt.py: error: argument {option}: ")
-    assert not files_below(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "options, said",
-    [
-        (["--conv1-temporal-kernel", "4"], "the kernel odd"),
-        (["--encoding", "raw", "--together", "no"], "raw pairs have one crop for both frames"),
-        (["--out", "file/mine"], "cannot write file/mine/.*: Not a directory"),
-        (["--out", "file"], "cannot write file/.*: File exists"),
-    ],
-)
-def test_what_makes_no_set_is_refused(make, tmp_path, options, said):
+def test_what_makes_no_set_is_refused(make, tmp_path, words, said):
     Path("file").write_text("kept")
     with pytest.raises(ProgramError, match=said) as error:
-        make("--out", "mine", *options)
-    assert "\n" not in str(error.value)
-    assert files_below(tmp_path) == [tmp_path / "file"] and Path("file").read_text() == "kept"
+        make(f"--out mine {words}")
+    assert "\n" not in str(error.value) and texts(tmp_path) == {Path("file"): "kept"}
 
 
-def test_a_bad_value_is_one_line_as_a_program(tmp_path):
-    done = subprocess.run(
-        [sys.executable, TOOL, "--out", "mine", "--conv1-temporal-kernel", "2"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(runs.ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("make_prototxt.py: no network")
-
-
-def test_the_papers_sets_update_with_64_pairs(make, tmp_path):
-    make()
-    make("--out", "mine", "--batch", "16", "--iter-size", "4")
-    for name in SOLVERS:
-        for folder in ("prototxt", "mine"):
-            solver = protos.read_solver(tmp_path / folder / f"{name}.prototxt")
-            message = protos.read_net(tmp_path / solver.net)
-            (train, batch), (test, _) = (source(message, phase) for phase in (net.TRAIN, net.TEST))
-            assert batch * solver.iter_size == 64
-            assert (solver.base_lr, solver.momentum) == (np.float32(0.01), np.float32(0.9))
-            if "rcnn_s" in name:
-                lists = "data/ucf101/ucfTrainTestlist"
-                assert train == ("data/ucf101/frames_5fps.lmdb", f"{lists}/trainlist01.txt")
-                assert test == ("data/ucf101/frames_5fps.lmdb", f"{lists}/testlist01.txt")
-            else:
-                assert (train, test) == ("data/ucf101/pairs_train01.lmdb", "data/ucf101/pairs_test01.lmdb")
-
-
-def source(message, phase):
-    """Return (what the first layer of a net reads in a phase, its batch)."""
-    layer = next(layer for layer in message.layer if protos.used_in(layer, phase))
-    if layer.type == "Data":
-        return layer.data_param.source, layer.data_param.batch_size
-    options = json.loads(layer.python_param.param_str)
-    return (options["source"], options["list"]), options["batch"]
+def test_a_bad_value_is_refused(make, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        make("--out mine --batch 0")
+    assert stopped.value.code == 2 and not texts(tmp_path)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("make_prototxt.py: error: argument --batch: ")
 
 
 BUILD = """
@@ -457,83 +318,65 @@ for path in sys.argv[1:]:
 """
 
 
-def written(folder, options, settings):
-    """Write a set and the data that it reads: a pair, and a video of two frames; return what it is of."""
-    given = recipe.parse(settings, recipe.parse({"channels": 2} if "--channels" in options else {}))
-    paths = prototxt_set.default_paths(given, "set")
-    for path, text in prototxt_set.files(given, "set", paths).items():
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
-    for path in (paths.train_pairs, paths.frames, paths.train_list):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    shape, channels = given.model.size, given.model.channels
+def write_set(settings):
+    """Write a set and the data that it reads, a pair and a video of two frames, into this folder; return its recipe."""
+    chosen = recipe.parse(settings)
+    paths = prototxt_set.default_paths(chosen, "set")
+    files = {Path(path): text for path, text in prototxt_set.files(chosen, "set", paths).items()}
+    side, channels = chosen.model.size, chosen.model.channels
+    for path in (*files, *(Path(path) for path in (paths.train_pairs, paths.train_list, f"{paths.snapshots}/any"))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in files.items():
+        path.write_text(text)
+    frame = np.full((1, side, side, channels), 99, np.uint8)
     for pairs in (paths.train_pairs, paths.test_pairs):
-        frame = np.full((1, shape, shape, channels), 99, np.uint8)
-        write_pairs(folder / pairs, frame, frame, [0], "jpeg")
-    listed = frames.write(folder / paths.frames, {"v_Up_g01_c01": (0, 2)}, ["Up"], shape, channels=channels)
+        write_pairs(pairs, frame, frame, [0], "jpeg")
+    listed = frames.write(Path(paths.frames), {"v_Up_g01_c01": (0, 2)}, ["Up"], side, channels=channels)
     for videos in (paths.train_list, paths.test_list):
-        (folder / videos).write_bytes(listed.with_suffix(".txt").read_bytes())
-    (folder / paths.snapshots).mkdir(parents=True)
-    return given
+        Path(videos).write_bytes(listed.with_suffix(".txt").read_bytes())
+    return chosen
 
 
-@pytest.mark.parametrize("options", SETS.values(), ids=SETS)
-def test_caffe_builds_every_file(tmp_path, options):
+@pytest.mark.parametrize("settings", SETS.values(), ids=SETS)
+def test_caffe_builds_every_file(tmp_path, monkeypatch, settings):
     """The small set as it is; the full-size ones with a batch of 1, for their memory.  A solver builds two nets."""
-    small = {"classes": 12, "width": 0.25, "size": 64, "combine": "sum", "batch": 16} if "--width" in options else {}
-    given = written(tmp_path, options, small or {"batch": 1})
-    built = [f"set/{name}" for key, name in sorted(prototxt_set.names(given).items()) if "train_val" not in key]
-    assert {protos.read_solver(tmp_path / path).net for path in built if "solver" in path} == {
-        f"set/{name}" for key, name in prototxt_set.names(given).items() if "train_val" in key
-    }
+    monkeypatch.chdir(tmp_path)
+    chosen = write_set({"batch": 1, **settings})
+    names = prototxt_set.names(chosen)
+    built = [f"set/{name}" for key, name in sorted(names.items()) if "train_val" not in key]
+    trained = {f"set/{name}" for key, name in names.items() if "train_val" in key}
+    assert {protos.read_solver(path).net for path in built if "solver" in path} == trained
     done = subprocess.run(
         [sys.executable, "-c", BUILD, *built],
-        cwd=tmp_path,
         text=True,
         capture_output=True,
         env={"PYTHONPATH": str(runs.ROOT), "GLOG_minloglevel": "2"},
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    size = given.model.size
-    assert done.stdout.splitlines() == [f"{path} ({given.model.channels}, {size}, {size})" for path in built]
+    size = chosen.model.size
+    assert done.stdout.splitlines() == [f"{path} ({chosen.model.channels}, {size}, {size})" for path in built]
 
 
-def test_a_set_of_the_older_form_trains(tmp_path):
+def test_a_set_of_the_older_form_trains(tmp_path, monkeypatch):
     """A net a phase, and train_net and test_net in the solver, as sets had them that people have: by both programs."""
-    settings = {
-        "width": 0.05,
-        "size": 33,
-        "classes": 2,
-        "batch": 1,
-        "iterations": 2,
-        "test-iterations": 1,
-        "test-interval": 1,
-        "display": 1,
-        "snapshot": 2,
-    }
-    written(tmp_path, [], settings)
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(runs.ROOT),
-        "GLOG_minloglevel": "0",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
+    monkeypatch.chdir(tmp_path)
+    counts = {"iterations": 2, "test-iterations": 1, "test-interval": 1, "display": 1, "snapshot": 2}
+    write_set({"width": 0.05, "size": 33, "classes": 2, "batch": 1, **counts})
     for kind in ("rcnn_r", "rcnn_s"):
-        path = tmp_path / f"set/solver_{kind}.prototxt"
+        path = Path(f"set/solver_{kind}.prototxt")
         solver = protos.read_solver(path)
+        message = protos.read_net(solver.net)
         for phase, name in ((net.TRAIN, "train"), (net.TEST, "test")):
-            message = protos.read_net(tmp_path / solver.net)
             alone = caffe_pb2.NetParameter(name=message.name, layer=in_phase(message, phase))
-            (tmp_path / f"set/{kind}_{name}.prototxt").write_text(text_format.MessageToString(alone))
+            Path(f"set/{kind}_{name}.prototxt").write_text(text_format.MessageToString(alone))
         solver.ClearField("net")
         solver.train_net, solver.snapshot_prefix = f"set/{kind}_train.prototxt", f"set/snapshots/{kind}"
         solver.test_net.append(f"set/{kind}_test.prototxt")
         path.write_text(text_format.MessageToString(solver))
-        for command in (
-            ["caffe", "train", "-solver", path],
-            [sys.executable, runs.ROOT / "tools/train.py", "--fresh", "--solver", path],
-        ):
-            done = subprocess.run(command, cwd=tmp_path, env=environment, text=True, capture_output=True, timeout=120)
-            assert done.returncode == 0, done.stderr
-            caffemodel.read(tmp_path / f"set/snapshots/{kind}_iter_2.caffemodel")
+        done = caffe_program("train", "-solver", path)
+        assert done.returncode == 0, done.stderr
+        caffemodel.read(f"set/snapshots/{kind}_iter_2.caffemodel")
+        status, _, error = runs.run("train", "--fresh", "--solver", path)
+        assert status == 0, error
+        caffemodel.read(f"set/snapshots/{kind}_iter_2.caffemodel")

@@ -34,29 +34,18 @@ class Step:
         self.outputs = self.net.forward()
 
     def reference(self, parameters, **options):
-        settings = dict(
-            combine=self.model.combine, cut=self.learning.cut_gradient, previous_loss=self.learning.previous_loss
-        )
-        return reference.step(
-            parameters,
-            self.previous.astype(np.float64),
-            self.frame.astype(np.float64),
-            self.labels,
-            **{**settings, **options},
-        )
+        learning = dict(cut=self.learning.cut_gradient, previous_loss=self.learning.previous_loss)
+        frames = (values.astype(np.float64) for values in (self.previous, self.frame))
+        return reference.step(parameters, *frames, self.labels, combine=self.model.combine, **{**learning, **options})
 
     def backward(self):
         self.net.clear_param_diffs()
         self.net.backward()
         return by_name(self.net, diff=True)
 
-    def loss(self, start=None):
-        """Return Caffe's loss, run forward from the layer `start`."""
-        outputs = self.net.forward(start=start)
-        return sum(
-            float(value) * reference.HEADS["one/classifier" if "low" in name else "three/classifier"][1]
-            for name, value in outputs.items()
-        )
+    def loss(self):
+        """Return Caffe's loss."""
+        return sum(float(value) * (0.3 if "low" in name else 1) for name, value in self.outputs.items())
 
     def check_gradients(self):
         gradients, expected = self.backward(), self.expected["gradients"]
@@ -85,24 +74,11 @@ def check_tower(caffe_net, prefix, expected):
 @COMBINES
 def test_forward_is_equations_3_and_4(step, combine):
     made = step(combine)
+    assert made.parameters["one/5x5/weight"].shape[2:] != made.parameters["one/5x5/temporal"].shape[2:]  # as conv1's
     check_tower(made.net, "", made.expected["now"])
     check_tower(made.net, "previous/", made.expected["before"])  # t = 1, the temporal term absent and nothing halved
+    assert set(made.outputs) == {"low/loss", "high/loss"}
     assert made.loss() == pytest.approx(made.expected["loss"], rel=1e-5)
-
-
-@COMBINES
-def test_the_two_parts_before_they_are_combined(step, combine):
-    made = step(combine)
-    for name in LAYERS:
-        spatial, temporal = (made.net.blobs[f"{name}/{part}"].data for part in ("spatial", "temporal"))
-        half = 0.5 if combine == "average" else 1
-        assert largest_difference(made.net.blobs[name].data, np.maximum(half * (spatial + temporal), 0)) < TOLERANCE
-
-
-def test_a_kernel_of_conv1_other_than_its_temporal_one(step):
-    made = step()
-    assert made.parameters["one/5x5/weight"].shape == (4, 3, 5, 5)
-    assert made.parameters["one/5x5/temporal"].shape == (4, 4, 3, 3)
 
 
 @pytest.mark.parametrize("temporal_bias", [False, True])
@@ -138,14 +114,9 @@ def test_average_is_sum_of_halves(tmp_path):
 
 
 @COMBINES
-def test_gradients_of_the_parameters_are_equations_7_to_9(step, combine):
-    step(combine).check_gradients()
-
-
-@COMBINES
-def test_gradients_of_the_inputs_from_below_are_equation_5(step, combine):
+def test_gradients_are_equations_5_and_7_to_9(step, combine):
     made = step(combine)
-    made.backward()
+    made.check_gradients()
     expected, now = made.expected["d_now"], made.expected["now"]
     assert largest_difference(made.net.blobs["one/pool"].diff, expected["one/pool"]) < TOLERANCE
     for name in LAYERS:  # the ReLU is in place, so what is left is f'(a) dL/dv
@@ -180,62 +151,28 @@ def test_uncut_gradient(step, combine):
 @pytest.mark.parametrize("cut_gradient", [True, False])
 def test_loss_on_the_frame_before(step, cut_gradient):
     made = step(previous_loss=True, cut_gradient=cut_gradient)
-    assert {name for name in made.outputs if "loss" in name} == {
-        "low/loss",
-        "high/loss",
-        "previous/low/loss",
-        "previous/high/loss",
-    }
+    assert set(made.outputs) == {f"{prefix}{signal}/loss" for prefix in ("", "previous/") for signal in ("low", "high")}
     assert made.loss() == pytest.approx(made.expected["loss"], rel=1e-5)
     made.check_gradients()
-
-
-def test_no_loss_on_the_frame_before_unless_asked(step):
-    made = step()
-    assert set(made.outputs) == {"low/loss", "high/loss"}
-
-
-# Finite differences
-
-
-def directions(parameters, seed=5):
-    generator = np.random.default_rng(seed)
-    return {name: generator.normal(0, 1, value.shape) for name, value in parameters.items()}
 
 
 @COMBINES
 def test_finite_differences_of_the_reference(step, combine):
     """The reference itself, in float64, with the whole gradient (and with the cut, v^{t-1} held)."""
-    made = step(combine)
+    made, generator, small = step(combine), np.random.default_rng(5), 1e-6
     full = made.reference(made.parameters, cut=False, previous_loss=True)
     cut = made.reference(made.parameters)
-    before, frame = cut["before"], made.frame.astype(np.float64)
-    small = 1e-6
-    for name, direction in directions(made.parameters).items():
-        moved = [{**made.parameters, name: made.parameters[name] + sign * small * direction} for sign in (1, -1)]
-        losses = [made.reference(there, cut=False, previous_loss=True)["loss"] for there in moved]
-        slope = (losses[0] - losses[1]) / (2 * small)
-        assert slope == pytest.approx((full["gradients"][name] * direction).sum(), rel=1e-5)
-        losses = [reference.tower_loss(reference.tower(there, frame, before, combine), made.labels) for there in moved]
-        slope = (losses[0] - losses[1]) / (2 * small)
-        assert slope == pytest.approx((cut["gradients"][name] * direction).sum(), rel=1e-5)
+    frame = made.frame.astype(np.float64)
 
+    def whole_loss(parameters):
+        return made.reference(parameters, cut=False, previous_loss=True)["loss"]
 
-@COMBINES
-@pytest.mark.parametrize("cut_gradient", [True, False])
-def test_finite_differences_of_caffe(step, combine, cut_gradient):
-    """Caffe's own loss; with the cut, the tower of frame t-1 is not run again, which holds v^{t-1}."""
-    made = step(combine, cut_gradient=cut_gradient)
-    gradients = made.backward()
-    start = "one/5x5" if cut_gradient else None
-    for name, direction in directions(made.parameters).items():
-        # The gradient's own direction is in it so that the slope stands far above what float32 loses in the loss; a
-        # longer step than this one crosses kinks of ReLU and pool.
-        direction = direction / np.linalg.norm(direction) + gradients[name] / np.linalg.norm(gradients[name])
-        small, blob, losses = 3e-4, blob_of(made.net, name), []
-        for sign in (1, -1):
-            blob.data[...] = made.parameters[name] + sign * small * direction
-            losses.append(made.loss(start))
-        blob.data[...] = made.parameters[name]
-        slope = (losses[0] - losses[1]) / (2 * small)
-        assert slope == pytest.approx((gradients[name] * direction).sum(), rel=5e-3, abs=1e-3), name
+    def loss(parameters):
+        return reference.tower_loss(reference.tower(parameters, frame, cut["before"], combine), made.labels)
+
+    for name, value in made.parameters.items():
+        direction = generator.normal(0, 1, value.shape)
+        above, below = ({**made.parameters, name: value + sign * small * direction} for sign in (1, -1))
+        for function, gradients in ((whole_loss, full["gradients"]), (loss, cut["gradients"])):
+            slope = (function(above) - function(below)) / (2 * small)
+            assert slope == pytest.approx((gradients[name] * direction).sum(), rel=1e-5)

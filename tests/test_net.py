@@ -1,6 +1,5 @@
 """Every switch of the generated nets: each reaches Caffe, and does there what it says."""
 
-import json
 import subprocess
 import sys
 
@@ -10,7 +9,6 @@ import pytest
 from nets import SLIM, Tiny, build, by_name, fed, images, recipe, write_pairs
 
 from rcnn.files import InputError
-from rcnn.googlenet import googlenet
 from rcnn.nets import prototxt as net
 from rcnn.recipe import Fillers
 
@@ -20,66 +18,20 @@ SIDE = 40
 JPEG_ERROR = 8  # grey levels at most, where colours share JPEG's values; the mean is below 1
 
 
-def layer_of(message, name):
-    return next(layer for layer in message.layer if layer.name == name)
-
-
-def made(folder, model=MODEL, pair=True, fillers=Fillers()):
-    return build((net.deploy_rcnn_r if pair else net.deploy_cnn)(model, 2, fillers), folder, caffe.TEST)
+def layers_of(message, *types):
+    return [layer for layer in message.layer if layer.type in types]
 
 
 # Model
 
 
-def test_classes_channels_and_size(tmp_path):
-    for pair in (False, True):
-        found = made(tmp_path, net.Model(width=0.05, size=48, classes=7, channels=2), pair)
-        assert [found.blobs[name].data.shape for name in found.inputs] == [(2, 2, 48, 48)] * (1 + pair)
-        assert all(found.blobs[name].data.shape == (2, 7) for name in ("low", "medium", "high"))
-        assert found.params["conv1/7x7_s2"][0].data.shape[1] == 2
-
-
-@pytest.mark.parametrize("width", [0.05, 0.125])
-def test_width(tmp_path, width):
-    found = made(tmp_path, net.Model(width=width, size=48, classes=3))
-    for layer in googlenet(width, 48):
-        if hasattr(layer, "channels"):
-            assert found.params[layer.name][0].data.shape[0] == layer.channels
-            assert found.params[layer.name + "/temporal"][0].data.shape[:2] == (layer.channels,) * 2
-    assert found.params["inception_4e/3x3"][0].data.shape[0] == round(320 * width)
-
-
-def test_high_rnn(tmp_path):
-    found = made(tmp_path, net.Model(**SLIM, high_rnn=False))
-    assert not [name for name in found.params if "loss3/fc" in name]
-    assert found.params["loss3/classifier_video"][0].data.shape == (5, found.blobs["pool5/7x7_s1"].data.shape[1])
-    assert {"loss3/fc", "loss3/fc/temporal", "previous/loss3/fc"} <= set(made(tmp_path).params)
-
-
-@pytest.mark.parametrize("kernel", [3, 5])
-def test_conv1_temporal_kernel(tmp_path, kernel):
-    found = made(tmp_path, net.Model(**SLIM, conv1_temporal_kernel=kernel))
-    assert found.params["conv1/7x7_s2/temporal"][0].data.shape == (8, 8, kernel, kernel)
-    assert found.blobs["conv1/7x7_s2/temporal"].data.shape == found.blobs["conv1/7x7_s2/spatial"].data.shape
-    assert found.params["conv2/3x3/temporal"][0].data.shape[2:] == (3, 3)
-
-
-@pytest.mark.parametrize("combine", ["average", "sum"])
-def test_combine_in_every_layer(combine):
-    message = net.rcnn_r(recipe(net.Model(**SLIM, combine=combine)), NONE, net.TRAIN)
-    sums = [layer for layer in message.layer if layer.type == "Eltwise"]
-    assert len(sums) == 62
-    for layer in sums:
-        assert list(layer.eltwise_param.coeff) == ([0.5, 0.5] if combine == "average" else [])
-        assert layer.eltwise_param.operation == layer.eltwise_param.SUM
-
-
-@pytest.mark.parametrize("temporal_bias", [False, True])
-def test_temporal_bias(tmp_path, temporal_bias):
-    found = made(tmp_path, net.Model(**SLIM, temporal_bias=temporal_bias))
-    temporal = [blobs for name, blobs in found.params.items() if name.endswith("/temporal")]
-    assert len(temporal) == 62 and all(len(blobs) == 1 + temporal_bias for blobs in temporal)
-    assert not any(np.any(blobs[1].data) for blobs in temporal if temporal_bias)
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+def test_conv1_temporal_kernel_without_high_rnn(tmp_path, kernel):
+    made = build(net.deploy_rcnn_r(net.Model(**SLIM, conv1_temporal_kernel=kernel, high_rnn=False)), tmp_path)
+    assert made.params["conv1/7x7_s2/temporal"][0].data.shape == (8, 8, kernel, kernel)
+    assert made.blobs["conv1/7x7_s2/temporal"].data.shape == made.blobs["conv1/7x7_s2/spatial"].data.shape
+    assert made.params["conv2/3x3/temporal"][0].data.shape[2:] == (3, 3)
+    assert not [name for name in made.params if "loss3/fc" in name]
 
 
 GAINS = {"xavier": 1, "msra": 2, "constant": 0}
@@ -87,11 +39,13 @@ GAINS = {"xavier": 1, "msra": 2, "constant": 0}
 
 @pytest.mark.parametrize("filler, temporal_filler", [("xavier", "msra"), ("msra", "xavier"), ("xavier", "constant")])
 def test_fillers_and_bias(tmp_path, filler, temporal_filler):
-    """Spread sqrt(gain / inputs); the classifiers are xavier and 0 whatever the others are."""
+    """Spread sqrt(gain / inputs); the classifiers are xavier and 0 whatever the others are, a temporal bias 0."""
     fillers = Fillers(filler=filler, temporal_filler=temporal_filler, bias=0.625)
-    for name, value in by_name(made(tmp_path, fillers=fillers)).items():
-        if name.endswith("/bias"):
-            assert (value == (0 if "classifier" in name else 0.625)).all(), name
+    made = by_name(build(net.deploy_rcnn_r(net.Model(**SLIM, temporal_bias=True), 1, fillers), tmp_path))
+    assert sum(name.endswith("/temporal_bias") for name in made) == 62
+    for name, value in made.items():
+        if name.endswith("bias"):
+            assert (value == (0 if "classifier" in name or "temporal" in name else 0.625)).all(), name
         elif value.size > 3000 or temporal_filler == "constant":
             kind = "xavier" if "classifier" in name else temporal_filler if name.endswith("/temporal") else filler
             loose = 0.1 if value.size > 3000 else 1
@@ -122,11 +76,8 @@ def test_the_tower_of_the_frame_before_runs_no_backward(tmp_path, stage):
 
 @pytest.mark.parametrize("learning", [dict(cut_gradient=False), dict(previous_loss=True)], ids=str)
 def test_the_tower_of_the_frame_before_runs_backward_if_asked(tmp_path, learning):
-    assert all(
-        need
-        for name, need in needing_backward(tmp_path, **learning).items()
-        if name.startswith("previous/") and ("inception" in name or "conv" in name)
-    )
+    needs = needing_backward(tmp_path, **learning)
+    assert all(need for name, need in needs.items() if name.startswith(("previous/inception", "previous/conv")))
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -135,35 +86,27 @@ def test_frozen_layers_neither_learn_nor_decay(stage, temporal_bias):
     """Both multipliers are 0 in stage 1, in both towers, where GoogLeNet has the layer."""
     model = net.Model(**SLIM, temporal_bias=temporal_bias)
     pretrained = {layer.name for layer in model.layers() if getattr(layer, "pretrained", False)}
-    for layer in net.rcnn_r(recipe(model), NONE, net.TRAIN, stage).layer:
-        if layer.type in ("Convolution", "InnerProduct"):
-            frozen = stage == 1 and layer.name.replace(net.PREVIOUS, "") in pretrained
-            expected = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
-            found = [(param.lr_mult, param.decay_mult) for param in layer.param]
-            assert found == expected[: 1 if layer.name.endswith("/temporal") and not temporal_bias else 2], layer.name
+    for layer in layers_of(net.rcnn_r(recipe(model), NONE, net.TRAIN, stage), "Convolution", "InnerProduct"):
+        frozen = stage == 1 and layer.name.replace(net.PREVIOUS, "") in pretrained
+        expected = [(0, 0), (0, 0)] if frozen else [(1, 1), (2, 0)]
+        rates = [(param.lr_mult, param.decay_mult) for param in layer.param]
+        assert rates == expected[: 1 if layer.name.endswith("/temporal") and not temporal_bias else 2], layer.name
 
 
+@pytest.mark.parametrize("phase", [net.TRAIN, net.TEST])
 @pytest.mark.parametrize("previous_loss", [False, True])
-def test_losses(previous_loss):
-    for phase in (net.TRAIN, net.TEST):
-        message = net.rcnn_r(recipe(MODEL, previous_loss=previous_loss), NONE, phase)
-        losses = {
-            layer.name: (list(layer.bottom), round(layer.loss_weight[0], 6))
-            for layer in message.layer
-            if layer.type == "SoftmaxWithLoss"
-        }
-        heads = {
-            f"{signal}/loss": ([f"loss{number}/classifier_video", "label"], weight)
-            for number, (signal, weight) in enumerate((("low", 0.3), ("medium", 0.3), ("high", 1)), 1)
-        }
-        before = {
-            f"previous/{name}": ([f"previous/{bottoms[0]}", "label"], weight)
-            for name, (bottoms, weight) in heads.items()
-        }
-        assert losses == {**heads, **(before if previous_loss else {})}
-        accuracies = sum(layer.type == "Accuracy" for layer in message.layer)
-        assert accuracies == (0 if phase == net.TRAIN else 6 if previous_loss else 3)
-        assert ("previous/loss1/drop_fc" in [layer.name for layer in message.layer]) == previous_loss
+def test_losses(previous_loss, phase):
+    message = net.rcnn_r(recipe(MODEL, previous_loss=previous_loss), NONE, phase)
+    assert {
+        layer.name: (list(layer.bottom), round(layer.loss_weight[0], 6))
+        for layer in layers_of(message, "SoftmaxWithLoss")
+    } == {
+        f"{prefix}{signal}/loss": ([f"{prefix}loss{number}/classifier_video", "label"], weight)
+        for number, signal, weight in ((1, "low", 0.3), (2, "medium", 0.3), (3, "high", 1))
+        for prefix in ("", "previous/")[: 1 + previous_loss]
+    }
+    assert len(layers_of(message, "Accuracy")) == (0 if phase == net.TRAIN else 6 if previous_loss else 3)
+    assert ("previous/loss1/drop_fc" in [layer.name for layer in message.layer]) == previous_loss
 
 
 # Data
@@ -174,114 +117,78 @@ def pairs(tmp_path):
     """Six pairs of different smooth frames, as {encoding: LMDB}, and the frames of t - 1, of t, and the labels."""
     generator = np.random.default_rng(4)
     previous, frames, labels = images(generator, 6, SIDE), images(generator, 6, SIDE), np.array([3, 1, 0, 2, 4, 1])
-    paths = {
-        encoding: write_pairs(tmp_path / encoding, previous, frames, labels, encoding) for encoding in ("raw", "jpeg")
-    }
+    paths = {kind: write_pairs(tmp_path / kind, previous, frames, labels, kind) for kind in ("raw", "jpeg")}
     return paths, previous, frames, labels
 
 
 def blobs(folder, message, phase, batches=1):
     """Run the data layers of a generated net; return {blob: its values in all batches}."""
     del message.layer[[layer.type in ("Data", "Python", "Slice", "Silence") for layer in message.layer].index(False) :]
-    found = build(message, folder, phase)
-    names, runs = [name for name in found.blobs if name != "pair"], []
+    made = build(message, folder, phase)
+    names, runs = [name for name in made.blobs if name != "pair"], []
     for _ in range(batches):
-        found.forward()
-        runs.append({name: found.blobs[name].data.copy() for name in names})
+        made.forward()
+        runs.append({name: made.blobs[name].data.copy() for name in names})
     return {name: np.concatenate([run[name] for run in runs]) for name in names}
 
 
-def centre(frames, size, mean=(104, 117, 123), scale=1.0):
+def centre(frames, size, mean, scale):
     start = (SIDE - size) // 2
     cropped = frames[:, start : start + size, start : start + size].astype(np.float64)
     return ((cropped - mean) * scale).transpose(0, 3, 1, 2)
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
-def test_data_at_test_is_the_centre_of_the_pairs_in_order(tmp_path, pairs, encoding):
+@pytest.mark.parametrize("mean", [None, (100, 120, 90)])
+def test_data_at_test_is_the_centre_of_the_pairs_in_order(tmp_path, pairs, encoding, mean):
     paths, previous, frames, labels = pairs
-    mean = 100, 120, 90
     settings = recipe(Tiny(size=33), batch=3, encoding=encoding, mean=mean, scale=0.5)
-    error = 0 if encoding == "raw" else JPEG_ERROR
-    found = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TEST), caffe.TEST, batches=2)
+    read = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TEST), caffe.TEST, batches=2)
     for name, expected in (("previous/frame", previous), ("frame", frames)):
-        assert np.abs(found[name] - centre(expected, 33, mean, 0.5)).max() <= error * 0.5
-    assert found["label"].tolist() == labels.tolist()
+        error = np.abs(read[name] - centre(expected, 33, mean or (104, 117, 123), 0.5))
+        assert error.max() <= (0 if encoding == "raw" else JPEG_ERROR * 0.5) and error.mean() < 0.5
+    assert read["label"].tolist() == labels.tolist()
     alone = blobs(tmp_path, net.cnn(settings, paths[encoding], net.TEST), caffe.TEST)
-    assert (alone["frame"] == found["frame"][:3]).all() and alone["label"].tolist() == labels[:3].tolist()
-
-
-def test_raw_and_jpeg_agree(tmp_path, pairs):
-    found = [
-        blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, encoding=encoding), path, net.TEST), caffe.TEST)
-        for encoding, path in pairs[0].items()
-    ]
-    assert np.ptp(found[0]["frame"]) > 150
-    for name in ("previous/frame", "frame"):
-        error = np.abs(found[0][name] - found[1][name])
-        assert error.max() <= JPEG_ERROR and error.mean() < 1
-    assert (found[0]["label"] == found[1]["label"]).all()
+    assert (alone["frame"] == read["frame"][:3]).all() and alone["label"].tolist() == labels[:3].tolist()
 
 
 def nearest_crop(image, frame):
-    """Return (top, left, mirror) of the frame's crop nearest to an image, and its mean error in grey levels."""
-    size, found = len(image), []
+    """Return (top, left, mirror) of the frame's crop nearest to an image, whose mean error is below a grey level."""
+    size, errors = len(image), []
     for mirror in (False, True):
         for top in range(SIDE - size + 1):
             for left in range(SIDE - size + 1):
                 view = frame[top : top + size, left : left + size][:, :: -1 if mirror else 1]
-                found.append((np.abs(view - image).mean(), (top, left, mirror)))
-    error, place = min(found)
-    return place, error
+                errors.append((np.abs(view - image).mean(), (top, left, mirror)))
+    error, place = min(errors)
+    assert error < 1
+    return place
 
 
 @pytest.mark.parametrize("encoding, together", [("raw", True), ("jpeg", True), ("jpeg", False)])
 def test_crops_of_training(tmp_path, pairs, encoding, together):
     paths, previous, frames, labels = pairs
     settings = recipe(Tiny(size=33), batch=6, encoding=encoding, seed=1, together=together)
-    found = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TRAIN), caffe.TRAIN, batches=4)
-    places = [
+    read = blobs(tmp_path, net.rcnn_r(settings, paths[encoding], net.TRAIN), caffe.TRAIN, batches=4)
+    before, now = (
         [
             nearest_crop(values.transpose(1, 2, 0) + (104, 117, 123), frame)
-            for values, frame in zip(found[name], np.concatenate([stored] * 4))
+            for values, frame in zip(read[name], np.concatenate([stored] * 4))
         ]
         for name, stored in (("previous/frame", previous), ("frame", frames))
-    ]
-    assert max(error for tower in places for _, error in tower) < 1
-    before, now = ([place for place, _ in tower] for tower in places)
+    )
     assert len(set(now)) > 12 and {mirror for _, _, mirror in now} == {False, True}
     assert (before == now) == together
-    assert found["label"].tolist() == labels.tolist() * 4
+    assert read["label"].tolist() == labels.tolist() * 4
 
 
 def test_seed_of_the_crops(tmp_path, pairs):
-    runs = [
-        blobs(
-            tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, seed=seed), pairs[0]["jpeg"], net.TRAIN), caffe.TRAIN
-        )["frame"]
+    path = pairs[0]["jpeg"]
+    one, same, other, fresh, fresher = (
+        blobs(tmp_path, net.rcnn_r(recipe(Tiny(size=33), batch=6, seed=seed), path, net.TRAIN), caffe.TRAIN)["frame"]
         for seed in (1, 1, 2, None, None)
-    ]
-    assert (runs[0] == runs[1]).all()
-    assert (runs[0] != runs[2]).any() and (runs[3] != runs[4]).any()
-
-
-def test_what_the_augmenting_layer_is_told():
-    settings = recipe(MODEL, batch=16, mean=(1, 2, 3), scale=0.25, seed=9, together=False)
-    for make, tops in ((net.rcnn_r, 2), (net.cnn, 1)):
-        message = make(settings, "pairs.lmdb", net.TRAIN)
-        reader, layer = message.layer[:2]
-        assert (reader.data_param.source, reader.data_param.batch_size) == ("pairs.lmdb", 16)
-        assert reader.data_param.backend == reader.data_param.LMDB and len(layer.top) == tops
-        assert (layer.python_param.module, layer.python_param.layer) == ("layers.pair_augment", "PairAugment")
-        told = json.loads(layer.python_param.param_str)
-        assert told == dict(size=64, mean=[1, 2, 3], scale=0.25, seed=9, together=False)
-
-
-def test_raw_pairs_of_one_channel():
-    settings = recipe(net.Model(**SLIM, channels=1), encoding="raw", mean=(128,))
-    message = net.rcnn_r(settings, "pairs.lmdb", net.TRAIN)
-    assert list(layer_of(message, "pair").transform_param.mean_value) == [128] * 2
-    assert list(message.layer[1].slice_param.slice_point) == [1] and message.layer[1].slice_param.axis == 1
+    )
+    assert (one == same).all() and (one != other).any() and (fresh != fresher).any()
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
@@ -294,29 +201,22 @@ def test_flow_through_caffes_data_layer(tmp_path, encoding):
     )
     path = write_pairs(tmp_path / "pairs", previous, frames, [3], encoding)
     settings = recipe(Tiny(size=33, channels=2), batch=8, encoding=encoding, seed=1)
-    found = blobs(tmp_path, net.rcnn_r(settings, path, net.TRAIN), caffe.TRAIN)
+    read = blobs(tmp_path, net.rcnn_r(settings, path, net.TRAIN), caffe.TRAIN)
     mirrors = set()
-    for crops in zip(found["previous/frame"], found["frame"]):
-        mirror = crops[0][0].mean() < 0
+    for before, now in zip(read["previous/frame"], read["frame"]):
+        mirror = before[0].mean() < 0
         mirrors.add(mirror)
-        x, y = crops[1] - crops[0]
+        x, y = now - before
         assert np.abs(x - (-20 if mirror else 20)).max() <= 4 and np.abs(y + 20).max() <= 4
-        slope = np.diff(crops[1], axis=2).mean(axis=(1, 2)), np.diff(crops[1], axis=1).mean(axis=(1, 2))
+        slope = np.diff(now, axis=2).mean(axis=(1, 2)), np.diff(now, axis=1).mean(axis=(1, 2))
         # x is 2 columns: it rises to the right, and as often in a mirror, where its sign and the side both change.
         assert np.abs(slope[0] - (2, 0)).max() < 0.2 and np.abs(slope[1] - (0, 1)).max() < 0.2
-    assert mirrors == {True, False} and found["label"].tolist() == [3] * 8
+    assert mirrors == {True, False} and read["label"].tolist() == [3] * 8
     alone = blobs(tmp_path, net.cnn(settings, path, net.TRAIN), caffe.TRAIN)
-    assert np.abs(alone["frame"] - found["frame"]).max() == 0
+    assert np.abs(alone["frame"] - read["frame"]).max() == 0
 
 
-def test_flow_nets_learn_from_their_first_layer_on():
-    message = net.rcnn_r(recipe(net.Model(**SLIM, channels=2)), "pairs.lmdb", net.TRAIN)
-    rates = [param.lr_mult for layer in message.layer for param in layer.param]
-    assert min(rates) > 0
-    assert json.loads(layer_of(message, "previous/frame").python_param.param_str)["mean"] == [128, 128]
-
-
-# Bad values
+FOUR = dict(channels=4, mean=(1, 2, 3, 4))
 
 
 @pytest.mark.parametrize(
@@ -324,15 +224,11 @@ def test_flow_nets_learn_from_their_first_layer_on():
     [
         (lambda: net.rcnn_r(recipe(), NONE, net.TRAIN, 3), "stage: there are stages 1 and 2, not 3"),
         (lambda: net.rcnn_s(recipe(), NONE, "none.txt", net.TRAIN, 0), "stage: there are stages 1 and 2, not 0"),
-        (
-            lambda: net.rcnn_s(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, "none.txt", net.TRAIN),
-            "channels: frames in order",
-        ),
-        (lambda: net.cnn(recipe(channels=4, mean=(1, 2, 3, 4)), NONE, net.TRAIN), "channels: jpeg pairs have 3"),
+        (lambda: net.rcnn_s(recipe(**FOUR), NONE, "none.txt", net.TRAIN), "channels: frames in order"),
+        (lambda: net.cnn(recipe(**FOUR), NONE, net.TRAIN), "channels: jpeg pairs have 3"),
         (lambda: net.cnn(recipe(channels=4, encoding="raw"), NONE, net.TRAIN), "mean: frames of 4 channels have none"),
     ],
 )
 def test_bad_values(make, message):
-    with pytest.raises(InputError, match=message) as error:
+    with pytest.raises(InputError, match=message):
         make()
-    assert "\n" not in str(error.value)

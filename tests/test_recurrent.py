@@ -72,42 +72,6 @@ def test_every_row_is_equations_3_and_4_of_its_own_video(tmp_path, model):
                 assert largest_difference(blobs[signal][row : row + 1], expected) < 1e-5
 
 
-@MODELS
-def test_at_the_first_frame_it_is_the_plain_cnn(tmp_path, model):
-    nets = Nets(tmp_path, model, 2)
-    for images in videos(2, 2, model):  # the second time after a frame that left a state
-        blobs, single = nets.push(images, 1), forward(nets.single, frame=images)
-        for name in (*LAYERS, "low", "high"):
-            assert np.array_equal(blobs[name], single[name]), name
-            assert np.ptp(single[name]) > 0.1
-
-
-@MODELS
-def test_two_frames_are_the_pair_net(tmp_path, model):
-    nets = Nets(tmp_path, model, 2)
-    previous, images = videos(2, 2, model)
-    pair = forward(nets.pair, **{"previous/frame": previous, "frame": images})
-    first = nets.push(previous, 1)
-    second = nets.push(images, 0)
-    for name in (*LAYERS, "low", "high"):
-        assert np.array_equal(first[name], pair["previous/" + name])
-        assert largest_difference(second[name], pair[name]) < 1e-6
-
-
-@COMBINES
-def test_streams_in_one_batch_are_streams_alone(tmp_path, combine):
-    model = Tiny(classes=CLASSES, size=SIZE, combine=combine)
-    together, steps = Nets(tmp_path, model, 3), videos(6, 3, model)
-    marks = np.array([(1, 1, 1), (0, 0, 1), (0, 1, 0), (0, 0, 0), (1, 0, 0), (0, 0, 0)])
-    blobs = [together.push(images, first) for images, first in zip(steps, marks)]
-    for row in range(3):
-        alone = Nets(tmp_path, model, 1)
-        for step, (images, first) in enumerate(zip(steps, marks)):
-            one = alone.push(images[row : row + 1], first[row])
-            for name in (*LAYERS, "low", "high"):
-                assert largest_difference(blobs[step][name][row : row + 1], one[name]) < 1e-5
-
-
 @COMBINES
 def test_a_mark_leaves_the_other_rows_bit_identical(tmp_path, combine):
     model = Tiny(classes=CLASSES, size=SIZE, combine=combine)
@@ -115,12 +79,8 @@ def test_a_mark_leaves_the_other_rows_bit_identical(tmp_path, combine):
     runs = []
     for mark in (0, 1):
         nets = Nets(tmp_path, model, 3)
-        runs.append(
-            [
-                nets.push(images, (step == 0, (step == 0) or mark * (step == 2), step == 0))
-                for step, images in enumerate(steps)
-            ]
-        )
+        marks = [(1, 1, 1), (0, 0, 0), (0, mark, 0), (0, 0, 0)]
+        runs.append([nets.push(images, first) for images, first in zip(steps, marks)])
     for step, (without, with_mark) in enumerate(zip(*runs)):
         for name in (*LAYERS, "low", "high"):
             assert np.array_equal(without[name][[0, 2]], with_mark[name][[0, 2]])
@@ -144,32 +104,21 @@ def test_a_thousand_frames_are_numpys(tmp_path, combine):
     assert largest_difference(before["two/3x3"], alone["two/3x3"]) > 0.01
 
 
-@pytest.mark.parametrize("combine", ["average", "sum"])
-def test_the_full_size_net(tmp_path, combine):
-    """As on the small one: t = 1 the CNN, two frames the pair net, rows by themselves."""
-    model = net.Model(combine=combine)
+@COMBINES
+def test_in_googlenet(tmp_path, combine):
+    """As in the small net: t = 1 the CNN, two frames the pair net."""
+    model = net.Model(**SLIM, combine=combine)
     nets = Nets(tmp_path, model, 2, scale=None)
     names = ("conv1/7x7_s2", "conv2/3x3", "inception_4d/output", "inception_5b/5x5", "loss2/fc", "loss3/fc", "high")
     one, two = videos(2, 2, model) * 50
     pair = forward(nets.pair, **{"previous/frame": one, "frame": two})
     single = forward(nets.single, frame=two)
-    first = nets.push(one, 1)
-    second = nets.push(two, (0, 1))
+    first, second = nets.push(one, 1), nets.push(two, (0, 1))
     for name in names:
         assert largest_difference(first[name], pair["previous/" + name]) < 1e-5
         assert largest_difference(second[name][0], pair[name][0]) < 1e-5
         assert largest_difference(second[name][1], single[name][1]) < 1e-5
         assert name == "high" or largest_difference(second[name][0], single[name][0]) > 1e-3
-    nets.push(one, 1)
-    unmarked = nets.push(two, (0, 0))
-    alone = build(net.deploy_rcnn_s(model, 1), tmp_path, caffe.TEST)
-    for name, value in nets.parameters.items():
-        blob_of(alone, name).data[...] = value
-    forward(alone, frame=one[:1], first=1)
-    row = forward(alone, frame=two[:1], first=0)
-    for name in names:
-        assert np.array_equal(unmarked[name][0], second[name][0])
-        assert largest_difference(second[name][:1], row[name]) < 1e-5
 
 
 # Learning
@@ -233,20 +182,21 @@ def test_what_a_stage_moves(tmp_path, data, stage):
 def test_the_state_survives_a_test_pass(tmp_path, data):
     """A training with test passes in its middle goes the same way as one without."""
     model = Tiny(classes=3, size=SIZE)
-    message, losses = sequential(model, data), []
+    message, runs = sequential(model, data), []
     for tests in (0, 2):
         made = solver(tmp_path, message, test=sequential(model, data, net.TEST), seed=5)
         made.test_nets[0].share_with(made.net)
-        states, found = [], []
+        losses, states = [], []
         for _ in range(5):
             made.step(1)
-            found.append(float(made.net.blobs["high/loss"].data))
+            losses.append(float(made.net.blobs["high/loss"].data))
             states.append(made.net.blobs["previous/two/3x3"].data.copy())
             for _ in range(tests):
                 made.test_nets[0].forward()
-        losses.append((found, states))
-    assert losses[0][0] == losses[1][0] and len(set(losses[0][0])) == 5
-    assert all(np.array_equal(*pair) for pair in zip(losses[0][1], losses[1][1])) and losses[0][1][1].any()
+        runs.append((losses, states))
+    (losses, states), (others, after) = runs
+    assert losses == others and len(set(losses)) == 5
+    assert np.array_equal(states, after) and states[1].any()
 
 
 def test_weights_go_from_one_training_to_the_other(tmp_path, data):

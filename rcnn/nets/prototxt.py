@@ -24,7 +24,7 @@ from typing import Union
 import caffe
 from caffe import layers as L
 from caffe import params as P
-from caffe.proto import caffe_pb2
+from caffe.proto.caffe_pb2 import NetParameter, SolverParameter
 
 from rcnn import googlenet
 from rcnn.data import crops, flow
@@ -33,7 +33,6 @@ from rcnn.googlenet import PREVIOUS, Model
 from rcnn.recipe import Fillers, Recipe
 
 TRAIN, TEST = caffe.TRAIN, caffe.TEST
-NetParameter, SolverParameter = caffe_pb2.NetParameter, caffe_pb2.SolverParameter
 Path = Union[str, PathLike]
 
 
@@ -67,7 +66,7 @@ def rcnn_r(recipe: Recipe, pairs: Path, phase: int, stage: int = 2) -> NetParame
     """
     net = caffe.NetSpec()
     label = _input(net, recipe, pairs, phase, pair=True)
-    for tower in _pair(net, recipe, _checked(stage), classify_previous=recipe.learning.previous_loss):
+    for tower in _pair(net, recipe, stage, classify_previous=recipe.learning.previous_loss):
         tower.losses(label, phase)
     return _named(net, "GoogLeNet-RCNN")
 
@@ -105,7 +104,7 @@ def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 
     net["frame"], net["label"], net["first"] = L.Python(
         module="layers.sequential_frames", layer="SequentialFrames", param_str=json.dumps(options), ntop=3
     )
-    _recurrent_tower(net, recipe, _checked(stage)).losses(net["label"], phase)
+    _recurrent_tower(net, recipe, stage).losses(net["label"], phase)
     _keep(net, model)
     return _named(net, "GoogLeNet-RCNN")
 
@@ -131,8 +130,7 @@ def train_val(train: NetParameter, test: NetParameter) -> NetParameter:
 
 def deploy_cnn(model: Model, batch: int = 1, fillers: Fillers = Fillers()) -> NetParameter:
     """Return the net from "frame" (batch x channels x size x size) to the probabilities "low", "medium" and "high"."""
-    net = caffe.NetSpec()
-    _deploy_input(net, model, batch, "frame")
+    net = _deploy_input(model, batch, "frame")
     _Tower(net, Recipe(model=model, fillers=fillers)).probabilities()
     return _named(net, "GoogLeNet")
 
@@ -143,8 +141,7 @@ def deploy_rcnn_r(model: Model, batch: int = 1, fillers: Fillers = Fillers()) ->
     The outputs "previous/low", "previous/medium" and "previous/high" are those of frame t-1 as the first of its video
     (Eq. 3 at t = 1).
     """
-    net = caffe.NetSpec()
-    _deploy_input(net, model, batch, PREVIOUS + "frame", "frame")
+    net = _deploy_input(model, batch, PREVIOUS + "frame", "frame")
     for tower in _pair(net, Recipe(model=model, fillers=fillers), None, classify_previous=True):
         tower.probabilities()
     return _named(net, "GoogLeNet-RCNN")
@@ -156,8 +153,7 @@ def deploy_rcnn_s(model: Model, batch: int = 1, fillers: Fillers = Fillers()) ->
     "first" (batch) is 1 in a row whose frame is the first of its video, else 0: the net keeps v^{t-1} of each row from
     one forward pass to the next.  Weights of RCNN-r fit as those of RCNN-s do.
     """
-    net = caffe.NetSpec()
-    _deploy_input(net, model, batch, "frame")
+    net = _deploy_input(model, batch, "frame")
     net["first"] = L.Input(shape=dict(dim=[batch]))
     _recurrent_tower(net, Recipe(model=model, fillers=fillers), None).probabilities()
     _keep(net, model)
@@ -177,7 +173,7 @@ def solver(recipe: Recipe, net: Path, snapshot_prefix: Path, iterations: int) ->
         Updates, after which `final_rate` of the rate is left.
     """
     settings = recipe.solver
-    parameter = SolverParameter(
+    return SolverParameter(
         net=str(net),
         test_iter=[recipe.test_iterations],
         test_interval=settings.test_interval,
@@ -195,22 +191,21 @@ def solver(recipe: Recipe, net: Path, snapshot_prefix: Path, iterations: int) ->
         snapshot_prefix=str(snapshot_prefix),
         solver_mode=SolverParameter.CPU,
         type="SGD",
+        random_seed=settings.seed,  # None leaves a field unset
+        clip_gradients=settings.clip_gradients,
     )
-    if settings.seed is not None:
-        parameter.random_seed = settings.seed
-    if settings.clip_gradients is not None:
-        parameter.clip_gradients = settings.clip_gradients
-    return parameter
 
 
 class _Tower:
     """The layers of one frame; `previous`, which has v^{t-1} by layer name, makes them those of Eq. 3 at t > 1.
 
     stage: 1 or 2, None in a net that only runs forward.  share: name the spatial parameters, so that towers with the
-    same names share.  marked: rows may be at t = 1, where v^{t-1} is 0; the net's "first/whole" and "first/none" tell which.
+    same names share.  marked: rows may be at t = 1, where v^{t-1} is 0: "first/whole" and "first/none" tell which.
     """
 
     def __init__(self, net, recipe, stage=None, prefix="", previous=None, share=False, classify=True, marked=False):
+        if stage not in (None, 1, 2):
+            raise InputError(f"stage: there are stages 1 and 2, not {stage}")
         self.net, self.recipe, self.model, self.stage = net, recipe, recipe.model, stage
         self.prefix, self.previous, self.share, self.marked = prefix, previous, share, marked
         layers = self.model.layers()
@@ -312,13 +307,10 @@ class _Tower:
         return dict(param=[weight, bias]) if weight else {}
 
     def _temporal_param(self):
-        options, weight, bias = {}, dict(lr_mult=1.0, decay_mult=1.0), dict(lr_mult=2.0, decay_mult=0.0)
-        if self.model.temporal_bias:
-            options["bias_filler"] = dict(type="constant", value=0)
-        else:
-            options["bias_term"] = False
+        bias = self.model.temporal_bias
+        options = dict(bias_filler=dict(type="constant", value=0)) if bias else dict(bias_term=False)
         if self.stage is not None:
-            options["param"] = [weight, bias] if self.model.temporal_bias else [weight]
+            options["param"] = [dict(lr_mult=1.0, decay_mult=1.0), dict(lr_mult=2.0, decay_mult=0.0)][: 1 + bias]
             if self.recipe.learning.cut_gradient or self.marked:
                 options["propagate_down"] = [False]
         return options
@@ -331,13 +323,9 @@ def _pair(net, recipe, stage, classify_previous):
 
 def _recurrent_tower(net, recipe, stage):
     """Add the layers that recall v^{t-1} and those of frame t; return its tower."""
-    model, layers = recipe.model, recipe.model.layers()
-    shapes = googlenet.shapes(layers, model.channels, model.size)
-    names = _states(model)
+    model, shapes = recipe.model, googlenet.shapes(recipe.model.layers(), recipe.model.channels, recipe.model.size)
     states = [
-        shapes[layer.name][: 1 if isinstance(layer, googlenet.FullyConnected) else 3]
-        for layer in layers
-        if layer.name in names
+        shapes[layer.name][: 1 if isinstance(layer, googlenet.FullyConnected) else 3] for layer in _recurrent(model)
     ]
     *recalled, net["state"] = L.Python(
         net["first"],
@@ -345,26 +333,26 @@ def _recurrent_tower(net, recipe, stage):
         module="layers.temporal_state",
         layer="RecallState",
         param_str=json.dumps(dict(shapes=states)),
-        ntop=len(names) + 1,
+        ntop=len(states) + 1,
     )
-    for name, top in zip(names, recalled):
+    previous = {layer.name: top for layer, top in zip(_recurrent(model), recalled)}
+    for name, top in previous.items():
         net[PREVIOUS + name] = top
     if model.combine == "average":
         net["first/whole"] = L.Power(net["first"], scale=1, shift=1)  # 2 where t = 1, which undoes the halving
     if model.temporal_bias:
         net["first/none"] = L.Power(net["first"], scale=-1, shift=1)  # 0 where t = 1, which has no temporal part
-    return _Tower(net, recipe, stage, previous={name: net[PREVIOUS + name] for name in names}, marked=True)
+    return _Tower(net, recipe, stage, previous=previous, marked=True)
 
 
 def _keep(net, model):
     """Add the layer at the end of a recurrent net that keeps v^t."""
-    net["state/keep"] = L.Python(
-        *(net[name] for name in _states(model)), net["state"], ntop=0, module="layers.temporal_state", layer="KeepState"
-    )
+    states = [net[layer.name] for layer in _recurrent(model)]
+    net["state/keep"] = L.Python(*states, net["state"], ntop=0, module="layers.temporal_state", layer="KeepState")
 
 
-def _states(model):
-    return [layer.name for layer in model.layers() if isinstance(layer, googlenet.RECURRENT)]
+def _recurrent(model):
+    return [layer for layer in model.layers() if isinstance(layer, googlenet.RECURRENT)]
 
 
 def _input(net, recipe, pairs, phase, pair):
@@ -386,15 +374,11 @@ def _input(net, recipe, pairs, phase, pair):
         raise InputError(f"channels: jpeg pairs have 3 (images) or 2 (flow), not {model.channels}; use raw pairs")
     net["pair"], net["label"] = L.Data(source=str(pairs), backend=P.Data.LMDB, batch_size=data.batch, ntop=2)
     options = dict(size=model.size, mean=mean, scale=data.scale, together=data.together, **_seed(recipe))
-    cropped = L.Python(
-        net["pair"],
-        module="layers.pair_augment",
-        layer="PairAugment",
-        param_str=json.dumps(options),
-        ntop=2 if pair else 1,
-    )
-    for top, blob in zip(tops if pair else tops[1:], cropped if pair else [cropped]):
-        net[top] = blob
+    augment = dict(module="layers.pair_augment", layer="PairAugment", param_str=json.dumps(options))
+    if pair:
+        net[tops[0]], net[tops[1]] = L.Python(net["pair"], ntop=2, **augment)
+    else:
+        net[tops[1]] = L.Python(net["pair"], **augment)
     return net["label"]
 
 
@@ -402,15 +386,11 @@ def _seed(recipe):
     return {} if recipe.solver.seed is None else {"seed": recipe.solver.seed}
 
 
-def _checked(stage):
-    if stage not in (1, 2):
-        raise InputError(f"stage: there are stages 1 and 2, not {stage}")
-    return stage
-
-
-def _deploy_input(net, model, batch, *names):
+def _deploy_input(model, batch, *names):
+    net = caffe.NetSpec()
     for name in names:
         net[name] = L.Input(shape=dict(dim=[batch, model.channels, model.size, model.size]))
+    return net
 
 
 def _named(net, name):

@@ -4,7 +4,7 @@ prototxt/ holds the paper's set, of images on UCF-101; tools/make_prototxt.py wr
 """
 
 import shlex
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 
@@ -88,13 +88,21 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
     InputError
         For frames of channels that the nets cannot take.
     """
-    from rcnn.nets import prototxt
+    from rcnn.nets import prototxt  # which needs Caffe
 
     places = {name: (Path(folder) / file).as_posix() for name, file in names(recipe).items()}
     made = {f"deploy_{net}": getattr(prototxt, f"deploy_{net}")(recipe.model, 1, recipe.fillers) for net in NETS}
+
+    def alone(net, phase, pairs, videos, stage):
+        if net == "rcnn_s":
+            return prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage)
+        return prototxt.cnn(recipe, pairs, phase) if net == "cnn" else prototxt.rcnn_r(recipe, pairs, phase, stage)
+
     for run, (net, stage, iterations) in runs(recipe).items():
-        made[f"{run}_train_val"] = _train_val(recipe, paths, net, stage)
-        prefix = Path(names(recipe)[f"solver_{run}"]).stem[len("solver_") :]
+        train = alone(net, prototxt.TRAIN, paths.train_pairs, paths.train_list, stage)
+        test = alone(net, prototxt.TEST, paths.test_pairs, paths.test_list, stage)
+        made[f"{run}_train_val"] = prototxt.train_val(train, test)
+        prefix = Path(places[f"solver_{run}"]).stem[len("solver_") :]
         made[f"solver_{run}"] = prototxt.solver(
             recipe, places[f"{run}_train_val"], f"{paths.snapshots}/{prefix}", iterations
         )
@@ -102,29 +110,12 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
     return {path: head + text_format.MessageToString(made[name]) for name, path in places.items()}
 
 
-def _train_val(recipe, paths, net, stage):
-    from rcnn.nets import prototxt
-
-    phases = (prototxt.TRAIN, paths.train_pairs, paths.train_list), (prototxt.TEST, paths.test_pairs, paths.test_list)
-    if net == "cnn":
-        return prototxt.train_val(*(prototxt.cnn(recipe, pairs, phase) for phase, pairs, _ in phases))
-    if net == "rcnn_r":
-        return prototxt.train_val(*(prototxt.rcnn_r(recipe, pairs, phase, stage) for phase, pairs, _ in phases))
-    return prototxt.train_val(
-        *(prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage) for phase, _, videos in phases)
-    )
-
-
 def _head(recipe, folder, paths):
     """Return the comment at a file's head: the command that makes its set, by what differs from the paper's."""
-    base = default_paths(recipe, folder)
     words = []
     if (recipe, folder, paths) != (Recipe(), FOLDER, PATHS):
-        changed = {
-            field.name: getattr(paths, field.name)
-            for field in fields(Paths)
-            if getattr(paths, field.name) != getattr(base, field.name)
-        }
+        base = asdict(default_paths(recipe, folder))
+        changed = {name: path for name, path in asdict(paths).items() if path != base[name]}
         words = settings.words({"out": folder, **changed, **settings.settings(recipe, Recipe())})
     lines = wrap(
         f"python tools/make_prototxt.py {shlex.join(words)}",

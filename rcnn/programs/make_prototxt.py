@@ -24,11 +24,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Optional
 
 from rcnn import recipe
 from rcnn.command import parser
 from rcnn.files import InputError, write_text
-from rcnn.nets import prototxt_set
+from rcnn.nets import prototxt_set, weight_files
 from rcnn.nets.prototxt_set import FLOW_PATHS, FOLDER, PATHS, Paths
 
 HELP = {
@@ -41,17 +42,18 @@ HELP = {
 }
 
 
-def main():
+def main() -> Optional[int]:
     args = arguments()
     settings = recipe.typed(args)
-    paths = {field.name: getattr(args, field.name) for field in fields(Paths) if hasattr(args, field.name)}
-    if args.out is None:
-        for name in (*paths, *settings):
-            raise InputError(f"--{name.replace('_', '-')} makes another set: say where with --out")
-        folder, chosen, paths = FOLDER, recipe.Recipe(), PATHS
-    else:
+    typed = {field.name: getattr(args, field.name) for field in fields(Paths) if hasattr(args, field.name)}
+    folder, chosen, paths = FOLDER, recipe.Recipe(), PATHS
+    if args.out is not None:
         folder, chosen = str(args.out), recipe.parse(settings)
-        paths = replace(prototxt_set.default_paths(chosen, folder), **paths)
+        paths = replace(prototxt_set.default_paths(chosen, folder), **typed)
+    elif typed or settings:
+        option = next(iter({**typed, **settings})).replace("_", "-")
+        raise InputError(f"--{option} makes another set: say where with --out")
+    weight_files.need("caffe")
     files = prototxt_set.files(chosen, folder, paths)
     if args.check:
         return check(files)
@@ -60,6 +62,7 @@ def main():
     if args.out is not None:
         Path(paths.snapshots).mkdir(parents=True, exist_ok=True)  # Caffe wants it to exist
     print(f"{len(files)} files written under {folder}")
+    return None
 
 
 def check(files: Mapping[str, str]) -> int:

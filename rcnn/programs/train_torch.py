@@ -1,4 +1,4 @@
-r"""Train RCNN-r in PyTorch: the pairs, the recipe and the solver's arithmetic of Caffe (Sec. 3.1), on many machines too.
+r"""Train RCNN-r in PyTorch: the pairs, the recipe and the solver of Caffe (Sec. 3.1), on many machines too.
 
     python tools/train_torch.py --pairs data/ucf101/pairs_train01.lmdb --weights start.caffemodel --stage 1 \
         --iterations 10000 --out snapshots/torch_stage1
@@ -22,9 +22,7 @@ from rcnn import recipe
 from rcnn.command import parser, positive
 from rcnn.files import check_writable
 from rcnn.nets import weight_files
-from rcnn.recipe import Recipe, Solver
-
-NOT_HERE = ("model", "fillers", "encoding", "cnn_iterations", "stage1_iterations", "test_iterations", "test_interval")
+from rcnn.recipe import CAFFE_ONLY, Recipe, Solver
 
 
 def main() -> None:
@@ -62,5 +60,5 @@ def arguments() -> argparse.Namespace:
         "--combine", choices=("average", "sum"), dest="weights_combine", help="as of --weights, if they do not tell"
     )
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there")
-    recipe.add_options(options, Recipe(solver=Solver(seed=1)), NOT_HERE)
+    recipe.add_options(options, Recipe(solver=Solver(seed=1)), ("model", "fillers", *CAFFE_ONLY))
     return options.parse_args()

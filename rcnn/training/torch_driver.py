@@ -9,8 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from os import PathLike
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -23,28 +22,16 @@ from rcnn.data import crops
 from rcnn.files import InputError, TrainingError, replacing
 from rcnn.nets import torch_net, weight_files
 from rcnn.nets.torch_net import GoogLeNetRCNN
-from rcnn.recipe import PART_OF, Recipe
+from rcnn.recipe import CAFFE_ONLY, PART_OF, Recipe
 from rcnn.training import log
 from rcnn.training.torch_solver import Pairs, Solver, step
 
 AVERAGE_LOSS = 40  # iterations, as Caffe's solver has it (Fig. 2)
-DECISIVE = (
-    "iterations",
-    "batch",
-    "iter_size",
-    "rate",
-    "final_rate",
-    "momentum",
-    "weight_decay",
-    "clip_gradients",
-    "spatial_rate",
-    "previous_loss",
-    "cut_gradient",
-    "together",
-    "dropout",
-    "scale",
-    "seed",
-)  # of the result
+DECISIVE = [  # of the result
+    name
+    for name, part in PART_OF.items()
+    if part in ("data", "learning", "solver") and name not in (*CAFFE_ONLY, "mean", "snapshot", "display")
+]
 
 
 @contextmanager
@@ -78,8 +65,8 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
 
 def train(
     out: str,
-    pairs: Union[str, PathLike],
-    weights: Union[str, PathLike],
+    pairs: Union[str, Path],
+    weights: Union[str, Path],
     settings: Mapping[str, Any],
     stage: int = 2,
     device: str = "auto",
@@ -127,9 +114,11 @@ def train(
         if start >= last:
             tell(f"finished already: {source} is at iteration {start} of {last}")
             return
-        with Pairs(pairs, recipe, rank, world) as reader:
+        with (
+            Pairs(pairs, recipe, rank, world) as reader,
+            progress(last, "it", start, Path(out).name) if rank == 0 else nullcontext() as bar,
+        ):
             batches = reader.batches(start * recipe.solver.iter_size, state)
-            bar = progress(last, "it", start, Path(out).name) if rank == 0 else None
             while solver.iteration < last:
                 rate = solver.rate()
                 loss, outputs, state = step(net, solver, batches)
@@ -138,13 +127,11 @@ def train(
                         f"the loss of iteration {solver.iteration - 1} is not finite: training "
                         "diverged; lower the rate, or check the data and the scale"
                     )
-                if rank == 0:
+                if bar is not None:
                     records.add(solver.iteration - 1, loss, outputs, rate)
                     bar.update()
                     if solver.iteration % recipe.solver.snapshot == 0 or solver.iteration == last:
                         save(out, net, solver, state)
-            if bar is not None:
-                bar.close()
 
 
 class _Records:
@@ -186,23 +173,19 @@ def newest(out: str) -> int:
 
 def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
     """Write a snapshot, the weights first: each file is whole or not there."""
-    with replacing(f"{out}_iter_{solver.iteration}.pt") as part:
-        torch.save(
-            {name: value.cpu() if name != "_extra_state" else value for name, value in net.state_dict().items()}, part
-        )
-    with replacing(f"{out}_iter_{solver.iteration}.solver.pt") as part:
-        torch.save(
-            {
-                "momentum": {name: value.cpu() for name, value in solver.momentum.items()},
-                "iteration": solver.iteration,
-                "state": state,
-                "recipe": repr(_decisive(solver)),
-            },
-            part,
-        )
+    weights = {name: value if name == "_extra_state" else value.cpu() for name, value in net.state_dict().items()}
+    training = {
+        "momentum": {name: value.cpu() for name, value in solver.momentum.items()},
+        "iteration": solver.iteration,
+        "state": state,
+        "recipe": repr(_decisive(solver)),
+    }
+    for kind, values in (("pt", weights), ("solver.pt", training)):
+        with replacing(f"{out}_iter_{solver.iteration}.{kind}") as part:
+            torch.save(values, part)
 
 
-def restore(solver: Solver, path: Union[str, PathLike], device: torch.device) -> str:
+def restore(solver: Solver, path: Union[str, Path], device: torch.device) -> str:
     """Give a solver its momentum and iteration; return the state of the crops' random numbers.
 
     Raises
@@ -211,10 +194,12 @@ def restore(solver: Solver, path: Union[str, PathLike], device: torch.device) ->
         For a snapshot of a training with other settings.
     """
     saved = torch.load(path, map_location=device, weights_only=True)
-    mine, other = _decisive(solver), []
-    for name, value in ast.literal_eval(saved["recipe"]).items():
-        if mine.get(name) != value:
-            other.append(f"{name.replace('_', '-')} {value}, not {mine.get(name)}")
+    mine = _decisive(solver)
+    other = [
+        f"{name.replace('_', '-')} {value}, not {mine.get(name)}"
+        for name, value in ast.literal_eval(saved["recipe"]).items()
+        if mine.get(name) != value
+    ]
     if other:
         raise InputError(
             f"out: {path} is of a training with other options ({'; '.join(other)}); give those, or another out"
@@ -224,11 +209,11 @@ def restore(solver: Solver, path: Union[str, PathLike], device: torch.device) ->
     return saved["state"]
 
 
-def _decisive(solver) -> dict[str, Any]:
+def _decisive(solver: Solver) -> dict[str, Any]:
     """Return {setting: value} of all that decides a training's result, which a snapshot keeps as text."""
     recipe = solver.recipe
     return {
         "stage": solver.stage,
         "mean": tuple(recipe.mean(crops.MEANS)),
-        **{name: getattr(getattr(recipe, PART_OF[name]), name) for name in DECISIVE},
+        **{name: recipe.setting(name) for name in DECISIVE},
     }

@@ -8,7 +8,8 @@ gradients are added up, so that an update is the same whatever their number.
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os import PathLike
+from functools import partial
+from pathlib import Path
 from typing import Optional, Union
 
 import numpy as np
@@ -66,10 +67,9 @@ class Solver:
     def __init__(self, net: GoogLeNetRCNN, recipe: Recipe, stage: int = 2):
         self.recipe, self.stage, self.iteration = recipe, stage, 0
         self._multipliers = rates(net.model, stage, recipe.learning.spatial_rate)
-        self._parameters = dict(net.named_parameters())
-        for name, parameter in self._parameters.items():
+        for name, parameter in net.named_parameters():
             parameter.requires_grad_(self._multipliers[name][0] > 0)
-        self._learning = {name: value for name, value in self._parameters.items() if value.requires_grad}
+        self._learning = {name: value for name, value in net.named_parameters() if value.requires_grad}
         self.momentum = {name: torch.zeros_like(value) for name, value in self._learning.items()}
 
     def rate(self) -> float:
@@ -129,23 +129,23 @@ class Pairs:
         Where the pairs are not the model's, or a process would have no row.
     """
 
-    def __init__(self, path: Union[str, PathLike], recipe: Recipe, rank: int = 0, world: int = 1):
+    def __init__(self, path: Union[str, Path], recipe: Recipe, rank: int = 0, world: int = 1):
         model, self._data, self._size = recipe.model, recipe.data, recipe.model.size
         self._mean = recipe.mean(crops.MEANS)
         self.records = records.open_records(path, "pairs")
         self._keys = self.records.key_list()
         self._rows = range(rank, self._data.batch, world)
-        previous, _, _ = records.decode_pair(self.records.get(self._keys[0]))
-        self._shape = previous.shape
-        crops.positions(*self._shape[:2], self._size)
+        height, width, channels = records.decode_pair(self.records.get(self._keys[0]))[0].shape
+        crops.positions(height, width, self._size)
         classes = len(self.records.manifest["recipe"].get("classes", []))
-        if self._shape[2] != model.channels:
-            raise InputError(f"pairs: {path} has frames of {self._shape[2]} channels, the net takes {model.channels}")
+        if channels != model.channels:
+            raise InputError(f"pairs: {path} has frames of {channels} channels, the net takes {model.channels}")
         if classes > model.classes:
             raise InputError(f"pairs: {path} has {classes} classes, the net {model.classes}")
         if not self._rows:
             raise InputError(f"batch: {self._data.batch} is smaller than the number of processes, {world}")
         self._generator = np.random.default_rng(recipe.solver.seed)
+        self._draw = partial(crops.draw, self._generator, height, width, self._size)
         self._pool = ThreadPoolExecutor(1)
 
     def __enter__(self):
@@ -178,16 +178,15 @@ class Pairs:
 
     def _batch(self, number):
         data = self._data
-        places = [
-            [crops.draw(self._generator, *self._shape[:2], self._size) for _ in range(1 + (not data.together))]
-            for _ in range(data.batch)
-        ]
+        places = [[self._draw() for _ in range(2 - data.together)] for _ in range(data.batch)]
         previous, frames, labels = [], [], []
         for row in self._rows:
             key = self._keys[(number * data.batch + row) % len(self._keys)]
             before, now, label = records.decode_pair(self.records.get(key))
-            for images, image, place in ((frames, now, places[row][0]), (previous, before, places[row][-1])):
-                top, left, mirror = place
+            for images, image, (top, left, mirror) in (
+                (frames, now, places[row][0]),
+                (previous, before, places[row][-1]),
+            ):
                 images.append(crops.cut(image, top, left, self._size, mirror))
             labels.append(label)
         inputs = (
