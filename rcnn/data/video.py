@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple, Optional, TypeVar, Union
+from typing import NamedTuple, Optional, TypeVar
 
 # FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
 # file's name.
@@ -16,7 +16,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from rcnn.data.video_headers import size_change  # noqa: E402
-from rcnn.files import InputError, existing  # noqa: E402
+from rcnn.files import InputError, PathLike, existing  # noqa: E402
 
 cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
 
@@ -40,9 +40,7 @@ class VideoError(InputError):
     """A video file that gives no frames; the message is the reason, without the file's name."""
 
 
-def sample(
-    path: Union[str, Path], fps: Optional[float] = None, warnings: Optional[list[str]] = None
-) -> Iterator[Frame]:
+def sample(path: PathLike, fps: Optional[float] = None, warnings: Optional[list[str]] = None) -> Iterator[Frame]:
     """Yield the frames of a video file at a frame rate, in order.
 
     A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as

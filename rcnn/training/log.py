@@ -19,11 +19,11 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
-from rcnn.files import InputError, write_text
+from rcnn.files import InputError, PathLike, write_text
 
 NUMBER = r"([-+]?(?:nan|inf|[0-9.]+(?:e[-+]?[0-9]+)?))"
 # glog's prefix: level, month and day (with the year since 0.5), time, thread, file:line
@@ -131,7 +131,7 @@ def complaint(lines: Sequence[str]) -> str:
     return messages[-1] if messages else "it printed no error"
 
 
-def read_log(path: Union[str, Path]) -> list[Record]:
+def read_log(path: PathLike) -> list[Record]:
     """Return the records of a JSON-lines file; a file that is not there has none.
 
     A last line that an interruption cut short is left out.
@@ -163,13 +163,13 @@ def read_log(path: Union[str, Path]) -> list[Record]:
     return records
 
 
-def resumed(path: Union[str, Path]) -> list[int]:
+def resumed(path: PathLike) -> list[int]:
     """Return the iterations of the snapshots at which trainings went on, in time's order, by all that caffe printed."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     return [int(number) for number in RESUMED.findall(text)]
 
 
-def rewind(path: Union[str, Path], iteration: int) -> list[Record]:
+def rewind(path: PathLike, iteration: int) -> list[Record]:
     """Drop from a JSON-lines log what a run resumed at `iteration` does again; return the records that stay.
 
     Caffe snapshots after the update that ends an iteration, so a snapshot at N is before record N.
