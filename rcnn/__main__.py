@@ -13,8 +13,7 @@ import sys
 import textwrap
 from importlib.resources import files
 from pathlib import PurePath
-from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, Optional
 
 import rcnn
 from rcnn.command import VERSION, run
@@ -35,12 +34,12 @@ def programs() -> dict[str, str]:
 
 def start(name: str) -> NoReturn:
     """Run rcnn/programs/<name>.py and exit with its status; one line where a package that it needs is missing."""
-    run(lambda: _loaded(name).main())
+    run(lambda: _started(name))
 
 
-def _loaded(name: str) -> ModuleType:
+def _started(name: str) -> Optional[int]:
     try:
-        return importlib.import_module(f"rcnn.programs.{name}")
+        return importlib.import_module(f"rcnn.programs.{name}").main()
     except ModuleNotFoundError as error:
         from rcnn.nets.weight_files import BRINGS, need  # not above, as it takes NumPy along
 

@@ -343,10 +343,11 @@ def test_an_error_has_no_traceback():
 def test_without_caffe_it_says_what_is_missing():
     code = (
         "import sys; sys.modules['caffe'] = None; sys.argv = ['train.py', '--solver', 'solver.prototxt']\n"
-        "from rcnn import command\nfrom rcnn.programs import train\ncommand.run(train.main)"
+        "from rcnn.__main__ import start\nstart('train')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr == "train.py: caffe is not installed; make caffe brings it\n"
+    assert done.returncode == 2
+    assert done.stderr == "train.py: caffe is not installed; tools/install_caffe.sh brings it\n"
 
 
 def lmdb_net(path, include=""):
