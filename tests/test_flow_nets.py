@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 from runs import ROOT, contents, module, run
-from test_build_frames import flow_set
+from videos import flow_set
 
 from rcnn.data import crops, flow, records
 from rcnn.files import InputError

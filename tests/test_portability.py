@@ -7,7 +7,7 @@ import sys
 import made_scores
 import pytest
 from runs import ROOT
-from test_build_frames import make_set
+from videos import make_set
 
 from rcnn.nets import compare, weight_files
 from rcnn.nets.model import NetModel

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 from runs import ROOT, contents, run
-from test_build_frames import flow_set
+from videos import flow_set
 
 from rcnn.data import workers
 from rcnn.files import InputError, WorkerError
