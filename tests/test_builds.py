@@ -63,7 +63,11 @@ def test_other_settings_start_afresh(tmp_path):
         build.put([(b"a", b"1")], "a", 1)
     with begin(out, {"fps": 25, "size": 256}, lines.append) as build:
         assert len(build) == 0 and build.notes() == {}
-    assert lines == [f"{out}.partial was begun with other settings (fps); starting afresh"]
+        build.put([(b"b", b"2")])
+    with begin(out, {"fps": 25, "size": 256}, lines.append) as build:
+        assert len(build) == 1
+    afresh = f"{out}.partial was begun with other settings (fps); starting afresh"
+    assert lines == [afresh, f"going on with {out}.partial"]
 
 
 def test_finished_with_other_settings_is_refused_unless_forced(tmp_path):

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
@@ -114,7 +115,14 @@ def test_no_colour_crosses_from_one_frame_of_a_pair_to_the_other():
 
 def test_damaged_record():
     no_jpeg = records.Datum(encoded=True, data=b"no JPEG").SerializeToString()
-    for record, said in ((b"\xff\xff\xff", "not a Datum"), (no_jpeg, "JPEG cannot be decoded"), (b"", "cannot be dec")):
+    jpeg = cv2.imencode(".jpg", smooth(0, 95)[..., 0])[1].tobytes()
+    half_flow = records.Datum(channels=1, encoded=True, data=jpeg).SerializeToString()  # of an odd height
+    for record, said in (
+        (b"\xff\xff\xff", "not a Datum"),
+        (no_jpeg, "JPEG cannot be decoded"),
+        (b"", "cannot be dec"),
+        (half_flow, "cannot"),
+    ):
         with pytest.raises(InputError, match=said):
             records.decode_frame(record)
 

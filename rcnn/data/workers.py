@@ -179,7 +179,8 @@ class Cluster(Workers):
     """
 
     def __init__(self, client: Any, killed: type[BaseException]):
-        self._client, self._executor = client, client.get_executor()
+        # Not pure: a job that is done again would else be given the failure that it had.
+        self._client, self._executor = client, client.get_executor(pure=False)
         self.deaths = (BrokenExecutor, killed)
         self.workers = sum(client.nthreads().values())
 

@@ -53,55 +53,37 @@ class LogParser:
     def feed(self, line: str) -> Optional[Record]:
         """Take one line; return the record that it completes, without "seconds", or None."""
         prefix = GLOG.match(line.rstrip("\r\n"))
-        if not prefix:
-            return None
-        text = prefix[3]
+        text = prefix[3] if prefix else ""
         if match := SHOWN.match(text):
-            return self._begin(
-                {
-                    "phase": "train",
-                    "iteration": int(match[1]),
-                    "loss": float(match[2]),
-                    "average_loss": self.average_loss,
-                    "raw": None,
-                    "outputs": {},
-                    "learning_rate": None,
-                }
-            )
+            record = {"phase": "train", "iteration": int(match[1]), "loss": float(match[2])}
+            rest: Record = {"average_loss": self.average_loss, "raw": None, "outputs": {}, "learning_rate": None}
+            return self.finish({**record, **rest})
         if match := TESTING.match(text):
-            return self._begin({"phase": "test", "iteration": int(match[1]), "net": int(match[2]), "outputs": {}})
-        if match := OUTPUT.match(text):
-            self._output(match)
-        elif match := RATE.match(text):
-            if self.record and self.record["iteration"] == int(match[1]):
-                self.record["learning_rate"] = float(match[2])
-                return self.finish()
-        elif text == "Test interrupted.":
-            self.record = None
-        elif text.startswith(("Snapshotting", "Optimization")):
+            return self.finish({"phase": "test", "iteration": int(match[1]), "net": int(match[2]), "outputs": {}})
+        if text.startswith(("Snapshotting", "Optimization")):
             return self.finish()
+        if text == "Test interrupted.":
+            self.record = None
+        if self.record is None:
+            return None
+        if (match := RATE.match(text)) and self.record["iteration"] == int(match[1]):
+            self.record["learning_rate"] = float(match[2])
+            return self.finish()
+        if (match := OUTPUT.match(text)) and self.record["phase"] == match[1].lower():
+            name, value, outputs = match[2], float(match[3]), self.record["outputs"]
+            if name in outputs:  # an output of several values is printed as several lines of one name
+                before = outputs[name]
+                outputs[name] = (before if isinstance(before, list) else [before]) + [value]
+            else:
+                outputs[name] = value
+            if match[5] and match[1].lower() == "train":
+                self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
         return None
 
-    def finish(self) -> Optional[Record]:
-        """Return the record that is still open, or None."""
-        return self._begin(None)
-
-    def _begin(self, record: Optional[Record]) -> Optional[Record]:
-        done, self.record = self.record, record
+    def finish(self, following: Optional[Record] = None) -> Optional[Record]:
+        """Return the record that is still open, or None; `following` is open from now on."""
+        done, self.record = self.record, following
         return done
-
-    def _output(self, match: "re.Match[str]") -> None:
-        if self.record is None or self.record["phase"] != match[1].lower():
-            return
-        name, value = match[2], float(match[3])
-        outputs = self.record["outputs"]
-        if name in outputs:  # an output of several values is printed as several lines of one name
-            before = outputs[name]
-            outputs[name] = (before if isinstance(before, list) else [before]) + [value]
-        else:
-            outputs[name] = value
-        if match[5] and self.record["phase"] == "train":
-            self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
 
 
 def not_finite(record: Record) -> list[str]:
