@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from runs import contents, kill_ten_times, run, start
+from runs import contents, kill_ten_times, options, run, start
 from videos import flow_set, make_set, number_of, numbered, write_avi, write_motion, write_packets, write_stamped
 
 from rcnn.command import progress
@@ -42,15 +42,15 @@ def test_frames_are_those_of_the_videos(tmp_path):
 
 def test_fps_size_and_quality(tmp_path):
     arguments = make_set(tmp_path, 2, 12)
-    sizes = []
-    for quality in (30, 95):
-        out = tmp_path / f"{quality}.lmdb"
-        assert run("build_frames", *arguments, "--fps", 12.5, "--size", 64, "--quality", quality, "--out", out)[0] == 0
-        stored, manifest = contents(out)
-        assert manifest["counts"]["frames"] == 12 and manifest["videos"][0]["times"] == [0, 0.08, 0.16, 0.24, 0.32, 0.4]
-        assert records.decode_frame(next(iter(stored.values())))[0].shape == (64, 64, 3)
-        sizes.append(sum(map(len, stored.values())))
-    assert sizes[0] < sizes[1]
+    settings = frames_lmdb.Settings(12.5, 64, 30)
+    assert run("build_frames", *arguments, *options(fps=12.5, size=64, quality=30, out=tmp_path / "f.lmdb"))[0] == 0
+    stored, manifest = contents(tmp_path / "f.lmdb")
+    video = Video("v_Archery_g01_c01", "Archery/v_Archery_g01_c01.avi", 0)
+    note, entries = frames_lmdb.decode(frames_lmdb.Job(video, tmp_path / "videos" / video.file, settings))
+    assert manifest["counts"]["frames"] == 12 and note["times"] == [0, 0.08, 0.16, 0.24, 0.32, 0.4]
+    assert entries == list(stored.items())[:6] and records.decode_frame(entries[0][1])[0].shape == (64, 64, 3)
+    fine = frames_lmdb.decode(frames_lmdb.Job(video, tmp_path / "videos" / video.file, settings._replace(quality=95)))
+    assert len(fine[1][0][1]) > len(entries[0][1])
 
 
 def test_bad_videos_are_skipped_and_named(tmp_path):

@@ -66,19 +66,15 @@ def test_pairs_are_neighbours_in_the_promised_order(frames, tmp_path, encoding, 
 
 
 def test_same_seed_same_bytes(frames, tmp_path):
-    for name, seed, workers in (("a", 1, 1), ("b", 1, 2), ("c", 2, 1)):
-        build(frames, tmp_path / name, seed=seed, workers=workers)
-    a, b, c = ((tmp_path / name / "data.mdb").read_bytes() for name in "abc")
-    assert a == b != c
-    assert (tmp_path / "a/manifest.json").read_bytes() == (tmp_path / "b/manifest.json").read_bytes()
+    for name, number in (("a", 1), ("b", 2)):
+        build(frames, tmp_path / name, workers=number)
+    for file in ("data.mdb", "manifest.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_one_video_alone_says_so(frames, tmp_path):
-    status, out, _ = run("build_pairs", *words(frames, list=frames / "testlist01.txt"), "--out", tmp_path / "p.lmdb")
+def test_skipped_videos_and_one_that_outnumbers_the_rest_are_named(frames, tmp_path):
+    status, out, _ = run("build_pairs", *words(frames, list=frames / "testlist01.txt"), "--out", tmp_path / "q.lmdb")
     assert status == 0 and "2 neighbours share a video" in out
-
-
-def test_skipped_videos_are_named(frames, tmp_path):
     for _ in range(2):
         status, out, error = run("build_pairs", *words(frames), "--out", tmp_path / "p.lmdb")
         assert status == 0 and "1 videos skipped" in out
@@ -91,19 +87,12 @@ def test_skipped_videos_are_named(frames, tmp_path):
     [
         ({"frames": "missing.lmdb"}, "no such LMDB: missing.lmdb"),
         ({"list": "other.txt"}, "other.txt, the first is v_Archery_g09_c01; build the frames of this list"),
-        ({"list": "broken.txt"}, "broken.txt has no video with frames in"),
         ({"classes": "more.txt"}, "classes: the list differs from the class list that"),
-        ({"frames": "begun.lmdb"}, "begun.lmdb is not finished"),
-        ({"list": "relabelled.txt", "classes": "classInd.txt"}, "v_Archery_g02_c01 has label 0 in"),
         ({"seed": 2**32}, "argument --seed: 4294967296 is not"),
     ],
 )
 def test_bad_input(frames, tmp_path, monkeypatch, changes, message):
     (tmp_path / "other.txt").write_text("Archery/v_Archery_g09_c01.avi 1\n")
-    (tmp_path / "broken.txt").write_text("Biking/v_Biking_g04_c01.avi 2\n")
-    (tmp_path / "relabelled.txt").write_text("Biking/v_Archery_g02_c01.avi 2\n")
-    (tmp_path / "classInd.txt").write_text("1 Archery\n2 Biking\n")
-    (tmp_path / "begun.lmdb.partial").mkdir()
     (tmp_path / "more.txt").write_text("1 Archery\n2 Biking\n3 Rowing\n")
     monkeypatch.chdir(tmp_path)
     status, _, error = run("build_pairs", *words(frames, **changes), "--out", tmp_path / "p.lmdb")
@@ -120,16 +109,15 @@ def test_other_settings(frames, tmp_path):
     assert manifest["recipe"]["seed"] == 3 and len(stored) == manifest["counts"]["pairs"] == 10
 
 
-@pytest.mark.parametrize("encoding, size", [("jpeg", 256), ("raw", 64)])
-def test_killed_at_ten_random_moments(tmp_path, encoding, size):
+def test_killed_at_ten_random_moments(tmp_path):
     kinds, groups = ("Archery", "Biking"), range(1, 7)
     names = [f"{kind}/v_{kind}_g{group:02d}_c01.avi" for group in groups for kind in kinds]
     for name in names:
         write_avi(tmp_path / "videos" / name, 60)
     (tmp_path / "classInd.txt").write_text("1 Archery\n2 Biking\n")
     (tmp_path / "trainlist01.txt").write_text("\n".join(names))
-    build_frames(tmp_path, tmp_path / "trainlist01.txt", fps=25, size=size)
-    arguments = [*words(tmp_path, encoding=encoding, workers=2)]
+    build_frames(tmp_path, tmp_path / "trainlist01.txt", fps=25)
+    arguments = words(tmp_path, workers=2)
     assert run("build_pairs", *arguments, "--out", tmp_path / "undisturbed.lmdb")[0] == 0
     wanted = contents(tmp_path / "undisturbed.lmdb")
     for built in kill_ten_times("build_pairs", tmp_path / "p.lmdb", *arguments, seed=2):

@@ -156,3 +156,17 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
     with pytest.raises(files.WriteError, match=f"^cannot lock {tmp_path}/file: "):
         with files.locked(tmp_path / "file"):
             pass
+
+
+def test_a_lock_whose_file_its_holder_has_removed_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    """As where the holder ends between this program's opening the file and locking it."""
+    acquire = files.FileLock.acquire
+
+    def late(lock):
+        acquire(lock)
+        os.remove(lock.lock_file)
+
+    monkeypatch.setattr(files.FileLock, "acquire", late)
+    with pytest.raises(files.InputError, match="another program is at work in"):
+        with files.locked(tmp_path):
+            pass

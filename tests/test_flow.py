@@ -63,12 +63,12 @@ def test_what_comes_out(method):
 def test_a_mirrored_video_has_the_mirrored_flow(method, kind):
     """With x negated; within 0.02 pixels on average (DIS: 0.06), in 8 bits within one grey level almost everywhere."""
     previous, frame, _ = pair(kind, 4)
-    found = flow.compute(method, previous, frame)
+    motion = flow.compute(method, previous, frame)
     mirrored = flow.compute(method, *(np.ascontiguousarray(image[:, ::-1]) for image in (previous, frame)))
-    expected = found[:, ::-1] * np.float32([-1, 1])
+    expected = motion[:, ::-1] * np.float32([-1, 1])
     assert flow.end_point_error(mirrored, expected, BORDER) < (0.06 if method == "dis" else 0.02)
     inner = (slice(BORDER, -BORDER),) * 2
-    grey = np.abs(flow.quantise(mirrored)[inner] - flow.mirror(flow.quantise(found))[inner].astype(int))
+    grey = np.abs(flow.quantise(mirrored)[inner] - flow.mirror(flow.quantise(motion))[inner].astype(int))
     assert (grey <= 1).mean() > 0.99
 
 
@@ -109,9 +109,9 @@ def test_brox_by_cuda_where_opencv_has_it(monkeypatch):
 
         def calc(self, previous, frame, out):
             assert previous.image.dtype == frame.image.dtype == np.float32
-            found = Gpu()
-            found.upload(np.dstack([previous.image, frame.image]))
-            return found
+            motion = Gpu()
+            motion.upload(np.dstack([previous.image, frame.image]))
+            return motion
 
     monkeypatch.setattr(cv2, "cuda_BroxOpticalFlow", Brox, raising=False)
     monkeypatch.setattr(cv2, "cuda_GpuMat", Gpu)
@@ -145,26 +145,26 @@ def test_the_opposite_sign(dtype):
     values = np.arange(256).astype(dtype)
     assert flow.negate(values).dtype == dtype
     assert flow.negate(values).tolist() == [255, *range(255, 0, -1)]
-    found = np.random.default_rng(0).uniform(-25, 25, (30, 40, 2)).astype(np.float32)
-    expected = flow.quantise(found[:, ::-1] * np.float32([-1, 1]))
-    np.testing.assert_array_equal(flow.mirror(flow.quantise(found)), expected)
-    np.testing.assert_array_equal(flow.mirror(flow.mirror(flow.quantise(found))), flow.quantise(found))
+    motion = np.random.default_rng(0).uniform(-25, 25, (30, 40, 2)).astype(np.float32)
+    expected = flow.quantise(motion[:, ::-1] * np.float32([-1, 1]))
+    np.testing.assert_array_equal(flow.mirror(flow.quantise(motion)), expected)
+    np.testing.assert_array_equal(flow.mirror(flow.mirror(flow.quantise(motion))), flow.quantise(motion))
 
 
 def test_crops_of_flow_are_mirrored_with_x_negated():
     stored = flow.quantise(np.random.default_rng(1).uniform(-25, 25, (12, 14, 2)))
-    found = crops.oversample(stored, 8, 10)
-    assert found.shape == (10, 8, 8, 2) and found.dtype == np.uint8
-    np.testing.assert_array_equal(found[:5], crops.oversample(stored, 8, 5))
-    np.testing.assert_array_equal(found[5:, :, :, 1], found[:5, :, ::-1, 1])
-    np.testing.assert_array_equal(found[5:, :, :, 0], 256 - found[:5, :, ::-1, 0].astype(int))
+    motion = crops.oversample(stored, 8, 10)
+    assert motion.shape == (10, 8, 8, 2) and motion.dtype == np.uint8
+    np.testing.assert_array_equal(motion[:5], crops.oversample(stored, 8, 5))
+    np.testing.assert_array_equal(motion[5:, :, :, 1], motion[:5, :, ::-1, 1])
+    np.testing.assert_array_equal(motion[5:, :, :, 0], 256 - motion[:5, :, ::-1, 0].astype(int))
 
 
 def test_end_point_error():
     true = np.zeros((6, 8, 2))
-    found = true + [3, 4]
-    found[2:4, 2:6] = [0, 1]
-    assert flow.end_point_error(found, true) == pytest.approx((5 * 40 + 8) / 48)
-    assert flow.end_point_error(found, true, 2) == 1
+    motion = true + [3, 4]
+    motion[2:4, 2:6] = [0, 1]
+    assert flow.end_point_error(motion, true) == pytest.approx((5 * 40 + 8) / 48)
+    assert flow.end_point_error(motion, true, 2) == 1
     true[0, 0] = 1.7e9
-    assert flow.end_point_error(found, true) == pytest.approx((5 * 39 + 8) / 47)
+    assert flow.end_point_error(motion, true) == pytest.approx((5 * 39 + 8) / 47)

@@ -181,19 +181,19 @@ def test_dask_workers_that_die(scheduler, tmp_path):
         assert list(workers.in_order(executor, die, jobs, 4, stand_in)) == [0, 1, 2, "no -3", 4, 5]
 
 
-def test_no_scheduler_is_one_line(tmp_path):
-    pytest.importorskip("distributed")
-    arguments = flow_set(tmp_path, one={})
-    for address, words in (
-        ("tcp://127.0.0.1:9", "no scheduler answers at tcp://127.0.0.1:9"),
-        ("nonsense", "nonsense is not the address of a scheduler, as in tcp://host:8786"),
-    ):
-        status, _, error = run("build_frames", *arguments, "--dask", address, "--out", tmp_path / "f.lmdb")
-        assert status == 2 and f"--dask: {words}" in error.splitlines()[-1], error
-
-
-def test_dask_that_is_not_installed_is_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match="--dask needs dask.distributed: pip install distributed"):
-        with workers.cluster("tcp://127.0.0.1:9"):
-            pass
+@pytest.mark.parametrize(
+    "address, words",
+    [
+        ("tcp://127.0.0.1:9", "--dask: no scheduler answers at tcp://127.0.0.1:9"),
+        ("nonsense", "--dask: nonsense is not the address of a scheduler, as in tcp://host:8786"),
+        (None, "--dask needs dask.distributed: pip install distributed"),
+    ],
+)
+def test_no_scheduler_or_no_dask_is_one_line(monkeypatch, address, words):
+    if address is None:
+        monkeypatch.setitem(sys.modules, "distributed", None)
+    else:
+        pytest.importorskip("distributed")
+    with pytest.raises(InputError, match=words) as error, workers.cluster(address):
+        pass
+    assert "\n" not in str(error.value)
