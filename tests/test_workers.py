@@ -18,11 +18,12 @@ from rcnn.files import InputError, WorkerError
 
 
 def die(job):
-    """Return a job's number; kill the process where it is negative, or (number, Path) the first time."""
-    number, mark = job if isinstance(job, tuple) else (job, None)
-    if number < 0 or mark is not None and not mark.exists():
-        if mark is not None:
-            mark.touch()
+    """Return a job's number; kill the process where it is negative, or the job is (number, Path...), once a path."""
+    number, *marks = job if isinstance(job, tuple) else (job,)
+    lacking = [mark for mark in marks if not mark.exists()]
+    if number < 0 or lacking:
+        if lacking:
+            lacking[0].touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return number
 
@@ -53,8 +54,8 @@ def test_a_job_that_kills_its_process_is_stand_in_and_the_others_done(ahead, job
     assert capfd.readouterr().err == ""
 
 
-def test_a_job_that_kills_its_process_once_is_done_again(tmp_path):
-    jobs = [0, (1, tmp_path / "one"), 2, (3, tmp_path / "two"), 4]
+def test_a_job_that_kills_its_process_once_or_three_times_is_done_again(tmp_path):
+    jobs = [0, (1, tmp_path / "one"), 2, (3, *(tmp_path / name for name in "abc")), 4]
     with workers.Pool(1) as executor:
         assert list(workers.in_order(executor, die, jobs, 2, stand_in)) == [0, 1, 2, 3, 4]
 
