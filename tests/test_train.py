@@ -285,6 +285,13 @@ def test_snapshots_beyond_the_one_it_goes_on_from_are_set_aside(train, capsys):
     }
 
 
+def test_only_weights_of_this_run_are_reported(train, capsys, monkeypatch):
+    monkeypatch.setattr(snapshots, "set_aside", lambda *_: Path("snap/tiny_iter_99.caffemodel").write_bytes(b"bad"))
+    Path("snap").mkdir()
+    assert train() == 0
+    assert "weights of iteration 60" in capsys.readouterr().out
+
+
 def test_weights_are_used(train):
     train()
     Path("solver.prototxt").write_text(SOLVER.replace("snap/tiny", "two/tiny").replace("base_lr: 0.1", "base_lr: 0"))
