@@ -41,8 +41,8 @@ TOOL = Path(__file__).resolve().parent.parent / "tools" / "build_frames.py"
 def timed(method, previous, frame):
     """Return (flow, milliseconds)."""
     began = time.perf_counter()
-    found = flow.compute(method, previous, frame)
-    return found, 1000 * (time.perf_counter() - began)
+    motion = flow.compute(method, previous, frame)
+    return motion, 1000 * (time.perf_counter() - began)
 
 
 def print_methods():
@@ -57,9 +57,9 @@ def print_methods():
             previous, frame, true = pair(kind, pixels, HEIGHT, WIDTH)
             errors = []
             for method in methods:
-                found, milliseconds = timed(method, previous, frame)
+                estimate, milliseconds = timed(method, previous, frame)
                 times[method].append(milliseconds)
-                errors.append(flow.end_point_error(found, true, BORDER))
+                errors.append(flow.end_point_error(estimate, true, BORDER))
             print(f"{kind:>9} {pixels:>3g} px" + "".join(f"{error:>12.4f}" for error in errors), flush=True)
     print(f"{'ms a frame':>16}" + "".join(f"{statistics.median(times[method]):>12.0f}" for method in methods))
 
@@ -80,12 +80,12 @@ def print_pair(args):
             f"{images[0].shape[1]} x {images[0].shape[0]}"
         )
     for method in flow.available():
-        found, milliseconds = timed(method, *images)
-        error = "" if true is None else f", end-point error {flow.end_point_error(found, true):.3f} pixels"
+        estimate, milliseconds = timed(method, *images)
+        error = "" if true is None else f", end-point error {flow.end_point_error(estimate, true):.3f} pixels"
         print(f"{method}: {milliseconds:.0f} ms{error}")
         if args.write:
             with replacing(Path(args.write) / f"{method}.flo") as part:
-                cv2.writeOpticalFlow(str(part), found)
+                cv2.writeOpticalFlow(str(part), estimate)
 
 
 def make_videos(folder, number):
@@ -141,10 +141,10 @@ def print_build(args):
                 speeds[workers].append(frames_a_second(words, folder / "flow.lmdb", workers))
             print(
                 f"  round {number + 1}: "
-                + ", ".join(f"{workers} workers {found[-1]:.2f} frames/s" for workers, found in speeds.items()),
+                + ", ".join(f"{workers} workers {rates[-1]:.2f} frames/s" for workers, rates in speeds.items()),
                 flush=True,
             )
-        medians = {workers: statistics.median(found) for workers, found in speeds.items()}
+        medians = {workers: statistics.median(rates) for workers, rates in speeds.items()}
         ratio = medians[2] / medians[1]
         print(
             f"build_frames.py --flow {args.method}, {WIDTH} x {HEIGHT}: {medians[1]:.2f} frames/s by 1 worker, "
@@ -159,12 +159,12 @@ def print_loss(folder, method):
     with records.open_records(folder / "flow.lmdb", "frames") as frames:
         stored = [frames.frame(name, index)[0] for index in range(FPS * SECONDS)]
     images = list(video.sample(folder / f"videos/Motion/{name}.avi"))
-    found = [
+    computed = [
         flow_frames.resize(flow.compute(method, images[index][1], images[index + 1][1]), SIDE)
         for index in range(0, 25 * SECONDS - 1, 25 // FPS)
     ][: len(stored)]
-    eight = [flow.end_point_error(flow.dequantise(flow.quantise(one)), one) for one in found]
-    both = [flow.end_point_error(flow.dequantise(two), one) for one, two in zip(found, stored)]
+    eight = [flow.end_point_error(flow.dequantise(flow.quantise(one)), one) for one in computed]
+    both = [flow.end_point_error(flow.dequantise(two), one) for one, two in zip(computed, stored)]
     print(
         f"mean distance of stored flow from computed: {statistics.mean(both):.3f} pixels, "
         f"{statistics.mean(eight):.3f} of them by 8 bits, the rest by JPEG"

@@ -13,8 +13,7 @@ import sys
 import textwrap
 from importlib.resources import files
 from pathlib import PurePath
-from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, Optional
 
 import rcnn
 from rcnn.command import VERSION, run
@@ -35,13 +34,12 @@ def programs() -> dict[str, str]:
 
 def start(name: str) -> NoReturn:
     """Run rcnn/programs/<name>.py and exit with its status; one line where a package that it needs is missing."""
-    run(lambda: loaded(name).main())
+    run(lambda: _started(name))
 
 
-def loaded(name: str) -> ModuleType:
-    """Return the module rcnn.programs.<name>; raise InputError where a package that it needs is missing."""
+def _started(name: str) -> Optional[int]:
     try:
-        return importlib.import_module(f"rcnn.programs.{name}")
+        return importlib.import_module(f"rcnn.programs.{name}").main()
     except ModuleNotFoundError as error:
         from rcnn.nets.weight_files import BRINGS, need  # not above, as it takes NumPy along
 
@@ -73,10 +71,10 @@ def _main() -> None:
 
 def chosen(word: str) -> str:
     """Return the name of the program that a word names, or begins; raise InputError where it is not one alone."""
-    known = programs()
-    names = [word] if word in known else [name for name in known if name.startswith(word.replace("_", "-"))]
+    every, start_of_name = list(programs()), word.replace("_", "-")
+    names = [start_of_name] if start_of_name in every else [name for name in every if name.startswith(start_of_name)]
     if len(names) != 1:
-        reason = f"could be {', '.join(names)}" if names else f"is none of {', '.join(known)}"
+        reason = f"could be {', '.join(names)}" if names else f"is none of {', '.join(every)}"
         raise InputError(f"{word} {reason}; --help says what each does")
     return names[0]
 

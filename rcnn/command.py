@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn, Optional
+from typing import NoReturn, Optional, TypeVar
 
 from tqdm import tqdm
 
@@ -16,6 +16,7 @@ from rcnn import __version__
 from rcnn.files import ProgramError
 
 VERSION = f"googlenet-rcnn {__version__}"
+Number = TypeVar("Number", int, float)
 ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
@@ -47,28 +48,22 @@ def parser(doc: Optional[str]) -> argparse.ArgumentParser:
     return made
 
 
-def positive(text: str) -> int:
-    """Return an integer of at least 1; an argparse type."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
-    return number
+def _number(kind: Callable[[str], Number], fits: Callable[[Number], bool], what: str) -> Callable[[str], Number]:
+    """Return an argparse type of the numbers that fit."""
+
+    def convert(text: str) -> Number:
+        with suppress(ValueError):
+            if fits(number := kind(text)):
+                return number
+        raise argparse.ArgumentTypeError(f"{text} is not {what}")
+
+    return convert
 
 
-def positive_real(text: str) -> float:
-    """Return a finite number above 0; an argparse type."""
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
-
-
-def finite(text: str) -> float:
-    """Return a finite number; an argparse type."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"{text} is not finite")
-    return number
+positive = _number(int, lambda number: number >= 1, "a whole number of at least 1")
+positive_real = _number(float, lambda number: 0 < number < math.inf, "a number above 0")
+finite = _number(float, math.isfinite, "a finite number")
+seed = _number(int, lambda number: 0 <= number < 2**32, "a whole number in 0 to 4294967295")
 
 
 def progress(total: Optional[float], unit: str, done: float = 0, name: Optional[str] = None) -> tqdm:

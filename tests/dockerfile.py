@@ -37,17 +37,17 @@ def options(words):
     return dict(word[2:].partition("=")[::2] for word in words[:count]), words[count:]
 
 
-def calls(text, given):
+def calls(text, arguments):
     """Yield the calls as lists of words.
 
-    given: {name: value} of build arguments.  Raises SystemExit for a name that no ARG has, and for what is not known.
+    arguments: {name: value} of the build.  Raises SystemExit for a name that no ARG has, and for what is not known.
     """
-    unused, outside, variables, stage = dict(given), {}, {}, None
+    unused, outside, variables, stage = dict(arguments), {}, {}, None
     for name, rest in instructions(text):
         if name == "ARG":
             key, default = rest.split("=", 1) if "=" in rest else (rest, outside.get(rest, ""))
             unused.pop(key, None)
-            value = given.get(key, default.strip("\"'"))
+            value = arguments.get(key, default.strip("\"'"))
             (outside if stage is None else variables)[key] = value
         elif name == "FROM":
             image, *alias = expanded(rest, outside).split()
@@ -86,10 +86,10 @@ def calls(text, given):
 
 
 def main():
-    path, *given = sys.argv[1:]
+    path, *words = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    for call in calls(text, dict(word.split("=", 1) for word in given)):
+    for call in calls(text, dict(word.split("=", 1) for word in words)):
         print(shlex.join(call))
 
 

@@ -21,6 +21,14 @@ def module(tool):
     return importlib.import_module(f"rcnn.programs.{tool}")
 
 
+def options(**named):
+    """Return the words of options: `pairs_per_video=2` is --pairs-per-video 2; a list or tuple is several values."""
+    words = []
+    for name, value in named.items():
+        words += [f"--{name.replace('_', '-')}", *(value if isinstance(value, (list, tuple)) else [value])]
+    return words
+
+
 def start(tool, *arguments):
     """Start tools/<tool>.py in a process group of its own; return the Popen."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -5,9 +5,8 @@ import os
 import lmdb
 import pytest
 
-from rcnn.data import builds
+from rcnn.data import builds, records
 from rcnn.data.builds import Build, finished
-from rcnn.data.records import open_records
 from rcnn.files import InputError, WriteError
 
 RECIPE = {"fps": 5.0, "size": 256}
@@ -17,15 +16,15 @@ def begin(path, recipe=RECIPE, tell=print, kind="frames"):
     return Build(path, kind, recipe, tell)
 
 
-def finish(path, records, recipe=RECIPE):
+def finish(path, entries, recipe=RECIPE):
     with begin(path, recipe) as build:
-        build.put(records, "note", 1)
-        return build.finish(counts={"frames": len(records)})
+        build.put(entries, "note", 1)
+        return build.finish(counts={"frames": len(entries)})
 
 
 def contents(path):
-    with open_records(path) as records:
-        return dict(records)
+    with records.open_records(path) as opened:
+        return dict(opened)
 
 
 def test_finish(tmp_path):
@@ -33,27 +32,22 @@ def test_finish(tmp_path):
     assert finished(out, "frames", RECIPE) is None
     manifest = finish(out, [(b"a", b"1"), (b"b", b"2")])
     assert contents(out) == {b"a": b"1", b"b": b"2"}
-    assert manifest == {"format": 1, "kind": "frames", "recipe": RECIPE, "counts": {"frames": 2}}
+    assert manifest == {"format": records.FORMAT, "kind": "frames", "recipe": RECIPE, "counts": {"frames": 2}}
     assert finished(out, "frames", RECIPE) == manifest
     assert sorted(os.listdir(out)) == ["data.mdb", "manifest.json"] and os.listdir(out.parent) == ["a.lmdb"]
 
 
-def test_the_format_is_that_of_records(tmp_path, monkeypatch):
-    monkeypatch.setattr(builds, "FORMAT", 7)
-    assert finish(tmp_path / "a.lmdb", [(b"a", b"1")])["format"] == 7
-
-
 def test_goes_on(tmp_path):
-    out, told = tmp_path / "a.lmdb", []
-    with begin(out, tell=told.append) as build:
+    out, lines = tmp_path / "a.lmdb", []
+    with begin(out, tell=lines.append) as build:
         build.put([(b"a", b"1")], "a", {"times": [0.0]})
-    with begin(out, tell=told.append) as build:
+    with begin(out, tell=lines.append) as build:
         assert len(build) == 1 and build.notes() == {"a": {"times": [0.0]}}
         build.put([(b"b", b"2")])
         assert len(build) == 2
         build.finish(counts={"frames": 2})
     assert contents(out) == {b"a": b"1", b"b": b"2"}
-    assert told == [f"going on with {out}.partial"]
+    assert lines == [f"going on with {out}.partial"]
 
 
 def test_records_and_note_of_a_failed_put_are_both_gone(tmp_path):
@@ -64,12 +58,16 @@ def test_records_and_note_of_a_failed_put_are_both_gone(tmp_path):
 
 
 def test_other_settings_start_afresh(tmp_path):
-    out, told = tmp_path / "a.lmdb", []
+    out, lines = tmp_path / "a.lmdb", []
     with begin(out) as build:
         build.put([(b"a", b"1")], "a", 1)
-    with begin(out, {"fps": 25, "size": 256}, told.append) as build:
+    with begin(out, {"fps": 25, "size": 256}, lines.append) as build:
         assert len(build) == 0 and build.notes() == {}
-    assert told == [f"{out}.partial was begun with other settings (fps); starting afresh"]
+        build.put([(b"b", b"2")])
+    with begin(out, {"fps": 25, "size": 256}, lines.append) as build:
+        assert len(build) == 1
+    afresh = f"{out}.partial was begun with other settings (fps); starting afresh"
+    assert lines == [afresh, f"going on with {out}.partial"]
 
 
 def test_finished_with_other_settings_is_refused_unless_forced(tmp_path):
@@ -110,13 +108,11 @@ def test_killed_while_finishing(tmp_path, monkeypatch, step, replaces):
     with monkeypatch.context() as patch, pytest.raises(Killed):
         if step == "drop":
             patch.setattr(builds, "_complete", kill)
-        elif step == "remove":
-            patch.setattr(builds, "remove", kill)
         elif step == "rename":
             patch.setattr(builds.Path, "rename", kill)
         else:
-            removed = builds.remove
-            patch.setattr(builds, "remove", lambda path: kill() if path.suffix == ".old" else removed(path))
+            suffix, removed = {"remove": ".mdb", "remove old": ".old"}[step], builds.remove
+            patch.setattr(builds, "remove", lambda path: kill() if path.suffix == suffix else removed(path))
         finish(out, [(b"a", b"1")])
     assert finished(out, "frames", RECIPE, force=True)["counts"] == {"frames": 1}
     assert contents(out) == {b"a": b"1"} and os.listdir(tmp_path) == ["a.lmdb"]
@@ -159,20 +155,14 @@ def test_same_build_same_bytes(tmp_path):
     assert (tmp_path / "a.lmdb/data.mdb").read_bytes() == (tmp_path / "b.lmdb/data.mdb").read_bytes()
 
 
-def test_no_place(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match="cannot make the folder"):
-        with begin(tmp_path / "file/a.lmdb"):
-            pass
-
-
-def test_damaged_beginning(tmp_path):
+def test_a_damaged_beginning(tmp_path):
     with begin(tmp_path / "a.lmdb"):
         pass
-    (tmp_path / "a.lmdb.partial/data.mdb").write_bytes(b"x" * 100_000)
-    with pytest.raises(WriteError, match="remove it and run the same command again"):
-        with begin(tmp_path / "a.lmdb"):
-            pass
+    for name, content in (("data.mdb", b"x" * 100_000), ("recipe.json", b"{")):
+        (tmp_path / "a.lmdb.partial" / name).write_bytes(content)
+        with pytest.raises((InputError, WriteError), match="; remove .*"):
+            with begin(tmp_path / "a.lmdb"):
+                pass
 
 
 def test_full_disk(tmp_path, monkeypatch):

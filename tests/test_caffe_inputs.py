@@ -1,15 +1,11 @@
 """rcnn/training/caffe_inputs.py: the nets of a solver, and what is wrong with the data that they read."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import caffe
 import frames
 import pytest
-import runs
 from caffe.proto import caffe_pb2
 
 from rcnn.data.builds import Build
@@ -44,38 +40,29 @@ def written(phase=caffe_pb2.TRAIN):
     return of_phase("net", read_net("net.prototxt"), phase)
 
 
-BAD = [
-    ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
-    ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt, the first is v_Left_g09_c01"),
-    ({"size": 13}, "a 13 x 13 crop does not fit an image of 12 x 12"),
-    ({"outputs": 1}, "reads f.lmdb of 2 classes, but fc has 1; make the net with --classes 2"),
-]
-
-
-@pytest.mark.parametrize("phase, name", [(caffe_pb2.TRAIN, "training"), (caffe_pb2.TEST, "test")])
-@pytest.mark.parametrize("changed, said", BAD)
-def test_what_the_layer_cannot_give_is_told(changed, said, phase, name):
+@pytest.mark.parametrize(
+    "changed, said, phase",
+    [
+        ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb", "training"),
+        ({"list": "gone.txt"}, "video list: no such file: gone.txt", "test"),
+        ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt, the first is v_Left_g09_c01", "test"),
+        ({"size": 13}, "a 13 x 13 crop does not fit an image of 12 x 12", "training"),
+        ({"outputs": 1}, "reads f.lmdb of 2 classes, but fc has 1; make the net with --classes 2", "test"),
+    ],
+)
+def test_what_the_layer_cannot_give_is_named(changed, said, phase):
     Path("other.txt").write_text("Left/v_Left_g09_c01.avi")
     with pytest.raises(InputError) as error:
-        check_data(net(phase=phase, **changed))
-    assert str(error.value).startswith(f"layer frames of the {name} net")
+        check_data(net(phase={"training": caffe_pb2.TRAIN, "test": caffe_pb2.TEST}[phase], **changed))
+    assert str(error.value).startswith(f"layer frames of the {phase} net")
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
     "changed",
-    [
-        {},
-        {"outputs": 3},
-        {"size": 5},
-        {"outputs": 1, "label": "first"},
-        {"rule": "include { phase: TEST }", "list": "gone.txt"},
-        {"options": "{"},
-        {"options": "[1]"},
-        {"options": ""},
-        {"options": '{"source": "gone"}'},
-        {"source": 1},
-    ],
+    [{}, {"outputs": 3}, {"size": 5}, {"outputs": 1, "label": "first"}]
+    + [{"rule": "include { phase: TEST }", "list": "gone.txt"}]
+    + [{"options": options} for options in ("{", "[1]", "", '{"source": "gone"}', '{"source": 1, "list": "f.txt"}')],
 )
 def test_what_it_can_give_and_what_it_says_by_itself_is_passed(changed):
     check_data(net(**changed))
@@ -84,25 +71,9 @@ def test_what_it_can_give_and_what_it_says_by_itself_is_passed(changed):
 def test_a_net_that_has_the_frames_open_is_not_in_the_way():
     """LMDB opens a database once in a process."""
     data = net(phase=caffe_pb2.TEST)
-    held = caffe.Net("net.prototxt", caffe.TRAIN)
+    built = caffe.Net("net.prototxt", caffe.TRAIN)
     check_data(data)
-    assert held.forward()["loss"] > 0
-
-
-def test_the_training_program_says_it_before_caffe_starts():
-    net(list="gone.txt")
-    Path("solver.prototxt").write_text(
-        'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 5 display: 1 snapshot_prefix: "tiny"'
-    )
-    done = subprocess.run(
-        [sys.executable, str(runs.ROOT / "tools" / "train.py"), "--solver", "solver.prototxt"],
-        env={**os.environ, "PYTHONPATH": str(runs.ROOT)},
-        text=True,
-        capture_output=True,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert done.stderr == "train.py: layer frames of the training net: video list: no such file: gone.txt\n"
+    assert built.forward()["loss"] > 0
 
 
 # LMDBs of Data layers
@@ -163,7 +134,6 @@ def test_an_lmdb_of_another_net_is_named(stored, net, said):
         ({"encoding": "raw"}, {"transform": RAW}),
         ({"encoding": "raw"}, {}),
         ({}, {"augment": '{"size": "x"}'}),
-        ({}, {"augment": "{"}),
     ],
 )
 def test_an_lmdb_that_fits_is_taken(stored, net):

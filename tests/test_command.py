@@ -59,15 +59,9 @@ def program(tmp_path):
     path = tmp_path / "program.py"
     path.write_text(PROGRAM)
 
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, path, *arguments],
-            env={"PYTHONPATH": str(ROOT)},
-            text=True,
-            capture_output=True,
-            timeout=60,
-            cwd=tmp_path,
-        )
+    def run(*arguments, under=()):
+        words, environment = [*under, sys.executable, path, *arguments], {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(words, env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=60)
 
     run.path = path
     return run
@@ -92,15 +86,7 @@ def test_how_a_program_ends_and_leaves_no_half_file(program, end, status, out, e
 
 
 def test_a_signal_that_is_ignored_stays_so(program):
-    """As under nohup."""
-    done = subprocess.run(
-        ["nohup", sys.executable, program.path, "--end", "SIGHUP"],
-        env={"PYTHONPATH": str(ROOT)},
-        cwd=program.path.parent,
-        text=True,
-        capture_output=True,
-        timeout=60,
-    )
+    done = program("--end", "SIGHUP", under=["nohup"])
     assert (done.returncode, done.stdout) == (0, "7\n")
     assert (program.path.parent / "out.txt").read_text() == "half"
 
@@ -113,13 +99,8 @@ def test_an_error_of_the_program_itself_is_not_hidden(program):
 @pytest.mark.parametrize("end", ["talk", "late"])
 def test_a_reader_that_goes_away_is_no_error(program, end):
     """In the middle of what is printed, or before the last line, which is printed as the program ends."""
-    process = subprocess.Popen(
-        [sys.executable, program.path, "--end", end],
-        env={"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    words, pipe = [sys.executable, program.path, "--end", end], subprocess.PIPE
+    process = subprocess.Popen(words, env={"PYTHONPATH": str(ROOT)}, stdin=pipe, stdout=pipe, stderr=pipe)
     process.stdout.readline()
     process.stdout.close()
     process.stdin.close()
@@ -145,13 +126,14 @@ def test_a_wrong_argument_is_named(program):
 @pytest.mark.parametrize(
     "convert, right, wrong",
     [
-        (command.positive, {"3": 3}, "0 -1 1.5 x"),
+        (command.positive, {"3": 3, "1": 1}, "0 -1 1.5 x"),
         (command.finite, {"-1e3": -1000}, "nan inf -inf x"),
         (command.positive_real, {"29.97": 29.97}, "0 -1 nan inf x"),
+        (command.seed, {"0": 0, "4294967295": 2**32 - 1}, "-1 4294967296 1.5 x"),
     ],
 )
 def test_numbers_out_of_their_range_are_refused(convert, right, wrong):
     assert {text: convert(text) for text in right} == right
     for text in wrong.split():
-        with pytest.raises((argparse.ArgumentTypeError, ValueError)):
+        with pytest.raises(argparse.ArgumentTypeError, match=f"^{text} is not a "):
             convert(text)

@@ -45,13 +45,6 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
     assert os.listdir(tmp_path) == ["out.txt"]
 
 
-def test_a_block_that_moves_its_part_away_fails(tmp_path):
-    with pytest.raises(files.WriteError, match="cannot write .*/out.txt: No such file or directory"):
-        with files.replacing(tmp_path / "out.txt") as part:
-            part.unlink()
-    assert not os.listdir(tmp_path)
-
-
 @pytest.mark.parametrize("name, reason", [("folder", "Is a directory"), ("file/out", "Not a directory|File exists")])
 def test_a_place_that_cannot_be_written_is_named(tmp_path, name, reason):
     (tmp_path / "folder").mkdir()
@@ -77,6 +70,9 @@ def test_an_oserror_in_the_block_is_of_the_file(tmp_path, error, reason):
     with pytest.raises(BrokenPipeError):
         with files.replacing(tmp_path / "out.txt"):
             raise BrokenPipeError
+    with pytest.raises(files.WriteError, match="cannot write .*/out.txt: No such file or directory"):
+        with files.replacing(tmp_path / "out.txt") as part:
+            part.unlink()
     assert not os.listdir(tmp_path)
 
 
@@ -88,21 +84,16 @@ def test_checking_a_place_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("mask, mode", [(0o022, 0o644), (0o077, 0o600)])
-def test_a_file_gets_the_rights_that_the_user_asks_for(tmp_path, mask, mode):
+def test_text_is_utf8_replaces_and_has_the_rights_that_the_user_asks_for(tmp_path, mask, mode):
     before = os.umask(mask)
     try:
-        files.write_text(tmp_path / "out.txt", "x")
+        for text in ("a longer text", "été\n"):
+            files.write_text(tmp_path / "out.txt", text)
         assert os.umask(mask) == mask
     finally:
         os.umask(before)
     assert (tmp_path / "out.txt").stat().st_mode & 0o777 == mode
-
-
-def test_write_text_is_utf8_and_replaces(tmp_path):
-    path = tmp_path / "out.txt"
-    files.write_text(path, "a longer text")
-    files.write_text(path, "été\n")
-    assert path.read_bytes() == "été\n".encode()
+    assert (tmp_path / "out.txt").read_bytes() == "été\n".encode()
 
 
 def test_sha256_is_of_the_bytes(tmp_path):
@@ -135,13 +126,8 @@ with locked(sys.argv[1], beside=len(sys.argv) > 2):
 
 def holder(folder, *beside):
     """Start a program that holds a folder until its standard input ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder, *beside],
-        env={"PYTHONPATH": str(ROOT)},
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
+    words, pipe = [sys.executable, "-c", HOLD, folder, *beside], subprocess.PIPE
+    process = subprocess.Popen(words, env={"PYTHONPATH": str(ROOT)}, text=True, stdin=pipe, stdout=pipe)
     assert process.stdout.readline() == "holds it\n"
     return process
 
@@ -169,4 +155,18 @@ def test_a_folder_that_cannot_be_locked_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(files.WriteError, match=f"^cannot lock {tmp_path}/file: "):
         with files.locked(tmp_path / "file"):
+            pass
+
+
+def test_a_lock_whose_file_its_holder_has_removed_meanwhile_is_no_lock(tmp_path, monkeypatch):
+    """As where the holder ends between this program's opening the file and locking it."""
+    acquire = files.FileLock.acquire
+
+    def late(lock):
+        acquire(lock)
+        os.remove(lock.lock_file)
+
+    monkeypatch.setattr(files.FileLock, "acquire", late)
+    with pytest.raises(files.InputError, match="another program is at work in"):
+        with files.locked(tmp_path):
             pass

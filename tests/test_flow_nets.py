@@ -10,7 +10,7 @@ import pytest
 from google.protobuf import text_format
 from nets import caffe_program, tool
 from runs import contents, module, run
-from test_build_frames import flow_set
+from videos import flow_set
 
 from rcnn.data import crops, flow, records
 from rcnn.files import InputError

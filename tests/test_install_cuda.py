@@ -103,20 +103,12 @@ def shell(tmp_path, commands, **variables):
     return result.stdout.strip()
 
 
-def chosen(tmp_path, version, **variables):
-    home = toolkit(tmp_path / "cuda", version)
-    return shell(
-        tmp_path, 'find_toolkit; select_architectures; echo "${architectures[*]} ptx $ptx"', CUDA_HOME=home, **variables
-    )
-
-
-def test_cpu_and_cuda_exclude_each_other(tmp_path):
-    assert "choose one" in refused(tmp_path, "--cpu", "--cudnn")
-
-
-@pytest.mark.parametrize("options", [["--arch"], ["--arch", ""]])
-def test_arch_without_a_value(tmp_path, options):
-    assert "--arch 35,75" in refused(tmp_path, *options)
+@pytest.mark.parametrize(
+    "options, said", [("--cpu --cudnn", "choose one"), ("--arch", "--arch 35,75"), ("--arch=", "--arch 35,75")]
+)
+def test_options_that_are_wrong(tmp_path, options, said):
+    words = options.replace("=", " =").split(" ")
+    assert said in refused(tmp_path, *("" if word == "=" else word for word in words))
 
 
 def test_cuda_home_without_nvcc(tmp_path):
@@ -146,26 +138,28 @@ def test_architecture_that_the_toolkit_does_not_know(tmp_path, version, arch, wo
     assert re.search(words.format(home=home), refused(tmp_path, "--arch", arch, CUDA_HOME=home))
 
 
+def broken_nvcc(folder):
+    program(folder / "cuda/bin/nvcc", "exit 1\n")
+
+
+def headers_alone(folder):
+    add_library(folder / "cuda", "cudnn.h")
+
+
 @pytest.mark.parametrize(
     "version, make, option, words",
     [
-        ("10.2", None, "--cuda", r"CUDA 10\.2, .*CUDA 11 to 13"),
-        ("13.0", lambda folder: program(folder / "cuda/bin/nvcc", "exit 1\n"), "--cuda", "does not tell its version"),
+        ("10.2", str, "--cuda", r"CUDA 10\.2, .*CUDA 11 to 13"),
+        ("13.0", broken_nvcc, "--cuda", "does not tell its version"),
         ("13.0", lambda folder: driver(folder, "12.4"), "--cuda", "driver here serves CUDA 12.4.* is CUDA 13.0"),
         ("13.0", lambda folder: driver(folder, "13.0", ["6.1"]), "--cuda", "the GPU here is of architecture 61"),
-        (
-            "13.0",
-            lambda folder: add_library(folder / "cuda", "cudnn.h"),
-            "--cudnn",
-            "/cuda/include/cudnn.h is there, but not libcudnn.so.*wheel",
-        ),
+        ("13.0", headers_alone, "--cudnn", "/cuda/include/cudnn.h is there, but not libcudnn.so.*wheel"),
     ],
 )
 def test_what_does_not_go_together(tmp_path, version, make, option, words):
     """A toolkit too old, or that says nothing; a driver or GPU older than the toolkit; headers without the library."""
     home = toolkit(tmp_path / "cuda", version)
-    if make:
-        make(tmp_path)
+    make(tmp_path)
     assert re.search(words, refused(tmp_path, option, CUDA_HOME=home))
 
 
@@ -177,8 +171,8 @@ def test_cudnn_that_has_dropped_the_k40(tmp_path, version, works):
     add_library(home, "cudnn.h", "cudnn", '#include "cudnn_version.h"\n')
     add_library(home, "cudnn_version.h", None, text)
     said = shell(tmp_path, 'look_for_cuda; echo "cuDNN $cudnn_version"', CUDA_HOME=home, ARCH="35", CUDNN="ON")
-    found = version.replace(" ", ".")
-    assert said == f"cuDNN {found}" if works else said.startswith(f"failed: cuDNN {found} ") and "sm_35" in said
+    dotted = version.replace(" ", ".")
+    assert said == f"cuDNN {dotted}" if works else said.startswith(f"failed: cuDNN {dotted} ") and "sm_35" in said
 
 
 def test_wheels_folder_without_wheels(tmp_path):
@@ -186,38 +180,31 @@ def test_wheels_folder_without_wheels(tmp_path):
     assert f"no folder nvidia in {tmp_path}" in refused(tmp_path, "--cuda", CUDA_HOME=home, CUDA_WHEELS=tmp_path)
 
 
-@pytest.mark.parametrize(
-    "version, expected",
-    [
-        ("11.8", "35 50 60 70 75 80 86 89 90 ptx 90"),
-        ("12.4", "50 60 70 75 80 86 89 90 ptx 90"),
-        ("13.0", "75 80 86 89 90 100 120 ptx 120"),
-    ],
-)
-def test_architectures_where_there_is_no_gpu(tmp_path, version, expected):
-    assert chosen(tmp_path, version) == expected
+ANY = (None, None)  # no driver
+LOW, HIGH = ("13.0", ["3.5"]), ("13.0", ["12.0"])
 
 
 @pytest.mark.parametrize(
-    "version, gpus, expected",
+    "version, machine, arch, expected",
     [
-        ("13.0", ["9.0", "7.5", "9.0"], "75 90 ptx 90"),
-        ("11.8", ["3.5"], "35 ptx 35"),
-        ("11.8", ["12.0"], "90 ptx 90"),  # newer than the toolkit: from the newest PTX that it writes
+        ("11.8", ANY, "", "35 50 60 70 75 80 86 89 90 ptx 90"),
+        ("12.4", ANY, "", "50 60 70 75 80 86 89 90 ptx 90"),
+        ("13.0", ANY, "", "75 80 86 89 90 100 120 ptx 120"),
+        ("13.0", ("13.0", ["9.0", "7.5", "9.0"]), "", "75 90 ptx 90"),
+        ("11.8", LOW, "", "35 ptx 35"),
+        ("11.8", HIGH, "", "90 ptx 90"),  # newer than the toolkit: from the newest PTX that it writes
+        ("11.8", (None, ["3.5"]), "", "35 50 60 70 75 80 86 89 90 ptx 90"),  # a driver that does not tell
+        ("11.8", ANY, "sm_75,3.5,75", "35 75 ptx 75"),  # in any spelling and order
     ],
 )
-def test_architectures_of_the_gpus_at_hand(tmp_path, version, gpus, expected):
-    driver(tmp_path, "13.0", gpus)
-    assert chosen(tmp_path, version) == expected
-
-
-def test_a_driver_that_does_not_tell_gives_the_usual_architectures(tmp_path):
-    driver(tmp_path, None, ["3.5"])
-    assert chosen(tmp_path, "11.8").startswith("35 50 60")
-
-
-def test_asked_architectures_come_in_any_spelling_and_order(tmp_path):
-    assert chosen(tmp_path, "11.8", ARCH="sm_75,3.5,75") == "35 75 ptx 75"
+def test_architectures(tmp_path, version, machine, arch, expected):
+    """The usual ones where there is no GPU, those of the GPUs at hand, and those that are asked for."""
+    cuda, gpus = machine
+    if gpus:
+        driver(tmp_path, cuda, gpus)
+    home = toolkit(tmp_path / "cuda", version)
+    words = 'find_toolkit; select_architectures; echo "${architectures[*]} ptx $ptx"'
+    assert shell(tmp_path, words, CUDA_HOME=home, ARCH=arch) == expected
 
 
 def test_old_toolkits_list_architectures_in_their_help(tmp_path):
@@ -285,8 +272,9 @@ def test_caffes_own_tests_see_the_librarys_kernels(tmp_path, option, with_tests,
     """An nvcc that knows how to hide kernels is told not to, where what calls them is built."""
     home = toolkit(tmp_path / "cuda", "13.0")
     program(home / "bin" / "nvcc", f"echo '{option} {{true|false}}'\n")
-    given = f"nvcc={home}/bin/nvcc toolkit={home} with_tests={with_tests} host_compiler=g++ architectures=(90) ptx=90"
-    flags = shell(tmp_path, given + f'; configure_cuda {tmp_path}; printf "%s\\n" "${{cuda_flags[@]}}"')
+    settings = f"nvcc={home}/bin/nvcc toolkit={home} with_tests={with_tests} host_compiler=g++"
+    show = 'printf "%s\\n" "${cuda_flags[@]}"'
+    flags = shell(tmp_path, f"{settings} architectures=(90) ptx=90; configure_cuda {tmp_path}; {show}")
     nvcc_flags = next(flag for flag in flags.splitlines() if flag.startswith("-DCUDA_NVCC_FLAGS="))
     assert ("--device-entity-has-hidden-visibility=false" in nvcc_flags) == expected
     assert ("--static-global-template-stub=false" in nvcc_flags) == expected

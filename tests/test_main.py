@@ -8,7 +8,7 @@ import pytest
 from runs import ROOT, bare
 
 from rcnn import __version__
-from rcnn.__main__ import programs
+from rcnn.__main__ import chosen, programs
 from rcnn.nets import compare, weight_files
 from rcnn.nets.model import NetModel
 
@@ -55,15 +55,16 @@ def test_version():
             ["fus", "--crops"],
             "googlenet-rcnn fuse: error: argument --crops: expected one argument; --help tells more\n",
         ),
-        (
-            ["classify_v", "none.avi", "--weights", "none.onnx", "--classes", "none.txt"],
-            "googlenet-rcnn classify-video: class list: no such file: none.txt\n",
-        ),
         (["fuse", "none.h5"], "googlenet-rcnn fuse: scores: no such file: none.h5\n"),
     ],
 )
 def test_a_wrong_word_is_one_line_of_the_program_as_it_was_called(words, complaint):
     assert googlenet_rcnn(*words) == (2, "", complaint)
+
+
+def test_names_are_spelled_with_dashes_or_underscores_whole_or_cut_short():
+    assert [chosen(name) for name in TOOLS] == [chosen(name) for name in NAMES] == NAMES
+    assert chosen("classify_v") == chosen("classify-v") == chosen("classify") == "classify-video"
 
 
 def tool(name, *words, cwd=None):
@@ -79,15 +80,12 @@ def test_what_needs_caffe_says_so_where_it_is_missing(tmp_path):
     (tmp_path / "classInd.txt").write_text("1 Up\n2 Down\n")
     (tmp_path / "frames").mkdir()
     cv2.imwrite(str(tmp_path / "frames" / "1.png"), np.zeros((48, 64, 3), np.uint8))
-    given = ("--weights", "rcnn.caffemodel", "--classes", "classInd.txt")
-    assert tool("classify_video", "frames", "--net", "net.prototxt", *given, cwd=tmp_path) == (
-        2,
-        "",
-        f"classify_video.py: {MISSING}",
-    )
-    status, out, error = tool("export", *given[:2], "--size", 39, "--out", "rcnn.onnx", cwd=tmp_path)
+    weights, classes = ("--weights", "rcnn.caffemodel"), ("--classes", "classInd.txt")
+    needs_caffe = tool("classify_video", "frames", "--net", "net.prototxt", *weights, *classes, cwd=tmp_path)
+    assert needs_caffe == (2, "", f"classify_video.py: {MISSING}")
+    status, out, error = tool("export", *weights, "--size", 39, "--out", "rcnn.onnx", cwd=tmp_path)
     assert status == 0 and error.startswith("Caffe is not installed, so the nets of the two files are not run"), error
-    assert tool("classify_video", "frames", "--weights", "rcnn.onnx", *given[2:], cwd=tmp_path)[0] == 0
+    assert tool("classify_video", "frames", "--weights", "rcnn.onnx", *classes, cwd=tmp_path)[0] == 0
 
 
 def test_a_program_that_is_all_caffes(tmp_path):

@@ -70,26 +70,20 @@ def test_no_class_is_another_ones_mirror_image():
     kinds, mirrored = {}, {}
     for movement in motion.MOVEMENTS:
         drawn = [motion.draw_motion(movement, np.random.default_rng([index, 7])) for index in range(400)]
+        slowest, fastest = motion.SPEEDS[movement]
+        assert all(slowest <= max(map(abs, one)) <= fastest for one in drawn)
         kinds[movement] = Counter(map(kind, drawn))
         mirrored[movement] = Counter(kind(one._replace(x=-one.x, angle=-one.angle)) for one in drawn)
-    for movement, found in kinds.items():
-        assert set(mirrored[movement]) == set(found)
-        assert all(150 < number for number in found.values()), "either direction is as likely"
+    for movement, counts in kinds.items():
+        assert set(mirrored[movement]) == set(counts)
+        assert all(150 < number for number in counts.values()), "either direction is as likely"
         assert not any(set(mirrored[movement]) & set(other) for name, other in kinds.items() if name != movement)
-    assert {movement for movement, found in kinds.items() if len(found) == 2} == {"Sideways", "Spin"}
-
-
-def test_speeds_stay_within_their_bounds():
-    for movement, (slowest, fastest) in motion.SPEEDS.items():
-        for index in range(50):
-            drawn = motion.draw_motion(movement, np.random.default_rng(index))
-            speed = max(map(abs, (drawn.x, drawn.y, drawn.size, drawn.angle)))
-            assert slowest <= speed <= fastest
+    assert {movement for movement, counts in kinds.items() if len(counts) == 2} == {"Sideways", "Spin"}
 
 
 def flow_of(movement):
     """Return the mean of (x, y, spread, spin) of the optical flow where there are objects, over several videos."""
-    found = []
+    means = []
     for seed in range(4):
         frames = list(motion.frames("Flowers", movement, 12 / motion.FPS, np.random.default_rng(seed)))
         for index in (0, 10):
@@ -97,18 +91,9 @@ def flow_of(movement):
             flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 15, 3, 5, 1.2, 0)
             down, right = np.gradient(flow, axis=(0, 1))
             where = np.hypot(cv2.Sobel(grey[0], cv2.CV_32F, 1, 0), cv2.Sobel(grey[0], cv2.CV_32F, 0, 1)) > 60
-            found.append(
-                [
-                    part[where].mean()
-                    for part in (
-                        flow[..., 0],
-                        flow[..., 1],
-                        right[..., 0] + down[..., 1],
-                        abs(right[..., 1] - down[..., 0]),
-                    )
-                ]
-            )
-    return np.array(found)
+            spread, spin = right[..., 0] + down[..., 1], abs(right[..., 1] - down[..., 0])
+            means.append([part[where].mean() for part in (flow[..., 0], flow[..., 1], spread, spin)])
+    return np.array(means)
 
 
 def test_the_pictures_move_as_named():
@@ -121,7 +106,7 @@ def test_the_pictures_move_as_named():
     assert abs(flows["Still"]).max() < 0.01
 
 
-@pytest.mark.parametrize("seconds, number", [(0.2, 5), (1, 25), (0.05, 1)])
+@pytest.mark.parametrize("seconds, number", [(0.2, 5), (0.05, 1)])
 def test_frames_are_images_of_the_stated_size_and_number(seconds, number):
     frames = list(motion.frames("Crates", "Up", seconds, np.random.default_rng(0)))
     assert len(frames) == number
@@ -130,9 +115,6 @@ def test_frames_are_images_of_the_stated_size_and_number(seconds, number):
 
 
 def test_one_seed_gives_one_video_and_appearances_differ():
-    videos = [
-        np.stack(list(motion.frames(appearance, "In", 0.2, np.random.default_rng(seed))))
-        for appearance, seed in (("Wheels", 1), ("Wheels", 1), ("Wheels", 2), ("Crates", 1), ("Flowers", 1))
-    ]
-    assert np.array_equal(videos[0], videos[1])
-    assert all(not np.array_equal(videos[0], other) for other in videos[2:])
+    kinds = (("Wheels", 1), ("Wheels", 1), ("Wheels", 2), ("Crates", 1), ("Flowers", 1))
+    videos = [np.stack(list(motion.frames(name, "In", 0.2, np.random.default_rng(seed)))) for name, seed in kinds]
+    assert [np.array_equal(videos[0], other) for other in videos[1:]] == [True, False, False, False]

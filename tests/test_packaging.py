@@ -38,22 +38,8 @@ def wheel(tmp_path_factory):
         if path.startswith(("rcnn/", "layers/")) or "/" not in path:
             (folder / "source" / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, folder / "source" / path)
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "-q",
-            "--no-deps",
-            "--no-index",
-            "--no-build-isolation",
-            "--wheel-dir",
-            folder,
-            folder / "source",
-        ],
-        check=True,
-    )
+    words = "wheel -q --no-deps --no-index --no-build-isolation --wheel-dir".split()
+    subprocess.run([sys.executable, "-m", "pip", *words, folder, folder / "source"], check=True)
     return next(folder.glob("*.whl"))
 
 
@@ -61,9 +47,8 @@ def wheel(tmp_path_factory):
 def site(wheel, tmp_path_factory):
     """A folder of packages with the wheel alone."""
     folder = tmp_path_factory.mktemp("site")
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", folder, wheel], check=True
-    )
+    words = "install -q --no-deps --no-index --target".split()
+    subprocess.run([sys.executable, "-m", "pip", *words, folder, wheel], check=True)
     return folder
 
 
@@ -71,15 +56,14 @@ def site(wheel, tmp_path_factory):
 def needs(wheel):
     """{extra, or "" for all: names of distributions} that the wheel says it needs."""
     with zipfile.ZipFile(wheel) as file:
-        metadata = message_from_string(
-            file.read(next(name for name in file.namelist() if name.endswith("METADATA"))).decode()
-        )
+        name = next(name for name in file.namelist() if name.endswith("METADATA"))
+        metadata = message_from_string(file.read(name).decode())
     assert metadata["Version"] == __version__
-    found = {}
+    distributions = {}
     for line in metadata.get_all("Requires-Dist"):
         extra = re.search(r"extra == .(\w+)", line)
-        found.setdefault(extra[1] if extra else "", set()).add(re.match(r"[\w-]+", line)[0])
-    return found
+        distributions.setdefault(extra[1] if extra else "", set()).add(re.match(r"[\w-]+", line)[0])
+    return distributions
 
 
 def test_the_wheel_has_every_file_of_the_packages_and_no_other(wheel):

@@ -6,8 +6,8 @@ import sys
 
 import made_scores
 import pytest
-from runs import ROOT
-from test_build_frames import make_set
+from runs import ROOT, options
+from videos import make_set
 
 from rcnn.nets import compare, weight_files
 from rcnn.nets.model import NetModel
@@ -75,7 +75,7 @@ def test_what_is_hidden_is_hidden_from_workers_too(python, tmp_path):
 
 def test_every_module_but_those_of_caffe_and_pytorch_is_imported(python, tmp_path):
     failed = dict(line.split() for line in python(tmp_path, "-c", IMPORTS).splitlines())
-    assert failed.pop("rcnn.programs.train", "fcntl") == "fcntl"  # it drives the program caffe
+    assert failed.pop("rcnn.training.caffe_driver", "fcntl") == "fcntl"  # it drives the program caffe
     assert set(failed.values()) <= {"caffe", "torch"}, failed
     assert all(name.startswith(("rcnn.nets.", "rcnn.training.", "rcnn.programs.")) for name in failed), failed
 
@@ -93,32 +93,11 @@ def test_from_videos_to_a_report(python, tmp_path):
     before = {path.name for path in tmp_path.iterdir()}
     for _ in range(2):  # the second finds it done
         assert "frames of 4 videos" in run("build-frames", *arguments, "--size", 48, "--out", "frames.lmdb")
-    assert "20 pairs" in run(
-        "build-pairs",
-        "--frames",
-        "frames.lmdb",
-        lists,
-        train,
-        test,
-        "--classes",
-        "classInd.txt",
-        "--workers",
-        2,
-        "--out",
-        "pairs.lmdb",
-    )
+    pairs = options(frames="frames.lmdb", classes="classInd.txt", workers=2, out="pairs.lmdb")
+    assert "20 pairs" in run("build-pairs", lists, train, test, *pairs)
     run("export", "--weights", "rcnn.caffemodel", "--size", 39, "--out", "rcnn.onnx")
-    out = run(
-        "classify-video",
-        "videos/Biking/v_Biking_g01_c01.avi",
-        "--weights",
-        "rcnn.onnx",
-        "--classes",
-        "classInd.txt",
-        "--plot",
-        "scores.png",
-    )
-    assert out.count("Biking") == 7
+    files = options(weights="rcnn.onnx", classes="classInd.txt", plot="scores.png")
+    assert run("classify-video", "videos/Biking/v_Biking_g01_c01.avi", *files).count("Biking") == 7
     assert "log-mean" in run("fuse", "scores.h5")
     run("report", "--scores", "scores.h5", "--out", "report.html")
     made = {"frames.lmdb", "pairs.lmdb", "rcnn.onnx", "scores.png", "report.html"}

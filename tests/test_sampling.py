@@ -13,9 +13,6 @@ def test_every_pair_once():
     order = pair_order(counts, 1)
     assert sorted(order) == sorted((name, t) for name, count in counts.items() for t in range(1, count))
     assert all(isinstance(t, int) for _, t in order)
-
-
-def test_empty():
     assert pair_order({}, 1) == pair_order({"a": 1}, 1) == []
 
 
@@ -47,11 +44,11 @@ def least_clashes(pairs):
 )
 def test_clashes_are_as_few_as_any_order_has(pairs):
     least = least_clashes([video for video, number in enumerate(pairs) for _ in range(number)])
-    for seed in range(25):
+    for seed in range(10):
         assert clashes(pair_order({f"v{video}": number + 1 for video, number in enumerate(pairs)}, seed)) == least
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_clashes_only_where_one_video_outnumbers_the_rest(seed):
     chance = random.Random(seed)
     counts = {f"v{video}": chance.choice([1, 2, 3, 20, 60, 150]) for video in range(chance.randint(1, 6))}
@@ -59,9 +56,9 @@ def test_clashes_only_where_one_video_outnumbers_the_rest(seed):
     assert clashes(pair_order(counts, seed)) == max(0, numbers[-1] - sum(numbers[:-1]) - 1)
 
 
-@pytest.mark.parametrize("counts", [{"a": 1001, "b": 1001}, {"a": 1001, "b": 1002}, {"a": 1001, "b": 501, "c": 501}])
+@pytest.mark.parametrize("counts", [(1001, 1001), (1001, 1002), (1001, 501, 501)])
 def test_tight(counts):
-    assert clashes(pair_order(counts, 1)) == 0
+    assert clashes(pair_order(dict(zip("abc", counts)), 1)) == 0
 
 
 def test_order_is_well_mixed():
@@ -110,19 +107,19 @@ def started(made):
 def test_streams_run_side_by_side():
     """By hand: each row goes on with the next video of the list as its own is over, whatever the others do."""
 
-    def told(made):
+    def rows(made):
         return [" ".join(f"{name}{t}{'*' * first}" for name, t, first in step) for step in made]
 
     counts = {"b": 3, "a": 1, "c": 2}
-    assert told(steps(5, counts, 2)) == ["b0* a0*", "b1 c0*", "b2 c1", "b0* a0*", "b1 c0*"]
-    assert told(steps(4, counts, 1)) == ["b0*", "b1", "b2", "a0*"]
-    assert told(steps(3, {"a": 2, "b": 1}, 4)) == ["a0* b0* a0* b0*", "a1 a0* a1 b0*", "a0* a1 b0* a0*"]
+    assert rows(steps(5, counts, 2)) == ["b0* a0*", "b1 c0*", "b2 c1", "b0* a0*", "b1 c0*"]
+    assert rows(steps(4, counts, 1)) == ["b0*", "b1", "b2", "a0*"]
+    assert rows(steps(3, {"a": 2, "b": 1}, 4)) == ["a0* b0* a0* b0*", "a1 a0* a1 b0*", "a0* a1 b0* a0*"]
 
 
-@pytest.mark.parametrize("streams", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("seed", [None, 0, 1])
-def test_each_row_runs_through_whole_videos_in_order(streams, seed):
-    made = steps(200, COUNTS, streams, seed)
+@pytest.mark.parametrize("streams", [1, 3, 8])
+@pytest.mark.parametrize("seed", [None, 1])
+def test_rows_run_through_whole_videos_in_order_and_every_video_comes_once_an_epoch(streams, seed):
+    made = steps(300, COUNTS, streams, seed)
     assert all(len(step) == streams for step in made)
     for row in range(streams):
         rest = [step[row] for step in made]
@@ -130,26 +127,18 @@ def test_each_row_runs_through_whole_videos_in_order(streams, seed):
             name = rest[0][0]
             assert rest[: COUNTS[name]] == [(name, t, t == 0) for t in range(COUNTS[name])]
             del rest[: COUNTS[name]]
-
-
-@pytest.mark.parametrize("streams", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("seed", [None, 0, 1])
-def test_every_video_once_an_epoch(streams, seed):
-    names = started(steps(300, COUNTS, streams, seed))
+    names = started(made)
     epochs = [names[start : start + 5] for start in range(0, len(names) - 4, 5)]
     assert len(epochs) > 10
     assert all(sorted(epoch) == sorted(COUNTS) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 1 if seed is None else len(set(map(tuple, epochs))) > 5
 
 
-def test_sequences_of_one_frame_are_all_first():
-    assert steps(3, {"a": 1, "b": 1}, 3) == [[(name, 0, True) for name in row] for row in ("aba", "bab", "aba")]
-
-
 def test_seed_of_sequences():
     backwards = dict(reversed(COUNTS.items()))
     assert steps(50, COUNTS, 3, 7) == steps(50, backwards, 3, 7) != steps(50, COUNTS, 3, 8)
     assert started(steps(50, backwards, 1))[:5] == list(backwards)
+    assert list(sequences({}, 2)) == list(sequences({}, 2, 1)) == []
 
 
 def test_sequences_are_frozen():
@@ -162,7 +151,3 @@ def test_every_order_of_an_epoch_is_equally_likely():
     names = "".join(started(steps(12000, {"a": 1, "b": 1, "c": 1}, 1, 1)))
     orders = Counter(names[start : start + 3] for start in range(0, len(names), 3))
     assert len(orders) == 6 and sum((count - 4000 / 6) ** 2 / (4000 / 6) for count in orders.values()) < 20.5
-
-
-def test_no_videos_no_sequences():
-    assert list(sequences({}, 2)) == list(sequences({}, 2, 1)) == []

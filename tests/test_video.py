@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -18,10 +19,9 @@ VARIABLE = [0, 20, 100, 110, 300, 330, 400, 700, 720, 1000, 1050, 1500, 1600]
 
 def chosen(path, fps):
     """Return the numbers of the frames that `sample` gives, after checking that their times are their own."""
-    given = list(sample(path, fps))
-    times = [time for time, _ in given]
+    times, frames = zip(*sample(path, fps))
     assert times[0] == 0 and all(np.diff(times) > 0)
-    return [number_of(image) for _, image in given]
+    return list(map(number_of, frames))
 
 
 def called_for(times, fps):
@@ -37,18 +37,14 @@ def called_for(times, fps):
 
 
 @pytest.mark.parametrize("codec", ["XVID", "mp4v", "MJPG"])
-@pytest.mark.parametrize("count", [12, 40])
-def test_every_fifth_of_25(tmp_path, codec, count):
-    assert chosen(write_avi(tmp_path / "a.avi", count, codec=codec), 5) == list(range(0, count, 5))
-
-
-def test_times_are_the_frames_own(tmp_path):
-    path = write_avi(tmp_path / "a.avi", 12)
-    assert [time for time, _ in sample(path, 5)] == pytest.approx([0, 0.2, 0.4])
+def test_every_fifth_of_25_and_at_most_every_frame(tmp_path, codec):
+    path = write_avi(tmp_path / "a.avi", 12, codec=codec)
+    assert chosen(path, 5) == [0, 5, 10]
     assert [time for time, _ in sample(path, 10)] == pytest.approx([0, 0.08, 0.2, 0.28, 0.4])
+    assert chosen(path, 50) == chosen(path, 1000) == chosen(path, None) == list(range(12))
 
 
-@pytest.mark.parametrize("fps", [1, 3, 5, 10, 24, 25, 29.97])
+@pytest.mark.parametrize("fps", [1, 5, 24, 29.97])
 def test_29_97(tmp_path, fps):
     base = Fraction(1001, 30000)
     path = write_stamped(tmp_path / "a.mp4", range(100), base)
@@ -60,21 +56,18 @@ def test_29_97(tmp_path, fps):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-@pytest.mark.parametrize("fps", [2, 5, 25, 1000])
+@pytest.mark.parametrize("fps", [2, 5, 1000])
 @pytest.mark.parametrize("start", [0, 3500])
 def test_variable_rate(tmp_path, suffix, fps, start):
     path = write_stamped(tmp_path / f"a.{suffix}", [start + stamp for stamp in VARIABLE])
     wanted = called_for([Fraction(stamp, 1000) for stamp in VARIABLE], fps)
     assert chosen(path, fps) == wanted
     assert fps != 5 or wanted == [0, 3, 6, 8, 9, 10, 12]
-
-
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_time_stamps_are_those_of_another_reader(tmp_path, suffix):
-    path = write_stamped(tmp_path / f"a.{suffix}", VARIABLE)
     with av.open(str(path)) as container:
-        others = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
-    assert [time for time, _ in sample(path)] == pytest.approx([time - others[0] for time in others])
+        stamps = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+    warnings = []
+    assert [time for time, _ in sample(path, None, warnings)] == pytest.approx([time - stamps[0] for time in stamps])
+    assert start or warnings == []  # Matroska's length counts from 0, not from the first frame
 
 
 def test_packed_b_frames(tmp_path):
@@ -86,24 +79,11 @@ def test_packed_b_frames(tmp_path):
     assert warnings == []
 
 
-def test_fps_above_the_videos_own(tmp_path):
-    path = write_avi(tmp_path / "a.avi", 12)
-    assert chosen(path, 50) == chosen(path, 1000) == chosen(path, None) == list(range(12))
-
-
-@pytest.mark.parametrize(
-    "name, contents, reason",
-    [
-        ("empty", b"", "the file is empty"),
-        ("text", b"not a video\n" * 100, "not a video"),
-        ("noise", np.random.RandomState(0).bytes(50000), "not a video"),
-    ],
-)
-def test_not_a_video(tmp_path, name, contents, reason):
-    path = tmp_path / f"{name}.avi"
-    path.write_bytes(contents)
+@pytest.mark.parametrize("content, reason", [(b"", "the file is empty"), (os.urandom(50000), "not a video")])
+def test_not_a_video(tmp_path, content, reason):
+    (tmp_path / "a.avi").write_bytes(content)
     with pytest.raises(VideoError, match=reason):
-        list(sample(path, 5))
+        list(sample(tmp_path / "a.avi", 5))
 
 
 def test_no_frame_and_no_file(tmp_path):
@@ -117,18 +97,10 @@ def test_broken_off(tmp_path):
     path = write_avi(tmp_path / "a.avi", 100)
     whole, warnings = path.read_bytes(), []
     path.write_bytes(whole[: len(whole) // 2])
-    given = [number_of(image) for _, image in sample(path, 25, warnings)]
+    numbers = [number_of(image) for _, image in sample(path, 25, warnings)]
     # The frame in which the file ends is shown with what is there of it.
-    assert 20 < len(given) < 80 and given[:-1] == list(range(len(given) - 1))
+    assert 20 < len(numbers) < 80 and numbers[:-1] == list(range(len(numbers) - 1))
     assert len(warnings) == 1 and re.fullmatch(r"broken off: its frames end at \d\.\d\d s of 4\.00 s", warnings[0])
-
-
-def test_whole_has_no_warning(tmp_path):
-    warnings = []
-    list(sample(write_avi(tmp_path / "a.avi", 30), 5, warnings))
-    list(sample(write_stamped(tmp_path / "a.mkv", VARIABLE), 5, warnings))
-    list(sample(write_stamped(tmp_path / "a.mp4", VARIABLE), 5, warnings))
-    assert warnings == []
 
 
 def test_grey_and_odd_sizes(tmp_path):
@@ -172,17 +144,19 @@ def write_images(folder, names, height=120, width=160):
     return folder
 
 
-def test_images_come_in_natural_order(tmp_path):
+def test_images_come_in_natural_order(tmp_path, monkeypatch):
+    """A folder whose name could be a camera's number too."""
+    monkeypatch.chdir(tmp_path)
     names = ["a9.png", "a10.PNG", "a10b.jpg", "a100.jpeg", "b1.bmp", "b02.webp", "b3.tiff"]
-    folder = write_images(tmp_path / "frames", names)
+    folder = write_images(tmp_path / "0", names)
     (folder / "notes.txt").write_text("not a frame")
     (folder / ".hidden.png").write_bytes(b"not a frame")
     (folder / "folder").mkdir()
-    source = open_source(str(folder), 4)
+    source = open_source("0", 4)
     assert [file.name for file in images(folder)] == names and (source.total, source.live) == (7, False)
-    given = list(source.frames)
-    assert [number_of(image) for _, image in given] == list(range(7))
-    assert [time for time, _ in given] == [number / 4 for number in range(7)]
+    frames = list(source.frames)
+    assert [number_of(image) for _, image in frames] == list(range(7))
+    assert [time for time, _ in frames] == [number / 4 for number in range(7)]
 
 
 def test_images_of_any_kind_are_colour(tmp_path):
@@ -190,16 +164,13 @@ def test_images_of_any_kind_are_colour(tmp_path):
     cv2.imwrite(str(folder / "2.png"), numbered(5)[..., 0])
     cv2.imwrite(str(folder / "3.png"), numbered(6)[..., 0].astype(np.uint16) * 257)
     cv2.imwrite(str(folder / "4.png"), np.dstack([numbered(7, 50, 64), np.full((50, 64), 9, np.uint8)]))
-    given = [image for _, image in open_source(str(folder), 5).frames]
-    assert [number_of(image) for image in given] == [0, 5, 6, 7]
-    assert all(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 for image in given)
+    pictures = [image for _, image in open_source(str(folder), 5).frames]
+    assert [number_of(image) for image in pictures] == [0, 5, 6, 7]
+    assert all(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 for image in pictures)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
-@pytest.mark.parametrize(
-    "damage",
-    [lambda data: data[:-1], lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"text" * 100],
-)
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"", lambda data: b"text" * 100])
 def test_an_image_that_cannot_be_read_is_named_once(tmp_path, capfd, suffix, damage):
     folder = write_images(tmp_path / "frames", ["1.png", f"2{suffix}"])
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -211,8 +182,6 @@ def test_an_image_that_cannot_be_read_is_named_once(tmp_path, capfd, suffix, dam
     with pytest.raises(InputError, match=f"frames/2{suffix} is damaged or not an image"):
         next(frames)
     assert capfd.readouterr().err == ""
-    (folder / f"2{suffix}").write_bytes(data)
-    assert len(list(open_source(str(folder), 5).frames)) == 2
 
 
 @pytest.mark.parametrize(
@@ -232,13 +201,7 @@ def test_no_source(tmp_path, monkeypatch, capfd, name, said):
     assert "\n" not in str(error.value) and capfd.readouterr().err == ""
 
 
-def test_a_path_goes_before_a_camera(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_images(tmp_path / "0", ["1.png", "2.png"])
-    assert [number_of(image) for _, image in open_source("0", 5).frames] == [0, 1]
-
-
-@pytest.mark.parametrize("fps", [1, 5, 7, 24, 25])
+@pytest.mark.parametrize("fps", [1, 7, 25])
 def test_what_a_container_promises(tmp_path, fps):
     source = open_source(str(write_avi(tmp_path / "a.avi", 61)), fps)
     assert source.total == len(list(source.frames)) and not source.live
@@ -278,13 +241,13 @@ def test_a_camera_is_sampled_by_the_clock(monkeypatch):
     source = open_source("3", 5)
     assert source.live and source.total is None
     began, times = time.monotonic(), []
-    for given, image in source.frames:
-        assert number_of(image) == pytest.approx(given / 0.05, abs=2.5)  # of this moment, not the one held
-        times.append(given)
+    for taken, image in source.frames:
+        assert number_of(image) == pytest.approx(taken / 0.05, abs=2.5)  # of this moment, not the one that waits
+        times.append(taken)
         if len(times) == 3:
             time.sleep(0.5)  # instants go by, and are not made up for
     assert times[0] == 0 and time.monotonic() - began > 1.4
-    assert all(-0.01 < given - instant < 0.15 for given, instant in zip(times, [0, 0.2, 0.4, 1.0, 1.2])), times
+    assert all(-0.01 < taken - instant < 0.15 for taken, instant in zip(times, [0, 0.2, 0.4, 1.0, 1.2])), times
 
 
 def test_a_camera_without_a_frame(monkeypatch):
@@ -311,7 +274,7 @@ def test_where_the_size_changes_it_is_broken_off(tmp_path, codec, last):
             with open(path, "ab") as file:
                 file.write((tmp_path / "part.ts").read_bytes())
     warnings = []
-    found = [(round(time, 2), number_of(image)) for time, image in sample(path, None, warnings)]
-    assert found == [(t / 25, t) for t in range(round(25 * last) + 1)]
+    frames = [(round(time, 2), number_of(image)) for time, image in sample(path, None, warnings)]
+    assert frames == [(t / 25, t) for t in range(round(25 * last) + 1)]
     said = f"broken off: the size of its frames changes at {last + 0.04:.2f} s, which OpenCV cannot follow"
     assert warnings == [said]

@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 import cv2
 import numpy as np
+from runs import options
 
 BITS = 8
 
@@ -34,6 +35,46 @@ def write_avi(path, count, rate=25, codec="XVID", height=120, width=160):
     return path
 
 
+def make_set(folder, videos=4, frames=30):
+    """Make videos of two classes and their lists (two to test, the others to train); return build_frames's options."""
+    groups = range(1, videos // 2 + 1)
+    names = [f"{kind}/v_{kind}_g{group:02d}_c01.avi" for group in groups for kind in ("Archery", "Biking")]
+    for name in names:
+        write_avi(folder / "videos" / name, frames)
+    (folder / "classInd.txt").write_text("1 Archery\r\n2 Biking\r\n")
+    (folder / "testlist01.txt").write_text("".join(f"{name}\n" for name in names[:2]))
+    lists = [folder / "testlist01.txt"]
+    if names[2:]:
+        lists.insert(0, folder / "trainlist01.txt")
+        lists[0].write_text("".join(f"{name} {1 + name.startswith('B')}\r\n" for name in names[2:]))
+    return options(videos=folder / "videos", classes=folder / "classInd.txt", workers=2, list=lists)
+
+
+def write_motion(path, frames=13, height=96, width=128, shift=(2, 1), grey=False, seed=0):
+    """Write a video at 25 frames a second of a texture that moves by `shift` pixels a frame."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(height + 80, width + 80, 3)), (0, 0), 3)
+    picture = (255 * (noise - noise.min()) / np.ptp(noise)).astype(np.uint8)
+    if grey:
+        picture[...] = picture[..., :1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25, (width, height))
+    for t in range(frames):
+        writer.write(picture[40 - t * shift[1] :, 40 - t * shift[0] :][:height, :width])
+    writer.release()
+    return path
+
+
+def flow_set(folder, **kinds):
+    """Write videos {name: options of write_motion} and their lists; return build_frames's options, with farneback."""
+    for name, kind in kinds.items():
+        write_motion(folder / f"videos/Archery/v_{name}.avi", **kind)
+    (folder / "classInd.txt").write_text("1 Archery\n")
+    (folder / "list.txt").write_text("".join(f"Archery/v_{name}.avi\n" for name in kinds))
+    files = options(videos=folder / "videos", classes=folder / "classInd.txt", list=folder / "list.txt")
+    return files + options(flow="farneback", size=64, workers=1)
+
+
 def write_stamped(path, stamps, base=Fraction(1, 1000), options=None):
     """Write one frame at each time stamp; stamps: whole numbers, in units of `base` seconds."""
     with av.open(str(path), "w") as container:
@@ -49,8 +90,9 @@ def write_stamped(path, stamps, base=Fraction(1, 1000), options=None):
 
 
 def write_packed(path, count):
-    """Write an AVI with packed B frames, as UCF-101's are: a B frame shares the chunk of the frame that is shown after
-    it, and an empty frame follows in a chunk of its own.
+    """Write an AVI with packed B frames, as UCF-101's are.
+
+    A B frame shares the chunk of the frame that is shown after it, and an empty frame follows in a chunk of its own.
     """
     plain = write_stamped(path.with_suffix(".plain.avi"), range(count), Fraction(1, 25), {"bf": "1", "b_strategy": "0"})
     with av.open(str(plain)) as container:

@@ -13,10 +13,10 @@ from typing import Any, Optional
 
 import lmdb
 
+from rcnn.data.folders import RECIPE, difference, plain, recipe_folder
 from rcnn.data.records import FORMAT, MANIFEST, partial_path, read_manifest, write_manifest
-from rcnn.files import InputError, PathLike, WriteError, lock_path, locked, remove, write_text
+from rcnn.files import InputError, PathLike, WriteError, lock_path, locked, remove
 
-RECIPE = "recipe.json"
 NOTES = b"notes"
 FIRST_MAP_SIZE = 1 << 26
 
@@ -44,20 +44,20 @@ def finished(path: PathLike, kind: str, recipe: dict[str, Any], force: bool = Fa
             manifest = read_manifest(path)
         except InputError as error:
             raise InputError(f"{error}; move {path} away or give another --out") from None
-        if _made_by(manifest, kind, recipe):
+        names = _difference(manifest, kind, recipe)
+        if not names:
             if lock_path(partial, beside=True).exists():  # of a program that was killed at its very end
                 with suppress(InputError), locked(partial, beside=True):
                     pass
             return manifest
         if not force:
-            difference = _difference(manifest["recipe"], recipe)
             raise InputError(
-                f"{path} is there and was made from something else or with other settings ({difference}); "
+                f"{path} is there and was made from something else or with other settings ({names}); "
                 "give another --out, or --force to replace it"
             )
     if (partial / MANIFEST).is_file():
         manifest = read_manifest(partial)
-        if _made_by(manifest, kind, recipe):
+        if not _difference(manifest, kind, recipe):
             with locked(partial, beside=True):
                 _complete(partial, path)
             return manifest
@@ -79,16 +79,12 @@ class Build:
 
     def __init__(self, path: PathLike, kind: str, recipe: dict[str, Any], tell: Callable[[str], object]):
         self.path, self.partial = Path(path), partial_path(path)
-        self._kind, self._recipe, self._tell = kind, _plain(recipe), tell
+        self._kind, self._recipe, self._tell = kind, plain(recipe), tell
 
     def __enter__(self) -> "Build":
-        try:
-            self.partial.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"cannot make the folder {self.partial}: {error.strerror}") from None
         with ExitStack() as stack:
-            stack.enter_context(locked(self.partial, beside=True))
-            self._resume()
+            wanted = {"kind": self._kind, **self._recipe}
+            stack.enter_context(recipe_folder(self.partial, wanted, "an LMDB", beside=True, tell=self._tell))
             self._environment = _open(self.partial)
             stack.callback(self._environment.close)
             self._stack = stack.pop_all()
@@ -98,19 +94,6 @@ class Build:
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self._stack.close()
-
-    def _resume(self) -> None:
-        file = self.partial / RECIPE
-        begun = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-        wanted = {"kind": self._kind, **self._recipe}
-        if begun == wanted:
-            self._tell(f"going on with {self.partial}")
-            return
-        if begun is not None:
-            self._tell(f"{self.partial} was begun with other settings ({_difference(begun, wanted)}); starting afresh")
-        for file in self.partial.iterdir():
-            remove(file)
-        write_text(self.partial / RECIPE, json.dumps(wanted, ensure_ascii=False))
 
     def __len__(self) -> int:
         """Return the number of records stored so far."""
@@ -191,16 +174,6 @@ def _transact(environment: lmdb.Environment, action: Callable[[lmdb.Transaction]
             raise WriteError(f"cannot write to {folder}: {error}; mend that and run the same command again") from None
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` as it comes back from JSON."""
-    return json.loads(json.dumps(value))
-
-
-def _made_by(manifest: dict[str, Any], kind: str, recipe: dict[str, Any]) -> bool:
-    return manifest["kind"] == kind and manifest["recipe"] == _plain(recipe)
-
-
-def _difference(one: dict[str, Any], two: dict[str, Any]) -> str:
-    """Return the names of the settings that differ."""
-    two = _plain(two)
-    return ", ".join(key for key in {**one, **two} if one.get(key) != two.get(key)) or "kind"
+def _difference(manifest: dict[str, Any], kind: str, recipe: dict[str, Any]) -> str:
+    """Return the names of what differs between what an LMDB was made from and a recipe, "" if nothing does."""
+    return difference({"kind": manifest["kind"], **manifest["recipe"]}, {"kind": kind, **recipe})

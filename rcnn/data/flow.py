@@ -7,7 +7,7 @@ The flow at a pixel of the first image says where in the second image it went.  
 and 127 / bound grey levels a pixel of motion.
 """
 
-from typing import Any, Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,6 +74,15 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
 }
 
+OPENCV_NAMES = {  # of cv2.VariationalRefinement's setters
+    "alpha": "Alpha",
+    "delta": "Delta",
+    "gamma": "Gamma",
+    "fixed_point_iterations": "FixedPointIterations",
+    "solver_iterations": "SorIterations",
+    "relaxation": "Omega",
+}
+
 
 def available() -> list[str]:
     """Return the names of the methods that this machine has, in the order of METHODS."""
@@ -119,20 +128,22 @@ def compute(method: str, previous: np.ndarray, frame: np.ndarray) -> np.ndarray:
         As `describe` does, and for images that differ in size or have a side below LEAST_SIDE.
     """
     parameters = describe(method)["parameters"]
-    greys = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in (previous, frame)]
+    images = previous, frame
+    greys: Any = [image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in images]
     (height, width), other = (grey.shape for grey in greys)
     if (height, width) != other or min(height, width) < LEAST_SIDE:
         raise InputError(
             f"flow needs two images of one size, at least {LEAST_SIDE} x {LEAST_SIDE}; these are "
             f"{width} x {height} and {other[1]} x {other[0]}"
         )
-    run: Callable[..., np.ndarray] = {
-        "brox": _brox_cuda if _has_cuda() else _brox,
-        "dis": _dis,
-        "farneback": _farneback,
-        "tvl1": _tvl1,
-    }[method]
-    return run(*greys, **parameters)
+    if method == "farneback":
+        return cv2.calcOpticalFlowFarneback(*greys, None, **parameters)
+    if method == "dis":
+        preset = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{parameters['preset'].upper()}")
+        return cv2.DISOpticalFlow.create(preset).calc(*greys, None)
+    if method == "tvl1":
+        return cv2.optflow.DualTVL1OpticalFlow_create(**parameters).calc(*greys, None)
+    return (_brox_cuda if _has_cuda() else _brox)(*greys, **parameters)
 
 
 def end_point_error(estimate: np.ndarray, truth: np.ndarray, border: int = 0) -> float:
@@ -182,7 +193,7 @@ def mirror(stored: np.ndarray) -> np.ndarray:
     return mirrored
 
 
-# The methods, each from two uint8 grey images of one size
+# Brox's method, from two uint8 grey images of one size
 
 
 def _has_cuda() -> bool:
@@ -204,12 +215,13 @@ def _brox(
     """From coarse to fine, the second image warped anew by the flow so far before each refinement."""
     height, width = previous.shape
     images = [cv2.GaussianBlur(grey.astype(np.float32), (0, 0), smoothing) for grey in (previous, frame)]
-    refinement, levels = _refinement(**weights), [(height, width)]
-    while (
-        min(size := (round(height * scale_factor ** len(levels)), round(width * scale_factor ** len(levels))))
-        >= LEAST_SIDE
-    ):
+    refinement = cv2.VariationalRefinement.create()
+    for name, value in weights.items():
+        getattr(refinement, f"set{OPENCV_NAMES[name]}")(value)
+    levels, scale = [(height, width)], scale_factor
+    while min(size := (round(height * scale), round(width * scale))) >= LEAST_SIDE:
         levels.append(size)
+        scale = scale_factor ** len(levels)
     # OpenCV warps in steps of 1/32 pixel, to which a smooth flow would be rounded alike everywhere: an error of up to
     # 1/64.  Rounded after some noise, it is right on average, and the smoothness term takes the noise out.
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (CHANNELS, height, width)).astype(np.float32)
@@ -222,29 +234,3 @@ def _brox(
             flow = np.rint(32 * flow + noise[:, :rows, :columns]) / 32
             refinement.calcUV(*scaled, *flow)
     return np.ascontiguousarray(flow.transpose(1, 2, 0))
-
-
-def _refinement(
-    alpha: float, delta: float, gamma: float, fixed_point_iterations: int, solver_iterations: int, relaxation: float
-) -> Any:
-    refinement = cv2.VariationalRefinement.create()
-    refinement.setAlpha(alpha)
-    refinement.setDelta(delta)
-    refinement.setGamma(gamma)
-    refinement.setFixedPointIterations(fixed_point_iterations)
-    refinement.setSorIterations(solver_iterations)
-    refinement.setOmega(relaxation)
-    return refinement
-
-
-def _dis(previous: np.ndarray, frame: np.ndarray, preset: str) -> np.ndarray:
-    number = getattr(cv2, f"DISOPTICAL_FLOW_PRESET_{preset.upper()}")
-    return cv2.DISOpticalFlow.create(number).calc(previous, frame, None)
-
-
-def _farneback(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np.ndarray:
-    return cv2.calcOpticalFlowFarneback(previous, frame, None, **parameters)
-
-
-def _tvl1(previous: np.ndarray, frame: np.ndarray, **parameters: Any) -> np.ndarray:
-    return cv2.optflow.DualTVL1OpticalFlow_create(**parameters).calc(previous, frame, None)

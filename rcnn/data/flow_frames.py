@@ -1,14 +1,13 @@
 """The optical flow of a video at a frame rate, as the 8-bit frames of a frames LMDB (Sec. 3.4)."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import cv2
 import numpy as np
 
 from rcnn.data import flow, video
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 
 BETWEEN = ("neighbours", "samples")
 RULE = (
@@ -35,7 +34,7 @@ def recipe(method: str, between: str = "neighbours", bound: float = flow.BOUND) 
 
 
 def sample(
-    path: Union[str, Path], fps: float, size: int, settings: dict[str, Any], warnings: Optional[list[str]]
+    path: PathLike, fps: float, size: int, settings: dict[str, Any], warnings: Optional[list[str]]
 ) -> Iterator[tuple[float, np.ndarray, float]]:
     """Yield the flow of a video file at a frame rate, at the times of `video.sample`; none of a single frame.
 

@@ -3,11 +3,9 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
-from rcnn.files import InputError, existing
-
-PathLike = Union[str, Path]
+from rcnn.files import InputError, PathLike, existing
 
 
 class Video(NamedTuple):

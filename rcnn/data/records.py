@@ -12,8 +12,9 @@ multiple of 8, no block of the JPEG holds parts of two.
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import cv2
 import lmdb
@@ -22,7 +23,7 @@ from google.protobuf.message import DecodeError
 
 from rcnn.data import flow
 from rcnn.data.caffe_formats_pb2 import Datum
-from rcnn.files import InputError, sha256, write_text
+from rcnn.files import InputError, PathLike, sha256, write_text
 
 FORMAT = 1
 ENCODINGS = ("jpeg", "raw")
@@ -204,27 +205,21 @@ class Records:
         return self._transaction.stat()["entries"]
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
-        try:
+        with self._damage_named():
             yield from self._transaction.cursor()
-        except lmdb.Error as error:
-            raise self._damaged(error) from None
 
     def get(self, key: bytes) -> bytes:
         """Return the record of `key`; raises InputError where there is none, or the LMDB is damaged there."""
-        try:
+        with self._damage_named():
             record = self._transaction.get(key)
-        except lmdb.Error as error:
-            raise self._damaged(error) from None
         if record is None:
             raise InputError(f"{self.path} has no record {key.decode()}; it is damaged, build it anew")
         return record
 
     def key_list(self) -> list[bytes]:
         """Return all keys in order; the records themselves are not read."""
-        try:
+        with self._damage_named():
             return list(self._transaction.cursor().iternext(keys=True, values=False))
-        except lmdb.Error as error:
-            raise self._damaged(error) from None
 
     def frame(self, video: str, index: int) -> tuple[np.ndarray, int]:
         """Return (image, label) of a frame of a frames LMDB (`decode_frame`)."""
@@ -235,8 +230,12 @@ class Records:
         pages = self._environment.info()["last_pgno"] + 1
         return (self.path / "data.mdb").stat().st_size < pages * self._environment.stat()["psize"]
 
-    def _damaged(self, error: lmdb.Error) -> InputError:
-        return InputError(f"{self.path} is damaged: {error}; build it again")
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise InputError(f"{self.path} is damaged: {error}; build it again") from None
 
     def close(self) -> None:
         """Close the database."""
@@ -244,7 +243,7 @@ class Records:
         self._environment.close()
 
 
-def open_records(path: Union[str, Path], kind: Optional[str] = None, encoding: Optional[str] = None) -> Records:
+def open_records(path: PathLike, kind: Optional[str] = None, encoding: Optional[str] = None) -> Records:
     """Open a finished LMDB.
 
     Parameters
@@ -276,17 +275,18 @@ def open_records(path: Union[str, Path], kind: Optional[str] = None, encoding: O
         records = Records(path, manifest)
     except lmdb.Error as error:
         raise InputError(f"{path} cannot be read: {error}; build it anew") from None
+    fault, number, promised = "", len(records), manifest["counts"][manifest["kind"]]
     if records.is_cut_short():
+        fault = "is damaged: the end of data.mdb is missing"
+    elif number != promised:
+        fault = f"has {number} records, its manifest says {promised}"
+    if fault:
         records.close()
-        raise InputError(f"{path} is damaged: the end of data.mdb is missing; build it again")
-    number, promised = len(records), manifest["counts"][manifest["kind"]]
-    if number != promised:
-        records.close()
-        raise InputError(f"{path} has {number} records, its manifest says {promised}; build it anew")
+        raise InputError(f"{path} {fault}; build it again")
     return records
 
 
-def read_manifest(path: Union[str, Path]) -> dict[str, Any]:
+def read_manifest(path: PathLike) -> dict[str, Any]:
     """Return the manifest of the LMDB folder `path`; raises InputError where there is none that this package made."""
     file = Path(path) / MANIFEST
     try:
@@ -312,11 +312,11 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
     write_text(Path(folder) / MANIFEST, "{\n" + ",\n".join(entries) + "\n}\n")
 
 
-def sources(paths: Sequence[Union[str, Path]]) -> list[dict[str, str]]:
+def sources(paths: Sequence[PathLike]) -> list[dict[str, str]]:
     """Return [{name, sha256}] of files, for a manifest; without folders, so that a build's place plays no part."""
     return [{"name": Path(path).name, "sha256": sha256(path)} for path in paths]
 
 
-def partial_path(path: Union[str, Path]) -> Path:
+def partial_path(path: PathLike) -> Path:
     """Return the folder in which the LMDB `path` is while it is not finished: `<name>.lmdb.partial`."""
     return Path(path).with_name(Path(path).name + ".partial")

@@ -9,9 +9,9 @@ from typing import Optional
 import numpy as np
 
 from rcnn.data import sampling
-from rcnn.data.lists import PathLike, Video, read_list
+from rcnn.data.lists import Video, read_list
 from rcnn.data.records import MANIFEST, Records, decode_frame, frame_key, open_records
-from rcnn.files import InputError
+from rcnn.files import InputError, PathLike
 
 Times = list[float]
 _opened: "weakref.WeakValueDictionary[Path, Records]" = weakref.WeakValueDictionary()

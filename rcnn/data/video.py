@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple, Optional, TypeVar, Union
+from typing import NamedTuple, Optional, TypeVar
 
 # FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
 # file's name.
@@ -16,7 +16,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from rcnn.data.video_headers import size_change  # noqa: E402
-from rcnn.files import InputError, existing  # noqa: E402
+from rcnn.files import InputError, PathLike, existing  # noqa: E402
 
 cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
 
@@ -40,9 +40,7 @@ class VideoError(InputError):
     """A video file that gives no frames; the message is the reason, without the file's name."""
 
 
-def sample(
-    path: Union[str, Path], fps: Optional[float] = None, warnings: Optional[list[str]] = None
-) -> Iterator[Frame]:
+def sample(path: PathLike, fps: Optional[float] = None, warnings: Optional[list[str]] = None) -> Iterator[Frame]:
     """Yield the frames of a video file at a frame rate, in order.
 
     A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
@@ -166,29 +164,17 @@ def open_source(source: str, fps: float, warnings: Optional[list[str]] = None) -
     Raises
     ------
     InputError
-        If there is no such file, folder or camera; `frames` raises what `sample`, `folder` and `camera` do.
+        If there is no such file, folder or camera.  `frames` raises what `sample` and `camera` do, and InputError
+        where an image cannot be read.
     """
     if not source:
         raise InputError("the source is empty; give a video file, a folder of images, or the number of a camera")
     if re.fullmatch("[0-9]+", source) and not Path(source).exists():
         return Source(camera(int(source), fps), None, True)
     if Path(source).is_dir():
-        return Source(folder(source, fps), len(images(source)), False)
+        files = images(source)  # they may differ in size; image k, from 0, is at k / fps seconds
+        return Source(((number / fps, _read(file)) for number, file in enumerate(files)), len(files), False)
     return Source(sample(existing(source, "video"), fps, warnings), _expected(source, fps), False)
-
-
-def folder(path: str, fps: float) -> Iterator[Frame]:
-    """Yield (time, image) of the images of a folder, as `sample` does; image k (from 0) is at k / fps seconds.
-
-    They come in the order of `images` and may differ in size.
-
-    Raises
-    ------
-    InputError
-        If one cannot be read, or there is none.
-    """
-    for number, file in enumerate(images(path)):
-        yield number / fps, _read(file)
 
 
 def images(path: str) -> list[Path]:
@@ -225,13 +211,10 @@ def camera(index: int, fps: float) -> Iterator[Frame]:
     VideoError
         By the iterator, if it gives no frame.
     """
-    with silent():
-        try:
-            capture = cv2.VideoCapture(index)
-            opened = capture.isOpened()
-        except cv2.error:  # a number that C cannot hold
-            opened = False
-    if not opened:
+    capture = None
+    with silent(), suppress(cv2.error):  # of a number that C cannot hold
+        capture = cv2.VideoCapture(index)
+    if capture is None or not capture.isOpened():
         raise InputError(
             f"camera {index}: it is not there, or in use, or this user may not read it; "
             "a video or a folder is given by its path"
@@ -261,14 +244,14 @@ def _live(capture: cv2.VideoCapture, fps: float) -> Iterator[Frame]:
 @contextmanager
 def silent() -> Iterator[None]:
     """Keep OpenCV, and the libraries under it, from writing to standard error: they name neither file nor remedy."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    stderr = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     try:
         yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-        os.close(nowhere)
 
 
 def _read(path: Path) -> np.ndarray:
@@ -278,12 +261,9 @@ def _read(path: Path) -> np.ndarray:
     except OSError as error:
         raise InputError(f"frames: cannot read {path}: {error.strerror}") from None
     image = None
-    if data:
-        with silent():
-            try:  # imdecode refuses a file cut short; imread would fill up what is missing
-                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            except cv2.error:  # of more pixels than OpenCV reads
-                pass
+    with silent(), suppress(cv2.error):  # of a file that is empty, or has more pixels than OpenCV reads
+        # imdecode refuses a file cut short; imread would fill up what is missing
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f"frames: {path} is damaged or not an image; take it out of the folder, or make it again")
     return image

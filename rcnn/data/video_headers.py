@@ -6,9 +6,11 @@ first one is taken for a change.  Streams of other codecs than MPEG-1, -2 and -4
 
 import re
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 import cv2
+
+from rcnn.files import PathLike
 
 # By OpenCV's names of codecs, what in a packet holds the size; H.264 and MPEG-4 headers reach to the next start code.
 _MPEG4 = re.compile(rb"\x00\x00\x01[\x20-\x2f](.*?)(?=\x00\x00\x01|$)", re.DOTALL)
@@ -32,7 +34,7 @@ HEADERS = {
 }
 
 
-def size_change(path: Union[str, Path]) -> Optional[float]:
+def size_change(path: PathLike) -> Optional[float]:
     """Return the time stamp, seconds, of the first packet of a video file with another header, or None.
 
     path: a file that cv2.VideoCapture opens.

@@ -48,13 +48,24 @@ class Workers(Executor):
         How many jobs it does at a time.
     deaths
         The exceptions of a job whose process died.
+    tries
+        How often a job by itself is done that was among those under way when a process died.
     """
 
     workers: int
     deaths: tuple[type[BaseException], ...]
+    tries = TRIES
 
     def wait_for_workers(self) -> None:
         """Return as soon as there is a process, or one is started where it is wanted."""
+
+    def died(self, future: "Future[Any]") -> bool:
+        """Wait for a future; return whether its process died."""
+        while True:
+            try:
+                return isinstance(future.exception(PATIENCE), self.deaths)
+            except TimeoutError:
+                self.wait_for_workers()
 
 
 class Pool(Workers):
@@ -178,8 +189,11 @@ class Cluster(Workers):
         The exception of a job whose workers died.
     """
 
+    tries = 1  # dask itself does a job several times
+
     def __init__(self, client: Any, killed: type[BaseException]):
-        self._client, self._executor = client, client.get_executor()
+        # Not pure: a job that is done again would else be given the failure that it had.
+        self._client, self._executor = client, client.get_executor(pure=False)
         self.deaths = (BrokenExecutor, killed)
         self.workers = sum(client.nthreads().values())
 
@@ -252,9 +266,9 @@ def in_order(
     try:
         for job in jobs:
             queue.begin(job)
-            if len(queue) == ahead:
+            if len(queue.begun) == ahead:
                 yield queue.first()
-        while queue:
+        while queue.begun:
             yield queue.first()
     except BrokenExecutor:
         raise WorkerError(f"a worker process died{DIED}") from None
@@ -263,65 +277,43 @@ def in_order(
             "the executor has dropped the work; was the scheduler stopped? Run the same command again to go on"
         ) from None
     finally:
-        queue.cancel()
+        for _, future in queue.begun:
+            future.cancel()
 
 
 class _Queue:
-    """The jobs that are begun and not yet given, with their futures."""
+    """The jobs that are begun and whose results were not taken yet, with their futures."""
 
     def __init__(self, executor: Executor, function: Callable[[Any], Any], given_up: Optional[Callable[[Any], Any]]):
         self._executor, self._function, self._given_up = executor, function, given_up
-        self._begun: deque[tuple[Any, Future]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._begun)
+        self.begun: deque[tuple[Any, Future]] = deque()
 
     def begin(self, job: Any) -> None:
         """Submit a job."""
-        self._begun.append((job, self._submit(job)))
+        with _interrupted_later():
+            self.begun.append((job, self._executor.submit(self._function, job)))
 
     def first(self) -> Any:
         """Return the result of the job that was begun first, and drop it."""
-        if self._died(self._begun[0][1]):
-            self._mend()
-        return self._begun.popleft()[1].result()
+        if isinstance(self._executor, Workers) and self._executor.died(self.begun[0][1]):
+            # Do those jobs again whose processes died, while no other is under way.
+            died = [self._executor.died(future) for _, future in self.begun]
+            for place, (job, _) in enumerate(list(self.begun)):
+                if died[place]:
+                    self.begun[place] = job, self._alone(self._executor, job)
+        return self.begun.popleft()[1].result()
 
-    def cancel(self) -> None:
-        """Drop what is not under way yet."""
-        for _, future in self._begun:
-            future.cancel()
-
-    def _submit(self, job: Any) -> Future:
-        with _interrupted_later():
-            return self._executor.submit(self._function, job)
-
-    def _died(self, future: Future) -> bool:
-        """Wait for a future; return whether its process died."""
-        if not isinstance(self._executor, Workers):
-            future.exception()
-            return False
-        while True:
-            try:
-                return isinstance(future.exception(PATIENCE), self._executor.deaths)
-            except TimeoutError:
-                self._executor.wait_for_workers()
-
-    def _mend(self) -> None:
-        """Do those jobs again whose processes died, while no other is under way."""
-        died = [self._died(future) for _, future in self._begun]
-        for place, job in [(place, job) for place, (job, _) in enumerate(self._begun) if died[place]]:
-            self._begun[place] = job, self._alone(job)
-
-    def _alone(self, job: Any) -> Future:
-        for _ in range(TRIES):
-            future = self._submit(job)
-            if not self._died(future):
+    def _alone(self, executor: Workers, job: Any) -> Future:
+        for _ in range(executor.tries):
+            with _interrupted_later():
+                future = executor.submit(self._function, job)
+            if not executor.died(future):
                 return future
         if self._given_up is None:
             raise WorkerError(f"a worker process died {TRIES} times on one job{DIED}")
-        made: Future = Future()
-        made.set_result(self._given_up(job))
-        return made
+        stand_in: Future = Future()
+        stand_in.set_result(self._given_up(job))
+        return stand_in
 
 
 @contextmanager

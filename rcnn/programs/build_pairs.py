@@ -22,7 +22,6 @@ from rcnn.data import lists, pairs_lmdb, records, workers
 from rcnn.data.builds import Build, finished
 from rcnn.data.sampling import clashes, pair_order
 from rcnn.data.sequences import videos_with_frames
-from rcnn.files import InputError
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="the LMDB to make, a folder")
     parser.add_argument("--encoding", choices=records.ENCODINGS, default="jpeg", help="how a pair is stored")
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
-    parser.add_argument("--seed", type=int, default=1, help="of the order, 0 to 4294967295")
+    parser.add_argument("--seed", type=command.seed, default=1, help="of the order, 0 to 4294967295")
     parser.add_argument(
         "--pairs-per-video",
         type=command.positive,
@@ -44,8 +43,6 @@ def main() -> None:
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that encode")
     parser.add_argument("--force", action="store_true", help="replace an OUT that was made with other settings")
     args = parser.parse_args()
-    if not 0 <= args.seed < 2**32:
-        raise InputError(f"--seed {args.seed} is not in 0 to 4294967295")
     settings = pairs_lmdb.Settings(args.encoding, args.quality, args.seed, args.pairs_per_video)
     classes = lists.read_classes(args.classes)
     with records.open_records(args.frames, "frames") as frames:

@@ -50,21 +50,15 @@ def main() -> None:
         "the set scenes the shortest and the longest (default: 3, of scenes 1 10)",
     )
     parser.add_argument("--splits", type=command.positive, default=1, help="how many lists of held-out groups to write")
-    parser.add_argument("--seed", type=int, default=1, help="of the videos, 0 to 4294967295")
+    parser.add_argument("--seed", type=command.seed, default=1, help="of the videos, 0 to 4294967295")
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that encode")
     args = parser.parse_args()
     args.seconds = tuple(args.seconds or video_set.SECONDS[args.set])
     check(args)
-    made = video_set.VideoSet(
-        video_set.classes_of(args.set, args.appearances, args.movements),
-        args.groups,
-        args.clips,
-        args.seconds,
-        args.splits,
-        args.seed,
-    )
-    codec, out = video_set.choose_codec(), Path(args.out)
-    video_set.make(out, made, codec, args.workers, command.progress)
+    classes, codec = video_set.classes_of(args.set, args.appearances, args.movements), video_set.choose_codec()
+    made = video_set.VideoSet(classes, args.groups, args.clips, args.seconds, args.splits, args.seed, codec)
+    out = Path(args.out)
+    video_set.make(out, made, args.workers, command.progress)
     number, tested = (len(made.classes) * groups * args.clips for groups in (args.groups, len(made.test_groups(1))))
     print(
         f"{out}: {number} videos of {len(made.classes)} classes, {' to '.join(f'{one:g}' for one in made.seconds)} "
@@ -90,5 +84,3 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"--appearances and --movements are of the set motion; {args.set} has its own classes")
     if args.splits > (most := args.groups // max(1, args.groups // video_set.SHARE)):
         raise InputError(f"--splits {args.splits}: {args.groups} groups have {most} quarters to hold out, no more")
-    if not 0 <= args.seed < 2**32:
-        raise InputError(f"--seed {args.seed} is not in 0 to 4294967295")

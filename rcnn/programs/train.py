@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rcnn.command import parser, progress
 from rcnn.experiments import plots
-from rcnn.files import InputError, check_writable
+from rcnn.files import check_writable
 from rcnn.nets import device
 from rcnn.training.log import loss_curve, read_log
 
@@ -42,12 +42,8 @@ def main() -> int:
         help="number of the GPU, or several, separated by commas (default: what the solver says)",
     )
     args = options.parse_args()
-    try:
-        from rcnn.training.caffe_driver import Training
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "caffe":
-            raise
-        raise InputError("caffe is not installed; make caffe brings it") from None
+    from rcnn.training.caffe_driver import Training  # not above, as it takes Caffe along
+
     training = Training(args.solver, args.weights, args.log, args.gpu)
     if args.plot:
         check_writable(args.plot)

@@ -108,17 +108,7 @@ class Training:
             if not shutil.which(program, path=_search_path()):
                 raise InputError(f"no {program} program, neither beside this python nor on PATH; {remedy}")
         # Caffe's "stop" ends the iteration and snapshots first; its "snapshot" would go on training
-        command = [
-            "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "caffe",
-            "train",
-            "-solver",
-            str(self.path),
-            "-sigint_effect",
-            "stop",
-        ]
+        command = "setpriv --pdeathsig KILL caffe train -sigint_effect stop -solver".split() + [str(self.path)]
         if state:
             command += ["-snapshot", str(state)]
         elif self.weights:
@@ -179,9 +169,8 @@ def _take(record: Optional[dict[str, Any]], file: IO[str], bar: Any, seconds: fl
     file.write(log.line({**record, "seconds": round(seconds, 3)}))
     if record["phase"] == "train":
         rate = record["learning_rate"]
-        bar.set_postfix_str(
-            f"loss {record['loss']:.4g}" + (f", rate {rate:.3g}" if rate is not None else ""), refresh=False
-        )
+        shown = f"loss {record['loss']:.4g}" + (f", rate {rate:.3g}" if rate is not None else "")
+        bar.set_postfix_str(shown, refresh=False)
     else:
         values = ", ".join(
             f"{name} {value:.4g}" for name, value in record["outputs"].items() if not isinstance(value, list)

@@ -96,7 +96,7 @@ def check_processor(gpus: Optional[Sequence[int]], solver: Any, nets: Sequence[P
     if not gpus and solver.HasField("solver_mode") and solver.solver_mode == solver.GPU:
         gpus, option = (solver.device_id,), "the solver has solver_mode GPU and device_id"
     if gpus:
-        device.check_training(gpus, [(field, net) for field, net, _ in nets], option)
+        device.check_training(tuple(gpus), [(field, net) for field, net, _ in nets], option)
 
 
 def check_weights(paths: Sequence[str], net: PhaseNet, prefix: Path) -> None:

@@ -19,11 +19,11 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
-from rcnn.files import InputError, write_text
+from rcnn.files import InputError, PathLike, write_text
 
 NUMBER = r"([-+]?(?:nan|inf|[0-9.]+(?:e[-+]?[0-9]+)?))"
 # glog's prefix: level, month and day (with the year since 0.5), time, thread, file:line
@@ -53,55 +53,37 @@ class LogParser:
     def feed(self, line: str) -> Optional[Record]:
         """Take one line; return the record that it completes, without "seconds", or None."""
         prefix = GLOG.match(line.rstrip("\r\n"))
-        if not prefix:
-            return None
-        text = prefix[3]
+        text = prefix[3] if prefix else ""
         if match := SHOWN.match(text):
-            return self._begin(
-                {
-                    "phase": "train",
-                    "iteration": int(match[1]),
-                    "loss": float(match[2]),
-                    "average_loss": self.average_loss,
-                    "raw": None,
-                    "outputs": {},
-                    "learning_rate": None,
-                }
-            )
+            record = {"phase": "train", "iteration": int(match[1]), "loss": float(match[2])}
+            rest: Record = {"average_loss": self.average_loss, "raw": None, "outputs": {}, "learning_rate": None}
+            return self.finish({**record, **rest})
         if match := TESTING.match(text):
-            return self._begin({"phase": "test", "iteration": int(match[1]), "net": int(match[2]), "outputs": {}})
-        if match := OUTPUT.match(text):
-            self._output(match)
-        elif match := RATE.match(text):
-            if self.record and self.record["iteration"] == int(match[1]):
-                self.record["learning_rate"] = float(match[2])
-                return self.finish()
-        elif text == "Test interrupted.":
-            self.record = None
-        elif text.startswith(("Snapshotting", "Optimization")):
+            return self.finish({"phase": "test", "iteration": int(match[1]), "net": int(match[2]), "outputs": {}})
+        if text.startswith(("Snapshotting", "Optimization")):
             return self.finish()
+        if text == "Test interrupted.":
+            self.record = None
+        if self.record is None:
+            return None
+        if (match := RATE.match(text)) and self.record["iteration"] == int(match[1]):
+            self.record["learning_rate"] = float(match[2])
+            return self.finish()
+        if (match := OUTPUT.match(text)) and self.record["phase"] == match[1].lower():
+            name, value, outputs = match[2], float(match[3]), self.record["outputs"]
+            if name in outputs:  # an output of several values is printed as several lines of one name
+                before = outputs[name]
+                outputs[name] = (before if isinstance(before, list) else [before]) + [value]
+            else:
+                outputs[name] = value
+            if match[5] and match[1].lower() == "train":
+                self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
         return None
 
-    def finish(self) -> Optional[Record]:
-        """Return the record that is still open, or None."""
-        return self._begin(None)
-
-    def _begin(self, record: Optional[Record]) -> Optional[Record]:
-        done, self.record = self.record, record
+    def finish(self, following: Optional[Record] = None) -> Optional[Record]:
+        """Return the record that is still open, or None; `following` is open from now on."""
+        done, self.record = self.record, following
         return done
-
-    def _output(self, match: "re.Match[str]") -> None:
-        if self.record is None or self.record["phase"] != match[1].lower():
-            return
-        name, value = match[2], float(match[3])
-        outputs = self.record["outputs"]
-        if name in outputs:  # an output of several values is printed as several lines of one name
-            before = outputs[name]
-            outputs[name] = (before if isinstance(before, list) else [before]) + [value]
-        else:
-            outputs[name] = value
-        if match[5] and self.record["phase"] == "train":
-            self.record["raw"] = (self.record["raw"] or 0.0) + float(match[5])
 
 
 def not_finite(record: Record) -> list[str]:
@@ -131,7 +113,7 @@ def complaint(lines: Sequence[str]) -> str:
     return messages[-1] if messages else "it printed no error"
 
 
-def read_log(path: Union[str, Path]) -> list[Record]:
+def read_log(path: PathLike) -> list[Record]:
     """Return the records of a JSON-lines file; a file that is not there has none.
 
     A last line that an interruption cut short is left out.
@@ -163,13 +145,13 @@ def read_log(path: Union[str, Path]) -> list[Record]:
     return records
 
 
-def resumed(path: Union[str, Path]) -> list[int]:
+def resumed(path: PathLike) -> list[int]:
     """Return the iterations of the snapshots at which trainings went on, in time's order, by all that caffe printed."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     return [int(number) for number in RESUMED.findall(text)]
 
 
-def rewind(path: Union[str, Path], iteration: int) -> list[Record]:
+def rewind(path: PathLike, iteration: int) -> list[Record]:
     """Drop from a JSON-lines log what a run resumed at `iteration` does again; return the records that stay.
 
     Caffe snapshots after the update that ends an iteration, so a snapshot at N is before record N.

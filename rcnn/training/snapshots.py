@@ -33,27 +33,17 @@ def trained_layers(path: Union[str, Path]) -> set[str]:
     return set(caffemodel.read(path).arrays)
 
 
-def check(solverstate: Union[str, Path]) -> int:
-    """Return the iteration of a solverstate file that training can go on from.
-
-    Raises
-    ------
-    InputError
-        If it or the caffemodel that it names is not whole, or a weight is not finite.
-    """
-    state = caffemodel.read_state(solverstate)
-    trained_layers(state.learned_net)
-    return state.iter
-
-
 def newest(prefix: Union[str, Path], say: Callable[[str], None] = print) -> tuple[int, Optional[Path]]:
     """Return (iteration, Path) of the newest solverstate of a prefix that training can go on from, or (0, None).
 
-    Newer ones that are of no use are reported through `say`.
+    Newer ones that are of no use, as they or their caffemodels are not whole or a weight is not finite, are reported
+    through `say`.
     """
     for path in of(prefix).values():
         try:
-            return check(path), path
+            state = caffemodel.read_state(path)
+            trained_layers(state.learned_net)
+            return state.iter, path
         except InputError as error:
             say(f"passing over {path.name}: {error}")
     return 0, None

@@ -20,42 +20,12 @@ SECONDS = {"motion": (3.0,), "scenes": (scenes.SHORTEST, scenes.LONGEST)}  # the
 SHARE = 4  # one group in four is tested on
 
 
-class Video(NamedTuple):
-    """One video to make.
-
-    name: of its class.  parts: (appearance, movement) of the set motion, () of scenes.  seconds: its length, or the
-    shortest and the longest of scenes.  codec: four letters.
-    """
-
-    path: Path
-    name: str
-    parts: tuple[str, ...]
-    group: int
-    clip: int
-    seconds: tuple[float, ...]
-    seed: int
-    codec: str
-
-    def frames(self) -> tuple[int, Iterator[np.ndarray]]:
-        """Return (number of frames, iterator over them: uint8 height x width x 3, BGR)."""
-        generator = np.random.default_rng([self.seed, self.group, self.clip, *self.name.encode()])
-        if self.parts:
-            (appearance, movement), (seconds,) = self.parts, self.seconds
-            return round(seconds * motion.FPS), motion.frames(appearance, movement, seconds, generator)
-        number = scenes.draw_length(generator, *self.seconds)
-        return number, scenes.frames(self.name, number, _place(self.seed, self.group), generator)
-
-
-@lru_cache(maxsize=1)  # the videos of a group come one after the other
-def _place(seed: int, group: int) -> np.ndarray:
-    return scenes.place(np.random.default_rng([seed, group]))
-
-
 class VideoSet(NamedTuple):
     """What makes a set.
 
     classes: {name: (appearance, movement)} of the set motion, {name: ()} of scenes.  groups, clips: of each class, 2 to
-    99 and 1 to 99.  splits: how many lists; split 1 tests on the last quarter of the groups, 2 on the one before it.
+    99 and 1 to 99.  seconds: the length of a video, or the shortest and the longest of scenes.  splits: how many lists;
+    split 1 tests on the last quarter of the groups, 2 on the one before it.  codec: of CODECS.
     """
 
     classes: dict[str, tuple[str, ...]]
@@ -64,26 +34,18 @@ class VideoSet(NamedTuple):
     seconds: tuple[float, ...]
     splits: int
     seed: int
+    codec: str
 
-    def videos(self, folder: Path, codec: str) -> list[Video]:
-        """Return every video of the set."""
+    def videos(self) -> list["Video"]:
+        """Return every video of the set, those of a group one after the other."""
         return [
-            Video(
-                folder / name / f"{_video_name(name, group, clip)}.avi",
-                name,
-                self.classes[name],
-                group,
-                clip,
-                self.seconds,
-                self.seed,
-                codec,
-            )
+            Video(self, name, group, clip)
             for group in range(1, self.groups + 1)
             for name in sorted(self.classes)
             for clip in range(1, self.clips + 1)
         ]
 
-    def recipe(self, codec: str) -> dict[str, Any]:
+    def recipe(self) -> dict[str, Any]:
         """Return everything that decides the files, fit for JSON."""
         return {
             "classes": sorted(self.classes),
@@ -94,7 +56,7 @@ class VideoSet(NamedTuple):
             "width": motion.WIDTH,
             "height": motion.HEIGHT,
             "fps": motion.FPS,
-            "codec": codec,
+            "codec": self.codec,
             "made_with": f"OpenCV {cv2.__version__}, NumPy {np.__version__}",
         }
 
@@ -103,6 +65,35 @@ class VideoSet(NamedTuple):
         size = max(1, self.groups // SHARE)
         last = self.groups - (split - 1) * size
         return range(last - size + 1, last + 1)
+
+
+class Video(NamedTuple):
+    """One video of a set; name: of its class."""
+
+    of: VideoSet
+    name: str
+    group: int
+    clip: int
+
+    @property
+    def file(self) -> str:
+        """Its path in the set's folder."""
+        return f"{self.name}/v_{self.name}_g{self.group:02d}_c{self.clip:02d}.avi"
+
+    def frames(self) -> tuple[int, Iterator[np.ndarray]]:
+        """Return (number of frames, iterator over them: uint8 height x width x 3, BGR)."""
+        seed, seconds, parts = self.of.seed, self.of.seconds, self.of.classes[self.name]
+        generator = np.random.default_rng([seed, self.group, self.clip, *self.name.encode()])
+        if parts:
+            appearance, movement = parts
+            return round(seconds[0] * motion.FPS), motion.frames(appearance, movement, seconds[0], generator)
+        number = scenes.draw_length(generator, *seconds)
+        return number, scenes.frames(self.name, number, _place(seed, self.group), generator)
+
+
+@lru_cache(maxsize=1)  # the videos of a group come one after the other
+def _place(seed: int, group: int) -> np.ndarray:
+    return scenes.place(np.random.default_rng([seed, group]))
 
 
 def classes_of(
@@ -118,12 +109,11 @@ def classes_of(
     }
 
 
-def make(folder: Path, made: VideoSet, codec: str, number: int, progress: Callable) -> None:
+def make(folder: Path, made: VideoSet, number: int, progress: Callable) -> None:
     """Write what the folder lacks of a set: videos, then lists; each file is whole or not there.
 
     Parameters
     ----------
-    codec : of `choose_codec`
     number : worker processes
     progress : as `command.progress`
 
@@ -134,11 +124,11 @@ def make(folder: Path, made: VideoSet, codec: str, number: int, progress: Callab
     WriteError
         If a file cannot be written.
     """
-    with recipe_folder(folder, made.recipe(codec), "synthetic videos"):
+    with recipe_folder(folder, made.recipe(), "synthetic videos"):
         for half in folder.glob("*/.v_*.avi"):  # of a program that was killed
             remove(half)
-        videos = made.videos(folder, codec)
-        missing = [video for video in videos if not video.path.is_file()]
+        videos = made.videos()
+        missing = [(video, folder / video.file) for video in videos if not (folder / video.file).is_file()]
         with progress(len(videos), "video", len(videos) - len(missing)) as bar:
             if missing:
                 with workers.Pool(min(number, len(missing))) as executor:
@@ -147,17 +137,18 @@ def make(folder: Path, made: VideoSet, codec: str, number: int, progress: Callab
         _write_lists(folder / LISTS, made)
 
 
-def write_video(video: Video) -> None:
-    """Write a video; runs in a worker process."""
+def write_video(job: tuple[Video, Path]) -> None:
+    """Write a video to a path; runs in a worker process."""
     cv2.setNumThreads(1)  # the work is spread over videos
+    video, path = job
     number, frames = video.frames()
-    with replacing(video.path) as part:
-        if (writer := _open_writer(part, video.codec)) is not None:
+    with replacing(path) as part:
+        if (writer := _open_writer(part, video.of.codec)) is not None:
             for frame in frames:
                 writer.write(frame)
             writer.release()
         if _frame_count(part) != number:  # VideoWriter does not say when a disk is full
-            raise WriteError(f"cannot write {video.path}; is the disk full? Mend that and run the same command again")
+            raise WriteError(f"cannot write {path}; is the disk full? Mend that and run the same command again")
 
 
 def _frame_count(path: Path) -> int:
@@ -188,21 +179,14 @@ def choose_codec() -> str:
     )
 
 
-def _video_name(name: str, group: int, clip: int) -> str:
-    return f"v_{name}_g{group:02d}_c{clip:02d}"
-
-
 def _write_lists(folder: Path, made: VideoSet) -> None:
     """Write classInd.txt and the lists of every split, in UCF-101's format."""
-    names = sorted(made.classes)
-    write_text(folder / "classInd.txt", "".join(f"{number} {name}\n" for number, name in enumerate(names, 1)))
+    labels = {name: number for number, name in enumerate(sorted(made.classes), 1)}
+    write_text(folder / "classInd.txt", "".join(f"{number} {name}\n" for name, number in labels.items()))
+    videos = sorted(made.videos(), key=lambda video: video.file)
     for split in range(1, made.splits + 1):
-        lines: dict[str, list[str]] = {"train": [], "test": []}
-        for number, name in enumerate(names, 1):
-            for group in range(1, made.groups + 1):
-                kind, label = ("test", "") if group in made.test_groups(split) else ("train", f" {number}")
-                lines[kind] += [
-                    f"{name}/{_video_name(name, group, clip)}.avi{label}\n" for clip in range(1, made.clips + 1)
-                ]
-        for kind, text in lines.items():
-            write_text(folder / f"{kind}list{split:02d}.txt", "".join(text))
+        tested = made.test_groups(split)
+        train = [f"{video.file} {labels[video.name]}\n" for video in videos if video.group not in tested]
+        test = [f"{video.file}\n" for video in videos if video.group in tested]
+        write_text(folder / f"trainlist{split:02d}.txt", "".join(train))
+        write_text(folder / f"testlist{split:02d}.txt", "".join(test))
