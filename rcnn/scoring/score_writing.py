@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +18,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rcnn.files import InputError, PathLike, WriteError, locked, remove, replacing, write_text
+from rcnn.data.folders import recipe_folder
+from rcnn.files import InputError, PathLike, WriteError, remove, replacing
 from rcnn.scoring.score_files import BLOCK, Scores, check_finite
 
 RUN, WHOLE = "run.json", "whole.h5"
+LEFTOVERS = rf"\.whole\..*|{WHOLE}|\d+\.(f32|part)"
 RUN_DIGEST = "run_sha256"  # attribute: of what makes the scores
 Listed = list[tuple[str, int, Sequence[float]]]
 
@@ -65,10 +66,9 @@ def writing(
     run = _run(videos, crops, signals, classes, attributes)
     _check_videos(run)
     attributes = {**attributes, RUN_DIGEST: _digest(run)}
-    with _write_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder, beside=True):
-        _claim(folder, run)
+    with recipe_folder(
+        folder, run, "unfinished scores", beside=True, name=RUN, leftovers=LEFTOVERS, differs=_difference
+    ):
         writer = Writer(folder, run)
         try:
             yield writer
@@ -198,37 +198,6 @@ def _check_videos(run):
             raise InputError(f"scores of {name}: label {label}, but there are {len(run['classes'])} classes")
         if not times:
             raise InputError(f"scores of {name}: the video has no frames")
-
-
-def _claim(folder, run):
-    """Write what makes the run into the folder, unless it says the same already.
-
-    Raises InputError if the folder holds another run or anything else.  What `_discard` left of a run is removed.
-    """
-    file = folder / RUN
-    if not file.exists():
-        ours = rf"\.run\..*|\.whole\..*|{WHOLE}|\d+\.(f32|part)"
-        left = list(folder.iterdir())
-        if not all(re.fullmatch(ours, entry.name) for entry in left):
-            raise InputError(f"{folder} is not an unfinished run; move it away or give another --out")
-        for entry in left:
-            remove(entry)
-        try:
-            write_text(file, json.dumps(run, ensure_ascii=False))
-        except BaseException:
-            _discard(folder)
-            raise
-        return
-    try:
-        begun = json.loads(file.read_text(encoding="utf-8"))
-        difference = _difference(begun, run)
-    except (ValueError, KeyError, TypeError):
-        difference = f"its {RUN} does not parse"
-    if difference:
-        raise InputError(
-            f"{folder} holds the unfinished scores of another run: {difference}; remove that folder to "
-            "start afresh, or give another --out"
-        )
 
 
 def _discard(folder):
