@@ -32,7 +32,7 @@ def test_what_is_somebody_elses_is_left_alone(tmp_path):
     with pytest.raises(InputError, match="recipe.json is damaged; remove"):
         enter(tmp_path)
     (tmp_path / "recipe.json").rename(tmp_path / "thesis.txt")
-    with pytest.raises(InputError, match="holds something else than synthetic videos; move it away or name another folder"):
+    with pytest.raises(InputError, match="holds something else than synthetic videos; move it away"):
         enter(tmp_path)
     with pytest.raises(WriteError, match="cannot make the folder .*thesis.txt: "):
         enter(tmp_path / "thesis.txt")
