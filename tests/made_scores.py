@@ -27,9 +27,9 @@ def begin(path, videos, crops=5, signals=("medium", "high"), classes=CLASSES, **
     return writing(path, listed(videos), crops, signals, classes, attributes)
 
 
-def write(path, videos, **options):
-    """Write the videos, as far as they are not done, each in two blocks; return the path."""
-    with begin(path, videos, **options) as writer:
+def write(path, videos, *settings, **attributes):
+    """Write the videos, as far as they are not done, each in two blocks; return the path; the rest as of `begin`."""
+    with begin(path, videos, *settings, **attributes) as writer:
         fill(writer, videos)
     return path
 
