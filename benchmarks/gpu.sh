@@ -15,7 +15,7 @@
 # Where its python3 has PyTorch, the speeds stand beside PyTorch's on the same nets in the same rounds.
 #
 # check, for the build that .venv has: Caffe's C++ tests, pycaffe's, ours, the three nets' outputs against the CPU's
-# (a build without cuDNN makes those first, in RESULTS/cpu.npz), training on made videos, and speeds. Each step has its
+# (a build without cuDNN makes those first, in RESULTS/cpu.npz), training on synthetic videos, and speeds. Each step has its
 # log in RESULTS; a step that fails does not stop the others; the summary comes last.
 #
 #   --arch LIST    as for tools/install_caffe.sh (90)
@@ -207,7 +207,7 @@ check() {
 
 with_cudnn() { ldd .venv/caffe/lib/libcaffe.so | grep -q libcudnn; }
 
-# The made videos of data/motion.json, the first split at 5 frames a second; a little of everything on the CPU.
+# The synthetic videos of data/motion.json, the first split at 5 frames a second; a little of everything on the CPU.
 describe_training() {
     "$root/.venv/bin/python" - "$cpu" <<'PROGRAM'
 import json
