@@ -196,7 +196,7 @@ def _size(model, arrays, size, where):
     raise InputError(
         f"{where}: the net's input is not {Model.size} x {Model.size}, and the shapes "
         + (
-            f"leave it open between {fitting[0]} and {fitting[-1]}; tools/export.py takes --size"
+            f"leave it open between {fitting[0]} and {fitting[-1]}; export it first with --size N (tools/export.py)"
             if fitting
             else f"fit no size from {SIZES[0]} to {SIZES[-1]}"
         )
