@@ -106,7 +106,7 @@ def check_writable(path: PathLike) -> None:
 def check_folder(path: PathLike, option: str) -> None:
     """Raise InputError, which names the option, where `path` can be no folder, as a file is in the way."""
     path = Path(path)
-    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    nearest = next(place for place in (path, *path.parents) if place.exists())
     if not nearest.is_dir():
         raise InputError(f"{option}: {nearest} is a file, not a folder; give another {option}")
 
@@ -125,7 +125,7 @@ def check_apart(written: Mapping[str, PathLike], read: Iterable[tuple[str, PathL
     for option, path in written.items():
         place = _place(path)
         for source, other, taken in places:
-            if taken in (place, place.parent):
+            if taken == place or taken == place.parent and taken.is_dir():
                 what = "is what" if taken == place else f"lies in {other}, which"
                 raise InputError(f"{option}: {path} {what} {source} reads; give another {option}")
         if place in options:

@@ -84,8 +84,7 @@ def neighbours(path: PathLike, video: str, index: int) -> tuple[Sequence[np.ndar
             )
         if not 1 <= index < count:
             raise InputError(
-                f"--frame: {video} has frames 0 to {count - 1} in {path}, each but 0 has one before it, so the first "
-                f"is 1; not {index}"
+                f"--frame: {video} has frames 0 to {count - 1} in {path}, not {index} with one before; the first is 1"
             )
         return [frames.frame(video, t)[0] for t in (index - 1, index)], [f"{video}, {t}" for t in (index - 1, index)]
 
