@@ -157,6 +157,10 @@ PAIRS = "--frames f.lmdb --list list.txt --classes classes.txt"
             f"build_frames --videos . {PAIRS[16:]} --force --out classes.txt",
             "--out: classes.txt is what --classes reads",
         ),
+        (
+            f"train_torch --pairs f.lmdb --weights k.caffemodel --out {'f.lmdb'}/x",
+            "--out: f.lmdb/x.jsonl lies in f.lmdb",
+        ),
         (f"figures {NET} --images x.png x.png --out x.png", "--out: x.png is what --images reads"),
         (f"motion_energy {NET} --pairs f.lmdb --out k.caffemodel", "--out: k.caffemodel is what --weights reads"),
         (

@@ -149,7 +149,9 @@ def test_the_two_in_the_repository():
     paper = recipe.settings(recipe.Recipe())
     assert {key: paper[key] for key in ucf101.nets} == {**ucf101.nets, "snapshot": 1000}  # fewer, for their size
     assert ucf101.lists in prototxt_set.PATHS.train_list and ucf101.size == 256
-    with pytest.raises(InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel$"):
+    with pytest.raises(
+        InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel; data/README.md says where it is had$"
+    ):
         description.check(ucf101, "out")
 
 

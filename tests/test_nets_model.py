@@ -37,7 +37,7 @@ def test_the_width(width):
 def test_the_size():
     assert infer(empty(NetModel()), "average").size == 224
     assert infer(empty(NetModel(size=224)), "average", 200).size == 200
-    with pytest.raises(InputError, match=r"open between 33 and \d+.* takes --size"):
+    with pytest.raises(InputError, match=r"open between 33 and \d+.* export it first with --size N"):
         infer(empty(NetModel(size=64)), "average")
     with pytest.raises(InputError, match="layer loss1/fc has shapes"):
         check(empty(NetModel(size=64)), infer(empty(NetModel(size=64)), "average", 224))

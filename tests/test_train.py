@@ -269,6 +269,25 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_is_lost(tra
     assert Path("precious/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ("--log pairs.lmdb/x.jsonl", "--log: pairs.lmdb/x.jsonl lies in pairs.lmdb, which the solver reads"),
+        ("--plot pairs.lmdb/x.png", "--plot: pairs.lmdb/x.png lies in pairs.lmdb, which the solver reads"),
+        ("--log net.prototxt", "--log: net.prototxt is what the solver reads"),
+        ("--weights a.caffemodel,start.png --plot start.png", "--plot: start.png is what the solver reads"),
+        ("--log x.png --plot x.png", "--plot: x.png is the file of --log too"),
+    ],
+)
+def test_an_output_that_is_read_is_refused(train, folder, options, said):
+    lmdb.open("pairs.lmdb").close()
+    Path("net.prototxt").write_text(lmdb_net("pairs.lmdb"))
+    before = files_of(folder)
+    with pytest.raises(InputError, match=said):
+        train(*options.split())
+    assert files_of(folder) == before
+
+
 def test_snapshots_beyond_the_one_it_goes_on_from_are_set_aside(train, capsys):
     train()
     for path in Path("snap").glob("tiny_iter_60*"):

@@ -71,6 +71,6 @@ def arguments() -> argparse.Namespace:
     options.add_argument("--page", type=command.output_file, help="Markdown file to write (default: OUT/claims.md)")
     options.add_argument("--seeds", type=command.positive, nargs="+", default=[1, 2, 3], help="one run each")
     args = options.parse_args()
-    if len(set(args.seeds)) < len(args.seeds):
-        options.error("argument --seeds: each is one run, and one of them is there twice")
+    if twice := [seed for seed in args.seeds if args.seeds.count(seed) > 1]:
+        options.error(f"argument --seeds: {twice[0]} is there twice, and each is one run")
     return args

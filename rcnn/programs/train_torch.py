@@ -30,7 +30,6 @@ def main() -> None:
     weight_files.need("torch")
     from rcnn.training import torch_driver
 
-    check_apart({"--out": f"{args.out}.jsonl"}, [("--pairs", args.pairs), ("--weights", args.weights)])
     check_writable(f"{args.out}.jsonl")
     torch_driver.train(
         args.out,
@@ -66,4 +65,6 @@ def arguments() -> argparse.Namespace:
     )
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there")
     recipe.add_options(options, Recipe(solver=Solver(seed=1)), ("model", "fillers", *CAFFE_ONLY))
-    return options.parse_args()
+    args = options.parse_args()
+    check_apart({"--out": f"{args.out}.jsonl"}, [("--pairs", args.pairs), ("--weights", args.weights)])
+    return args
