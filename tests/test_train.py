@@ -257,16 +257,18 @@ def test_fresh_removes_nothing_where_the_new_training_cannot_start(train, monkey
 
 
 @pytest.mark.parametrize("option", ["--log", "--plot"])
-@pytest.mark.parametrize("place, reason", [("precious", "Is a directory"), ("solver.prototxt/x", "Not a directory")])
+@pytest.mark.parametrize(
+    "place, reason", [("precious.png", "Is a directory"), ("solver.prototxt/x.png", "Not a directory")]
+)
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_lost(train, option, place, reason):
-    Path("precious").mkdir()
-    Path("precious/file").write_text("x")
+    Path("precious.png").mkdir()
+    Path("precious.png/file").write_text("x")
     Path("snap").mkdir()
     Path("snap/tiny_iter_20.caffemodel").touch()
     for fresh in ([], ["--fresh"]):
         with pytest.raises(ProgramError, match=f"cannot write {place}: {reason}"):
             train(option, place, *fresh)
-    assert Path("precious/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
+    assert Path("precious.png/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
-"""From nothing to a trained and tested GoogLeNet-RCNN, on videos it makes itself; a quarter of an hour on two cores.
+"""Train and test a GoogLeNet-RCNN from nothing, on synthetic videos: about a quarter of an hour on two cores.
 
     python tools/demo.py                          # what `make demo` runs; all it makes goes under demo/
     python tools/demo.py --seed 2 --out demo2     # another set of videos, other weights
-    python tools/demo.py --quick                  # half a minute: that every step works; its numbers mean nothing
+    python tools/demo.py --quick                  # about half a minute: that every step works; its numbers mean nothing
 
-It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the
-ImageNet GoogLeNet), starts the RCNN from it, trains it in two stages by random and, at the same time, by sequential
-sampling (RCNN-r and RCNN-s), tests all three on held-out groups, and prints one table.  data/demo.json describes it, as
-data/ucf101.json does the paper's experiment for tools/reproduce.py.  Every step is a program of tools/; OUT/logs/ has
-its command, so that each can be run alone, and what it printed.  Interrupted or killed, the same command goes on where
-it stopped; finished, it shows the results again.
+It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts
+the RCNN from it, trains it in two stages by random and, at the same time, by sequential sampling (RCNN-r and RCNN-s),
+tests all three on held-out groups, and prints one table.  data/demo.json describes it, as data/ucf101.json does the
+paper's experiment for tools/reproduce.py.  Every step is a program of tools/; OUT/logs/ has its command, so that each
+can be run alone, and what it printed.  Interrupted or killed, the same command goes on where it stopped; finished, it
+shows the results again.
 """
 
 from dataclasses import replace
