@@ -131,6 +131,7 @@ def test_a_wrong_argument_is_named(program):
         (command.positive, {"3": 3, "1": 1}, "0 -1 1.5 x"),
         (command.finite, {"-1e3": -1000}, "nan inf -inf x"),
         (command.positive_real, {"29.97": 29.97}, "0 -1 nan inf x"),
+        (command.share, {"0": 0, "0.6": 0.6, "1": 1}, "-0.1 1.1 nan x"),
         (command.seed, {"0": 0, "4294967295": 2**32 - 1}, "-1 4294967296 1.5 x"),
     ],
 )

@@ -150,7 +150,7 @@ def test_the_two_in_the_repository():
     assert {key: paper[key] for key in ucf101.nets} == {**ucf101.nets, "snapshot": 1000}  # fewer, for their size
     assert ucf101.lists in prototxt_set.PATHS.train_list and ucf101.size == 256
     with pytest.raises(
-        InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel; data/README.md says where it is had$"
+        InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel; data/README.md says where to get it$"
     ):
         description.check(ucf101, "out")
 

@@ -321,7 +321,7 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
         try:
             existing(description.pretrained, "pretrained")
         except InputError as error:
-            raise InputError(f"{error}; data/README.md says where it is had") from None
+            raise InputError(f"{error}; data/README.md says where to get it") from None
     if description.make is not None:
         return _synthetic(description)
     where, splits = lists(description, out), {}
