@@ -6,7 +6,7 @@ help:
 	@echo "make demo        from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
 	@echo "make test        make lint, then the tests"
 	@echo "make lint        only ruff, check and format, and mypy"
-	@echo "make claims      what holds of the paper's claims, in under two hours: docs/claims.md; SIZE=large is for a GPU"
+	@echo "make claims      what holds of the paper's claims, in one to three hours: docs/claims.md; SIZE=large is for a GPU"
 	@echo "make caffe       only build Caffe and .venv (tools/install_caffe.sh --help says more)"
 	@echo "make cuda        the same with CUDA, for GPUs and the CPU; make cudnn: with cuDNN, for GPUs only"
 	@echo "make clean-room  the Dockerfile's steps and the first two in bare Debian roots, as root, without Docker"

@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
-from typing import NoReturn, Optional, TypeVar
+from typing import Any, NoReturn, Optional, TypeVar
 
 from tqdm import tqdm
 
 from rcnn import __version__
-from rcnn.files import ProgramError
+from rcnn.files import ProgramError, check_apart, check_folder, check_writable
 
 VERSION = f"googlenet-rcnn {__version__}"
 Number = TypeVar("Number", int, float)
@@ -28,7 +29,51 @@ class _Ended(KeyboardInterrupt):
         self.status = 128 + number
 
 
+@dataclass(frozen=True)
+class PathType:
+    """An argparse type of paths, none of them empty; what a parser's paths are to each other, it checks itself.
+
+    Parameters
+    ----------
+    use
+        "read", "file" (which is written) or "folder" (which is made), else "", of which nothing is checked.
+    suffix
+        That a path must end in.
+    """
+
+    use: str = ""
+    suffix: str = ""
+
+    def __call__(self, text: str) -> str:
+        """Return the path."""
+        if not text:
+            raise argparse.ArgumentTypeError("the path is empty")
+        if not text.lower().endswith(self.suffix):
+            raise argparse.ArgumentTypeError(f"{text} does not end in {self.suffix}")
+        return text
+
+
+any_path, input_path, output_file, output_folder = (PathType(use) for use in ("", "read", "file", "folder"))
+output_picture = PathType("file", ".png")
+
+
 class _Parser(argparse.ArgumentParser):
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and raise ProgramError where an output cannot be written or would take the place of an input."""
+        parsed = super().parse_args(args, namespace)
+        paths: dict[str, list[tuple[str, str]]] = {"": [], "read": [], "file": [], "folder": []}
+        for action in self._actions:
+            value = getattr(parsed, action.dest, None)
+            if isinstance(action.type, PathType) and value is not None:
+                name = action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
+                paths[action.type.use] += [(name, one) for one in ([value] if isinstance(value, str) else value)]
+        check_apart(dict(paths["file"] + paths["folder"]), paths["read"])
+        for _, file in paths["file"]:
+            check_writable(file)
+        for name, folder in paths["folder"]:
+            check_folder(folder, name)
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}; --help tells more\n")
 
@@ -41,7 +86,8 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 def parser(doc: Optional[str]) -> argparse.ArgumentParser:
     """Return an ArgumentParser whose --help is the program's docstring, with every default that is not None.
 
-    It knows --version, and answers a wrong argument in one line, with status 2.
+    It knows --version, and answers a wrong argument in one line, with status 2.  Options that are paths
+    have a PathType; an output that cannot be written, or that is or lies in what is read, is refused by a ProgramError.
     """
     made = _Parser(description=doc, formatter_class=_Formatter)
     made.add_argument("--version", action="version", version=VERSION, help="print the version and exit")
@@ -63,6 +109,7 @@ def _number(kind: Callable[[str], Number], fits: Callable[[Number], bool], what:
 positive = _number(int, lambda number: number >= 1, "a whole number of at least 1")
 positive_real = _number(float, lambda number: 0 < number < math.inf, "a number above 0")
 finite = _number(float, math.isfinite, "a finite number")
+share = _number(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 seed = _number(int, lambda number: 0 <= number < 2**32, "a whole number in 0 to 4294967295")
 
 

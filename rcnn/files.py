@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Union
@@ -55,9 +55,11 @@ def existing(path: PathLike, what: str, kind: str = "file") -> Path:
         Where it is not there, or is not of that kind.
     """
     path = Path(path)
-    if not (path.is_dir() if kind == "folder" else path.is_file()):
-        raise InputError(f"{what}: no such {kind}: {path}")
-    return path
+    if path.is_dir() if kind == "folder" else path.is_file():
+        return path
+    if path.exists():
+        raise InputError(f"{what}: {path} is a {'file, not a folder' if kind == 'folder' else 'folder, not a file'}")
+    raise InputError(f"{what}: no such {kind}: {path}")
 
 
 @contextmanager
@@ -99,6 +101,40 @@ def check_writable(path: PathLike) -> None:
         tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())).close()
     except OSError as error:
         raise _cannot_write(path, error) from None
+
+
+def check_folder(path: PathLike, option: str) -> None:
+    """Raise InputError, which names the option, where `path` can be no folder, as a file is in the way."""
+    path = Path(path)
+    nearest = next(place for place in (path, *path.parents) if place.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{option}: {nearest} is a file, not a folder; give another {option}")
+
+
+def check_apart(written: Mapping[str, PathLike], read: Iterable[tuple[str, PathLike]]) -> None:
+    """Raise InputError where a program would write over what it reads, or one of its outputs over another.
+
+    Parameters
+    ----------
+    written
+        {option: path} of its outputs.
+    read
+        (option, path) of each file that it reads, and of each folder, such as an LMDB, in which nothing may be written.
+    """
+    places, options = [(source, path, _place(path)) for source, path in read], dict[Path, str]()
+    for option, path in written.items():
+        place = _place(path)
+        for source, other, taken in places:
+            if taken == place or taken == place.parent and taken.is_dir():
+                what = "is what" if taken == place else f"lies in {other}, which"
+                raise InputError(f"{option}: {path} {what} {source} reads; give another {option}")
+        if place in options:
+            raise InputError(f"{option}: {path} is the file of {options[place]} too; give another {option}")
+        options[place] = option
+
+
+def _place(path: PathLike) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _cannot_write(path: Path, error: OSError) -> WriteError:

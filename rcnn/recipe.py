@@ -65,9 +65,7 @@ class Fillers:
 class Data:
     """What a batch is: pairs of frames, or for RCNN-s the next frame of each stream."""
 
-    batch: Count = Field(
-        default=64, description="pairs, or streams of RCNN-s, a forward pass (of all processes together)"
-    )
+    batch: Count = Field(default=64, description="size of the batch of a forward pass, of all processes together")
     encoding: Literal["jpeg", "raw"] = Field(default="jpeg", description="how the pairs are stored")
     mean: Optional[tuple[Number, ...]] = Field(
         default=None,
@@ -139,7 +137,7 @@ class Recipe:
         self.model.layers()  # raises where there is no such network
         mean, channels = self.data.mean, self.model.channels
         if mean is not None and len(mean) != channels:
-            raise ValueError(f"mean: frames of {channels} channels take as many numbers, not {len(mean)}")
+            raise ValueError(f"mean: frames of {channels} channels take {channels} numbers, not {len(mean)}")
 
     def mean(self, means: Mapping[int, Sequence[float]]) -> tuple[float, ...]:
         """Return what is taken off each channel: the recipe's own, or that of `means`, {channels: numbers}."""

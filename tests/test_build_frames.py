@@ -1,10 +1,12 @@
 import os
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
+import in_process
 import numpy as np
 import pytest
 from runs import contents, kill_ten_times, options, run, start
@@ -95,6 +97,14 @@ def test_missing_file_ends_it_before_any_work(tmp_path):
     status, _, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
     assert status == 2 and not list(tmp_path.glob("f.lmdb*")) and len(error.splitlines()) == 1
     assert "lacks 1 of the 4 listed videos, the first is Biking/v_Biking_g02_c01.avi" in error
+
+
+def test_without_dask_nothing_is_begun(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    arguments = [*make_set(tmp_path), "--out", tmp_path / "f.lmdb"]
+    assert in_process.run("build_frames", *arguments, "--dask", "tcp://127.0.0.1:9") == 2
+    said = "build_frames.py: --dask needs dask.distributed: pip install '.[dask]'\n"
+    assert capsys.readouterr().err == said and not list(tmp_path.glob("f.lmdb*"))
 
 
 def test_done_already_and_other_settings(tmp_path):

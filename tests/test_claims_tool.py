@@ -210,6 +210,11 @@ def test_a_step_that_fails_is_named_and_there_is_no_page(results, tmp_path, monk
     [
         (TINY | {"crops": [5]}, (), "description: crops: the claims need 1, 10 too\n"),
         (TINY | {"name": 3}, (), "description: given.json: name: 3: it should be a string\n"),
+        (
+            TINY,
+            ("--seeds", "1", "2", "1"),
+            "error: argument --seeds: 1 is there twice, and each is one run; --help tells more\n",
+        ),
         (TINY, ("--page", "given.json/page.md"), "cannot write given.json/page.md: Not a directory\n"),
     ],
 )

@@ -149,7 +149,9 @@ def test_the_two_in_the_repository():
     paper = recipe.settings(recipe.Recipe())
     assert {key: paper[key] for key in ucf101.nets} == {**ucf101.nets, "snapshot": 1000}  # fewer, for their size
     assert ucf101.lists in prototxt_set.PATHS.train_list and ucf101.size == 256
-    with pytest.raises(InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel$"):
+    with pytest.raises(
+        InputError, match="^pretrained: no such file: bvlc_googlenet.caffemodel; data/README.md says where to get it$"
+    ):
         description.check(ucf101, "out")
 
 
@@ -187,7 +189,7 @@ def test_the_two_in_the_repository():
         (nets(batch=None), "nets: batch is missing"),
         (nets(iterations=2.5), "nets: iterations: 2.5: it should be a whole number"),
         (nets(classes=3), "nets: classes follows from the rest; leave it out"),
-        (nets(mean=[1, 2]), "nets: mean: frames of 3 channels take as many numbers, not 2"),
+        (nets(mean=[1, 2]), "nets: mean: frames of 3 channels take 3 numbers, not 2"),
         (nets(colour="red"), "nets: unknown setting colour; the settings are classes, width, size"),
         (nets(dropout=False), "nets: dropout is of trainings in PyTorch; leave it out"),
         (changed(nets={**GIVEN["nets"], "scale": None}), "nets: scale is null; leave it out"),

@@ -112,7 +112,7 @@ def prepared(name, text):
         (None, {"signal": "medium"}, "has no output medium, only low, high"),
         (None, {"scale": 1e38}, "video v_Still_g01_c02, frame 1 of 3: the scores are not finite"),
         (None, {"out": "list.txt/s.h5"}, "cannot write list.txt/s.h5: Not a directory"),
-        (None, {"confusion": "f.lmdb"}, "cannot write f.lmdb: Is a directory"),
+        (None, {"confusion": "list.txt/c.png"}, "cannot write list.txt/c.png: Not a directory"),
         (None, {"mean": "1 2"}, "--mean: 2 values for the 3 channels of .*pair.prototxt"),
         (None, {"mode": "recurrent"}, "--mode recurrent: the net is of kind pair, for pair"),
         (prepared("list.txt", "Left/v_Left_g09_c01.avi\n"), {}, "lacks 1 of the 1 videos"),

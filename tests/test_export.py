@@ -158,13 +158,13 @@ def test_bad_input_leaves_no_file(folder, export):
         ("text.onnx", "out.caffemodel", "cut short or no ONNX file", {}),
         ("none.caffemodel", "out.onnx", "no such file", {}),
         ("lacking.caffemodel", "out.onnx", "lacks 1 layers, the first is inception_5b/1x1", {}),
-        ("rcnn.caffemodel", "out.onnx", " takes --size", {"size": None}),
+        ("rcnn.caffemodel", "out.onnx", "export it with --size N", {"size": None}),
         ("rcnn.caffemodel", "out.onnx", "layer loss1/fc has shapes", {"size": 224}),
         ("rcnn.caffemodel", "out.onnx", "is of a net of combine average", {"combine": "sum"}),
         ("pair.onnx", "out.pt", "--mode frame: pair.onnx is a pair net", {"mode": "frame"}),
         ("pair.onnx", "out.pt", "--size 224: pair.onnx is of a net of size 39", {"size": 224}),
         ("rcnn.caffemodel", "out.h5", "is none of", {}),
-        ("rcnn.caffemodel", "rcnn.caffemodel", "is the file of --weights", {}),
+        ("rcnn.caffemodel", "rcnn.caffemodel", "--out: rcnn.caffemodel is what --weights reads", {}),
         ("rcnn.caffemodel", "net.prototxt/out.onnx", "cannot write", {}),
     ):
         before = sorted(folder.iterdir())

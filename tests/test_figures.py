@@ -146,6 +146,7 @@ FRAME = {"frames": "frames.lmdb", "frame": 1}
         ({"pair": -1}, "has the pairs 0 to 1, not -1"),
         ({**FRAME, "video": "v_C"}, "has no video v_C"),
         ({**FRAME, "video": "v_A_g01_c01", "frame": 4}, "has frames 0 to 3 in frames.lmdb, not 4"),
+        ({**FRAME, "video": "v_A_g01_c01", "frame": 0}, "not 0 with one before; the first is 1"),
         ({"layer": "one/pool"}, "one/pool is no convolution with a temporal part; the net has 2"),
         ({"layer": "three/fc"}, "three/fc is no convolution with a temporal part"),
         ({"maps": "0 4"}, "one/5x5 has the maps 0 to 3, not 4"),
@@ -153,9 +154,9 @@ FRAME = {"frames": "frames.lmdb", "frame": 1}
         ({"net": "average-pair.prototxt"}, "made with --combine sum, the net has average"),
         ({"scale": 1e38}, "the values of one/5x5 are not finite"),
         ({"images": "gone.png sum-pair.prototxt"}, "--images: no such file: gone.png"),
-        ({"images": "sum-pair.prototxt sum-pair.prototxt"}, "sum-pair.prototxt is not an image"),
-        ({"images": "empty.png empty.png"}, "empty.png is not an image"),
-        ({"out": "frames.lmdb"}, "cannot write frames.lmdb: Is a directory"),
+        ({"images": "sum-pair.prototxt sum-pair.prototxt"}, "--images: sum-pair.prototxt is damaged or not an image"),
+        ({"images": "empty.png empty.png"}, "empty.png is damaged or not an image"),
+        ({"out": "empty.png/out.png"}, "cannot write empty.png/out.png: Not a directory"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow")

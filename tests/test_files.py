@@ -17,10 +17,40 @@ def test_existing_returns_what_is_there_and_names_what_is_not(tmp_path):
     assert files.existing(str(path), "weights") == path
     assert files.existing(tmp_path, "videos", "folder") == tmp_path
     none = tmp_path / "none"
-    for wrong, kind in ((none, "file"), (tmp_path, "file"), (path, "folder"), (none, "folder")):
+    for wrong, kind, said in (
+        (none, "file", f"no such file: {none}"),
+        (none, "folder", f"no such folder: {none}"),
+        (tmp_path, "file", f"{tmp_path} is a folder, not a file"),
+        (path, "folder", f"{path} is a file, not a folder"),
+    ):
         with pytest.raises(files.InputError) as error:
             files.existing(wrong, "weights", kind)
-        assert str(error.value) == f"weights: no such {kind}: {wrong}"
+        assert str(error.value) == f"weights: {said}"
+
+
+def test_what_is_written_is_apart_from_what_is_read(tmp_path, monkeypatch):
+    """By whatever name; in a folder that is read nothing is written, deeper or beside it what one likes."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("f.lmdb/deep", "else"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "w").write_text("x")
+    (tmp_path / "link").symlink_to("w")
+    read = [("--weights", "w"), ("--frames", "f.lmdb")]
+    for path in ("new", "else/w", "f.lmdb/deep/w", "f.lmdb2"):
+        files.check_apart({"--out": path, "--plot": f"{path}.png"}, read)
+    for path, said in (
+        ("w", "is what --weights reads"),
+        ("else/../w", "is what --weights reads"),
+        (tmp_path / "w", "is what --weights reads"),
+        ("link", "is what --weights reads"),
+        ("f.lmdb", "is what --frames reads"),
+        ("f.lmdb/data.mdb", "lies in f.lmdb, which --frames reads"),
+    ):
+        with pytest.raises(files.InputError) as error:
+            files.check_apart({"--plot": "p.png", "--out": path}, read)
+        assert str(error.value) == f"--out: {path} {said}; give another --out"
+    with pytest.raises(files.InputError, match="^--out: ./new is the file of --plot too; give another --out$"):
+        files.check_apart({"--plot": "new", "--out": "./new"}, read)
 
 
 def test_replacing_makes_folders_and_shows_the_file_only_when_it_is_whole(tmp_path):

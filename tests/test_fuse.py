@@ -118,9 +118,8 @@ def test_what_is_printed(fuse):
         (lambda: write("c.h5", 3, order=range(7)), ["a.h5", "c.h5"], {}, "video v_7 is in a.h5, but not in c.h5"),
         (lambda: write("c.h5", 3, signals=SIGNALS[:2]), ["c.h5"], {}, "c.h5 has no signal high; it has low, medium"),
         (None, ["b.h5"], {"crops": 10}, "b.h5 has 5 crops a frame, 10 are asked for"),
-        (None, ["a.h5"], {"json": "a.h5"}, "neither of them a score file"),
-        (None, ["a.h5", "b.h5"], {"confusion": "./b.h5"}, "neither of them a score file"),
-        (None, ["a.h5"], {"json": "x", "confusion": "x"}, "must be two files"),
+        (None, ["a.h5", "b.h5"], {"json": "./b.h5"}, "--json: ./b.h5 is what SCORES reads; give another --json"),
+        (None, ["a.h5"], {"json": "x.png", "confusion": "x.png"}, "--json: x.png is the file of --confusion too"),
         (lambda: Path("folder").mkdir(), ["a.h5"], {"json": "folder"}, "cannot write folder: Is a directory"),
     ],
 )

@@ -110,7 +110,7 @@ def test_one_seed_gives_one_file(init_weights):
         ({"combine": "sum"}, "--combine sum: deploy.prototxt has average"),
         ({"combine": "sum", "net": "cnn.prototxt"}, "--combine sum: cnn.prototxt has no temporal parts"),
         ({"net": "none.prototxt"}, "no such file"),
-        ({"out": "."}, "cannot write"),
+        ({"out": "googlenet.caffemodel"}, "googlenet.caffemodel is what --weights reads; give another --out"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_out_as_it_was(init_weights, options, said):

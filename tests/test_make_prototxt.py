@@ -291,8 +291,9 @@ def test_nets_of_flow(make, tmp_path):
         ("--channels 4 --mean 1 2", "channels"),
         ("--channels 4 --encoding raw", "channels"),
         ("--encoding raw --together no", "raw pairs have one crop for both frames"),
-        ("--out file/mine", "cannot write file/mine/.*: Not a directory"),
-        ("--out file", "cannot write file/.*: File exists"),
+        ("--mean 1 2", "mean: frames of 3 channels take 3 numbers, not 2"),
+        ("--out file/mine", "--out: file is a file, not a folder; give another --out"),
+        ("--out file", "--out: file is a file, not a folder; give another --out"),
     ],
 )
 def test_what_makes_no_set_is_refused(make, tmp_path, words, said):

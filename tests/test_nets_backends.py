@@ -72,7 +72,7 @@ def test_every_backend_gives_caffes_scores(folder, backend, weights, mode):
         ("onnx", "pair.prototxt", "pair.onnx", {}, "only Caffe runs a prototxt"),
         ("caffe", None, "rcnn.caffemodel", {}, "cannot run .* without"),
         ("caffe", "pair.prototxt", "pair.onnx", {}, "cannot run .* with one"),
-        ("onnx", None, "rcnn.caffemodel", {}, "takes --size"),
+        ("onnx", None, "rcnn.caffemodel", {}, "export it with --size N"),
         pytest.param("torch", None, "pair.onnx", {}, "is for --backend onnx", marks=TORCH),
         pytest.param("torch", None, "rcnn.pt", {"gpu": 99}, "--gpu 99: PyTorch sees ", marks=TORCH),
         ("onnx", None, "pair.prototxt", {}, "is none of"),

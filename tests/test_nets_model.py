@@ -37,7 +37,7 @@ def test_the_width(width):
 def test_the_size():
     assert infer(empty(NetModel()), "average").size == 224
     assert infer(empty(NetModel(size=224)), "average", 200).size == 200
-    with pytest.raises(InputError, match=r"open between 33 and \d+.* takes --size"):
+    with pytest.raises(InputError, match=r"open between 33 and \d+.* export it with --size N"):
         infer(empty(NetModel(size=64)), "average")
     with pytest.raises(InputError, match="layer loss1/fc has shapes"):
         check(empty(NetModel(size=64)), infer(empty(NetModel(size=64)), "average", 224))
@@ -59,7 +59,7 @@ def edited(**changes):
 @pytest.mark.parametrize(
     "call, said",
     [
-        (lambda: infer(ARRAYS), "takes --combine"),
+        (lambda: infer(ARRAYS), "export it with --combine average or sum"),
         (lambda: infer({"conv1": [], "fc8": []}), "no GoogLeNet: the layers are conv1, fc8"),
         (lambda: infer(edited(**{"conv2/3x3": [np.zeros((10, 64, 3, 3))]}), "sum"), "no GoogLeNet of any one width"),
         (

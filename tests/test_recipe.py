@@ -125,7 +125,7 @@ def test_the_mean():
         ({"cut-gradient": "maybe"}, 'cut-gradient: "maybe": it should be true or false'),
         ({"mean": {}}, "mean: {}: it should be a list"),
         ({"mean": [1, "x", 3]}, 'mean: "x": it should be a number'),
-        ({"mean": [1, 2]}, "mean: frames of 3 channels take as many numbers, not 2"),
+        ({"mean": [1, 2]}, "mean: frames of 3 channels take 3 numbers, not 2"),
         ({"conv1-temporal-kernel": 4}, "no network .* 4 x 4 temporal kernel: .* the kernel odd"),
         ({"encoding": "raw", "together": "no"}, "raw pairs have one crop for both frames; use jpeg pairs"),
     ],

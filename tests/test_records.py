@@ -150,6 +150,7 @@ def test_what_is_no_finished_lmdb(tmp_path):
     lmdb.open(str(tmp_path / "other.lmdb")).close()
     for name, said in (
         ("gone.lmdb", "no such LMDB"),
+        ("begun.lmdb.partial/data.mdb", "data.mdb is a file, not an LMDB"),
         ("begun.lmdb.partial", "has no manifest.json"),
         ("begun.lmdb", "is not finished: .* run the command that builds it again"),
         ("other.lmdb", "has no manifest.json: it is not an LMDB of build_frames.py"),

@@ -440,7 +440,7 @@ def test_the_program(made, capsys):
         ("--scores2 one.h5", "--scores2 is compared with --scores"),
         ("", "nothing to show"),
         ("--scores one.h5 --scores2 x/one.h5", "are both called one; give one another name, as NAME=FILE"),
-        ("--scores one.h5 --out one.h5", "one.h5 is read too"),
+        ("--scores one.h5 --out one.h5", "--out: one.h5 is what --scores reads; give another --out"),
         ("--logs log.jsonl --out f.lmdb", "cannot write f.lmdb: Is a directory"),
         ("--scores one.h5 --examples -1", "--examples cannot be less than 0"),
     ],

@@ -293,13 +293,22 @@ def test_two_processes_are_one(pairs, folder, train):
     [
         ("--weights gone.pt", "no such file: gone.pt"),
         ("--pairs gone", "no such LMDB"),
-        ("--mean 1 2", "mean: frames of 3 channels take as many numbers, not 2"),
+        ("--pairs bad.jsonl", "--out: bad.jsonl is what --pairs reads"),
+        ("--mean 1 2", "mean: frames of 3 channels take 3 numbers, not 2"),
     ],
 )
 def test_bad_input(folder, train, text, message):
     with pytest.raises(InputError, match=message):
         train(f"--out bad {text}")
     assert [path.name for path in folder.iterdir()] == ["start.caffemodel"]
+
+
+def test_weights_with_a_name_of_its_own_snapshots_are_refused(folder, train):
+    """Where it does not go on from them, it would write over them."""
+    (folder / "bad_iter_6.pt").write_bytes(b"weights")
+    with pytest.raises(InputError, match="bad_iter_6.pt has a name that this training writes; move it to another fol"):
+        train(f"--weights {folder / 'bad_iter_6.pt'} --out {folder / 'bad'}")
+    assert (folder / "bad_iter_6.pt").read_bytes() == b"weights"
 
 
 def test_bad_input_is_one_line_as_a_program(pairs, folder):

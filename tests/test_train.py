@@ -257,16 +257,37 @@ def test_fresh_removes_nothing_where_the_new_training_cannot_start(train, monkey
 
 
 @pytest.mark.parametrize("option", ["--log", "--plot"])
-@pytest.mark.parametrize("place, reason", [("precious", "Is a directory"), ("solver.prototxt/x", "Not a directory")])
+@pytest.mark.parametrize(
+    "place, reason", [("precious.png", "Is a directory"), ("solver.prototxt/x.png", "Not a directory")]
+)
 def test_an_output_that_cannot_be_written_is_refused_before_anything_is_lost(train, option, place, reason):
-    Path("precious").mkdir()
-    Path("precious/file").write_text("x")
+    Path("precious.png").mkdir()
+    Path("precious.png/file").write_text("x")
     Path("snap").mkdir()
     Path("snap/tiny_iter_20.caffemodel").touch()
     for fresh in ([], ["--fresh"]):
         with pytest.raises(ProgramError, match=f"cannot write {place}: {reason}"):
             train(option, place, *fresh)
-    assert Path("precious/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
+    assert Path("precious.png/file").exists() and not Path("snap/tiny_iter_20.caffemodel").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ("--log pairs.lmdb/x.jsonl", "--log: pairs.lmdb/x.jsonl lies in pairs.lmdb, which the solver reads"),
+        ("--plot pairs.lmdb/x.png", "--plot: pairs.lmdb/x.png lies in pairs.lmdb, which the solver reads"),
+        ("--log net.prototxt", "--log: net.prototxt is what the solver reads"),
+        ("--weights a.caffemodel,start.png --plot start.png", "--plot: start.png is what the solver reads"),
+        ("--log x.png --plot x.png", "--plot: x.png is the file of --log too"),
+    ],
+)
+def test_an_output_that_is_read_is_refused(train, folder, options, said):
+    lmdb.open("pairs.lmdb").close()
+    Path("net.prototxt").write_text(lmdb_net("pairs.lmdb"))
+    before = files_of(folder)
+    with pytest.raises(InputError, match=said):
+        train(*options.split())
+    assert files_of(folder) == before
 
 
 def test_snapshots_beyond_the_one_it_goes_on_from_are_set_aside(train, capsys):

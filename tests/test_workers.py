@@ -187,7 +187,7 @@ def test_dask_workers_that_die(scheduler, tmp_path):
     [
         ("tcp://127.0.0.1:9", "--dask: no scheduler answers at tcp://127.0.0.1:9"),
         ("nonsense", "--dask: nonsense is not the address of a scheduler, as in tcp://host:8786"),
-        (None, "--dask needs dask.distributed: pip install distributed"),
+        (None, r"--dask needs dask.distributed: pip install '\.\[dask\]'"),
     ],
 )
 def test_no_scheduler_or_no_dask_is_one_line(monkeypatch, address, words):

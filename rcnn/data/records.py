@@ -262,7 +262,7 @@ def open_records(path: PathLike, kind: Optional[str] = None, encoding: Optional[
             raise InputError(
                 f"{path} is not finished: only {partial_path(path).name} is there; run the command that builds it again"
             )
-        raise InputError(f"no such LMDB: {path}")
+        raise InputError(f"{path} is a file, not an LMDB" if path.exists() else f"no such LMDB: {path}")
     manifest = read_manifest(path)
     if kind is not None and manifest["kind"] != kind:
         raise InputError(f"{path} holds {manifest['kind']}, not {kind}")

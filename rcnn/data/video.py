@@ -173,7 +173,7 @@ def open_source(source: str, fps: float, warnings: Optional[list[str]] = None) -
         return Source(camera(int(source), fps), None, True)
     if Path(source).is_dir():
         files = images(source)  # they may differ in size; image k, from 0, is at k / fps seconds
-        return Source(((number / fps, _read(file)) for number, file in enumerate(files)), len(files), False)
+        return Source(((number / fps, read_image(file)) for number, file in enumerate(files)), len(files), False)
     return Source(sample(existing(source, "video"), fps, warnings), _expected(source, fps), False)
 
 
@@ -254,18 +254,18 @@ def silent() -> Iterator[None]:
         os.close(stderr)
 
 
-def _read(path: Path) -> np.ndarray:
+def read_image(path: PathLike, what: str = "frames") -> np.ndarray:
     """Return an image file as uint8 height x width x 3, BGR; InputError where it is not one, or not whole."""
     try:
-        data = path.read_bytes()
+        data = existing(path, what).read_bytes()
     except OSError as error:
-        raise InputError(f"frames: cannot read {path}: {error.strerror}") from None
+        raise InputError(f"{what}: cannot read {path}: {error.strerror}") from None
     image = None
     with silent(), suppress(cv2.error):  # of a file that is empty, or has more pixels than OpenCV reads
         # imdecode refuses a file cut short; imread would fill up what is missing
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(f"frames: {path} is damaged or not an image; take it out of the folder, or make it again")
+        raise InputError(f"{what}: {path} is damaged or not an image; remove it, or make it again")
     return image
 
 

@@ -224,7 +224,7 @@ def cluster(address: str) -> Iterator[Cluster]:
         from distributed import Client
         from distributed.scheduler import KilledWorker
     except ImportError:
-        raise InputError("--dask needs dask.distributed: pip install distributed") from None
+        raise InputError("--dask needs dask.distributed: pip install '.[dask]'") from None
     if not re.fullmatch(r"(\w+://)?[^/:\s]+:\d+", address):
         raise InputError(f"--dask: {address} is not the address of a scheduler, as in tcp://host:8786")
     try:

@@ -318,7 +318,10 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
     if description.flow:
         flow.describe(description.flow.method)
     if description.pretrained:
-        existing(description.pretrained, "pretrained")
+        try:
+            existing(description.pretrained, "pretrained")
+        except InputError as error:
+            raise InputError(f"{error}; data/README.md says where to get it") from None
     if description.make is not None:
         return _synthetic(description)
     where, splits = lists(description, out), {}

@@ -6,13 +6,14 @@ random maps that region would have that share of the energy.
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Optional
 
 import cv2
 import numpy as np
 
 from rcnn.data import crops
-from rcnn.data.records import Records
+from rcnn.data.records import Records, decode_pair, open_records, parse_pair_key
 from rcnn.files import InputError, PathLike
 from rcnn.nets.backends import mean_of, open_network
 from rcnn.nets.network import Network
@@ -53,6 +54,39 @@ def check_images(records: Records) -> None:
     """Raise InputError unless an LMDB holds images."""
     if records.channels != 3:
         raise InputError(f"{records.path} holds optical flow; give an LMDB of images")
+
+
+def stored_pair(path: PathLike, place: int) -> tuple[Sequence[np.ndarray], Sequence[str]]:
+    """Return the images of a pair of a pairs LMDB (uint8 H x W x 3 BGR), and what they are called.
+
+    place: among all pairs, counted from 0.  Raises InputError where there is none, or it is of flow.
+    """
+    with open_records(path, "pairs") as pairs:
+        check_images(pairs)
+        if not 0 <= place < len(pairs):
+            raise InputError(f"--pair: {path} has the pairs 0 to {len(pairs) - 1}, not {place}")
+        key, record = next(islice(pairs, place, None))
+    _, video, index = parse_pair_key(key)
+    return decode_pair(record)[:2], [f"{video}, {t}" for t in (index - 1, index)]
+
+
+def neighbours(path: PathLike, video: str, index: int) -> tuple[Sequence[np.ndarray], Sequence[str]]:
+    """Return a frame's predecessor and it (uint8 H x W x 3 BGR) out of a frames LMDB, and what they are called.
+
+    index: of the frame in its video, at least 1.  Raises InputError where there is none, or it is of flow.
+    """
+    with open_records(path, "frames") as frames:
+        check_images(frames)
+        count = {entry["name"]: entry["frames"] for entry in frames.manifest["videos"]}.get(video)
+        if count is None:
+            raise InputError(
+                f"--video: {path} has no video {video}; its names are as in the list, without folder and suffix"
+            )
+        if not 1 <= index < count:
+            raise InputError(
+                f"--frame: {video} has frames 0 to {count - 1} in {path}, not {index} with one before; the first is 1"
+            )
+        return [frames.frame(video, t)[0] for t in (index - 1, index)], [f"{video}, {t}" for t in (index - 1, index)]
 
 
 def parts(network: Network, layer: str, previous: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Optional, Union
 
-from rcnn.command import positive, progress, tell
+from rcnn.command import input_path, output_folder, positive, progress, tell
 from rcnn.experiments.steps import Records, Step, StepError, chains, needs
 from rcnn.files import InputError, ProgramError, locked
 
@@ -222,8 +222,8 @@ def alone_in(out: Path) -> Iterator[None]:
 
 def add_options(parser: argparse.ArgumentParser, subject: str) -> None:
     """Add the options of a program that runs the steps of a description; subject: what it does with that."""
-    parser.add_argument("description", help=f"JSON file that says what to {subject}")
-    parser.add_argument("--out", type=Path, required=True, help="folder for all that is made")
+    parser.add_argument("description", type=input_path, help=f"JSON file that says what to {subject}")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder for all that is made")
     parser.add_argument("--jobs", type=positive, default=1, help="steps that run side by side")
     parser.add_argument("--dry-run", action="store_true", help="say what there is to do, and change nothing")
     parser.add_argument("--force", action="store_true", help="make stale steps again; what they made before is removed")

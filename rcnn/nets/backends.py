@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from rcnn.command import finite, positive_real
+from rcnn.command import finite, input_path, positive_real
 from rcnn.data import crops
 from rcnn.files import InputError, PathLike, existing
 from rcnn.nets import weight_files as files
@@ -25,8 +25,15 @@ MODULES = {"onnx": ("onnx", "onnxruntime"), "torch": ("torch",)}  # the fastest 
 
 def add_options(parser: argparse.ArgumentParser, modes: Sequence[str] = ()) -> None:
     """Add --net, --weights, --backend, --gpu, --scale, --mean, and --mode where there are modes to choose from."""
-    parser.add_argument("--net", help="the deploy net's prototxt, for Caffe; without it the weights tell the net")
-    parser.add_argument("--weights", required=True, help="caffemodel; without --net also .onnx, .pt or .safetensors")
+    parser.add_argument(
+        "--net", type=input_path, help="the deploy net's prototxt, for Caffe; without it the weights tell the net"
+    )
+    parser.add_argument(
+        "--weights",
+        type=input_path,
+        required=True,
+        help="caffemodel; without --net also .onnx, .pt or .safetensors",
+    )
     parser.add_argument(
         "--backend",
         choices=BACKENDS,

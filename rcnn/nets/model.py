@@ -129,8 +129,8 @@ def infer(
     across = arrays.get(CONV1 + TEMPORAL, [])
     if across and combine is None:
         raise InputError(
-            f"{where}: how the net combines its parts is not written in it; tools/export.py takes "
-            "--combine average or sum"
+            f"{where}: how the net combines its parts is not written in it; export it with "
+            "--combine average or sum (tools/export.py)"
         )
     model = NetModel(
         classes=arrays[f"loss3/{names[0]}"][0].shape[0],
@@ -196,7 +196,7 @@ def _size(model, arrays, size, where):
     raise InputError(
         f"{where}: the net's input is not {Model.size} x {Model.size}, and the shapes "
         + (
-            f"leave it open between {fitting[0]} and {fitting[-1]}; tools/export.py takes --size"
+            f"leave it open between {fitting[0]} and {fitting[-1]}; export it with --size N (tools/export.py)"
             if fitting
             else f"fit no size from {SIZES[0]} to {SIZES[-1]}"
         )

@@ -35,9 +35,15 @@ from rcnn.data.builds import Build, finished
 def main() -> int:
     """Build a frames LMDB by the command line; return the exit status."""
     parser = command.parser(__doc__)
-    parser.add_argument("--videos", required=True, help="folder that holds the class folders")
-    parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt and testlistNN.txt, one or more")
-    parser.add_argument("--classes", required=True, help="classInd.txt")
+    parser.add_argument("--videos", type=command.any_path, required=True, help="folder that holds the class folders")
+    parser.add_argument(
+        "--list",
+        type=command.input_path,
+        required=True,
+        nargs="+",
+        help="trainlistNN.txt and testlistNN.txt, one or more",
+    )
+    parser.add_argument("--classes", type=command.input_path, required=True, help="classInd.txt")
     parser.add_argument("--fps", type=command.positive_real, default=5.0, help="frames a second")
     parser.add_argument("--size", type=command.positive, default=256, help="height and width of the frames, pixels")
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
@@ -54,7 +60,7 @@ def main() -> int:
         default=flow.BOUND,
         help="largest motion that 8 bits hold, pixels of the resized frame",
     )
-    parser.add_argument("--out", required=True, help="the LMDB to make, a folder")
+    parser.add_argument("--out", type=command.output_folder, required=True, help="the LMDB to make, a folder")
     parser.add_argument("--workers", type=command.positive, default=workers.cores(), help="processes that decode")
     parser.add_argument("--dask", metavar="ADDRESS", help="of a dask scheduler, whose workers decode instead")
     parser.add_argument("--strict", action="store_true", help="exit with status 1 if a video was skipped")
@@ -75,8 +81,8 @@ def main() -> int:
         print(f"{args.out} is there already, made with these settings")
     else:
         with (
-            Build(args.out, "frames", recipe, command.tell) as build,
             workers.cluster(args.dask) if args.dask else workers.Pool(args.workers) as executor,
+            Build(args.out, "frames", recipe, command.tell) as build,
         ):
             manifest = frames_lmdb.store(
                 build, videos, folder.resolve(), settings, executor, 2 * executor.workers, command.progress

@@ -27,10 +27,16 @@ from rcnn.data.sequences import videos_with_frames
 def main() -> None:
     """Build a pairs LMDB by the command line."""
     parser = command.parser(__doc__)
-    parser.add_argument("--frames", required=True, help="frames LMDB, of build_frames.py")
-    parser.add_argument("--list", required=True, nargs="+", help="trainlistNN.txt or testlistNN.txt, one or more")
-    parser.add_argument("--classes", required=True, help="classInd.txt")
-    parser.add_argument("--out", required=True, help="the LMDB to make, a folder")
+    parser.add_argument("--frames", type=command.input_path, required=True, help="frames LMDB, of build_frames.py")
+    parser.add_argument(
+        "--list",
+        type=command.input_path,
+        required=True,
+        nargs="+",
+        help="trainlistNN.txt or testlistNN.txt, one or more",
+    )
+    parser.add_argument("--classes", type=command.input_path, required=True, help="classInd.txt")
+    parser.add_argument("--out", type=command.output_folder, required=True, help="the LMDB to make, a folder")
     parser.add_argument("--encoding", choices=records.ENCODINGS, default="jpeg", help="how a pair is stored")
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
     parser.add_argument("--seed", type=command.seed, default=1, help="of the order, 0 to 4294967295")

@@ -6,7 +6,7 @@
 
 For each seed it makes the videos and trains and tests all that the claims compare (rcnn/experiments/claims.py), by the
 programs of tools/; then it writes OUT/claims.json with every figure, and PAGE with a verdict on each claim and pictures
-beside it.  The first is what `make claims` runs: under two hours on two cores.
+beside it.  The first is what `make claims` runs: one to three hours on two cores.
 
 Interrupted or killed, the same command goes on where it stopped; done, it only writes the page again.  A step that was
 made with other settings is named, and --force makes it again.  A step that fails stops what needs it, and there is no
@@ -26,7 +26,7 @@ from rcnn.experiments import description as descriptions
 from rcnn.experiments.films import films
 from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
-from rcnn.files import check_writable, write_text
+from rcnn.files import write_text
 
 
 def main() -> int:
@@ -34,8 +34,8 @@ def main() -> int:
     base = descriptions.read(args.description)
     claims.check(base)
     out = nearest(args.out)
-    page = args.page or out / "claims.md"
-    runs = {seed: (replace(base, seed=seed), out / f"seed{seed}") for seed in sorted(set(args.seeds))}
+    page = Path(args.page or out / "claims.md")
+    runs = {seed: (replace(base, seed=seed), out / f"seed{seed}") for seed in sorted(args.seeds)}
     steps = [
         replace(step, name=f"seed{seed}.{step.name}")
         for seed, (description, folder) in runs.items()
@@ -47,7 +47,6 @@ def main() -> int:
         return 0
     if not args.force:
         refuse_stale(states, out, "--force makes them again, another --out leaves them alone")
-    check_writable(page)
     with alone_in(out):
         runner = Runner(out, args.jobs, args.force)
         runner.run(steps)
@@ -69,6 +68,9 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     options = command.parser(__doc__)
     add_options(options, "train and test")
-    options.add_argument("--page", type=Path, help="Markdown file to write (default: OUT/claims.md)")
+    options.add_argument("--page", type=command.output_file, help="Markdown file to write (default: OUT/claims.md)")
     options.add_argument("--seeds", type=command.positive, nargs="+", default=[1, 2, 3], help="one run each")
-    return options.parse_args()
+    args = options.parse_args()
+    if twice := [seed for seed in args.seeds if args.seeds.count(seed) > 1]:
+        options.error(f"argument --seeds: {twice[0]} is there twice, and each is one run")
+    return args

@@ -28,11 +28,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from rcnn.command import parser, positive, positive_real, tell
+from rcnn.command import input_path, output_file, output_picture, parser, positive, positive_real, tell
 from rcnn.data.lists import read_classes
 from rcnn.data.video import open_source
 from rcnn.experiments import plots
-from rcnn.files import InputError, check_writable
 from rcnn.googlenet import SIGNALS
 from rcnn.nets.backends import add_options, check_choices
 from rcnn.scoring import display, live
@@ -41,7 +40,8 @@ from rcnn.stream import Classifier
 
 def main() -> None:
     args = arguments()
-    check_outputs(args)
+    if args.annotated:
+        display.check_video(args.annotated)
     classes, warnings = read_classes(args.classes), list[str]()
     source = open_source(args.source, args.fps, warnings)
     classifier = Classifier(
@@ -76,14 +76,20 @@ def main() -> None:
 
 def arguments() -> Namespace:
     options = parser(__doc__)
-    options.add_argument("source", metavar="SOURCE", help="video file, folder of frames, or number of a camera")
+    options.add_argument(
+        "source", type=input_path, metavar="SOURCE", help="video file, folder of frames, or number of a camera"
+    )
     add_options(options, ("pair", "recurrent"))
-    options.add_argument("--classes", required=True, help="class names, as UCF-101's classInd.txt")
+    options.add_argument("--classes", type=input_path, required=True, help="class names, as UCF-101's classInd.txt")
     options.add_argument("--fps", type=positive_real, default=5.0, help="frames a second")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose scores are given")
     options.add_argument("--seconds", type=positive_real, help="end there; a file's end, or Ctrl-C, if not given")
-    options.add_argument("--annotated", help=f"video to write ({', '.join(display.CODECS)}), --fps frames a second")
-    options.add_argument("--plot", help="PNG to draw the scores of the five best classes over time to")
+    options.add_argument(
+        "--annotated", type=output_file, help=f"video to write ({', '.join(display.CODECS)}), --fps frames a second"
+    )
+    options.add_argument(
+        "--plot", type=output_picture, help="PNG to draw the scores of the five best classes over time to"
+    )
     options.add_argument(
         "--size",
         type=positive,
@@ -91,21 +97,6 @@ def arguments() -> Namespace:
         "cut out for the net, as of the training's frames; 8/7 of the net's input if not given",
     )
     return options.parse_args()
-
-
-def check_outputs(args: Namespace) -> None:
-    """Raise InputError unless the outputs can be written, and without harm to the source."""
-    if args.annotated:
-        display.check_video(args.annotated)
-    if args.plot:
-        check_writable(args.plot)
-    source = Path(args.source).resolve()
-    for option in ("annotated", "plot"):
-        path = getattr(args, option)
-        if path and source in (Path(path).resolve(), Path(path).resolve().parent):
-            raise InputError(f"--{option}: {path} would change the source, {args.source}; write it elsewhere")
-    if args.annotated and args.plot and Path(args.annotated).resolve() == Path(args.plot).resolve():
-        raise InputError(f"--plot: {args.plot} is the file of --annotated too")
 
 
 def draw(path: str, summary: live.Summary, classes: Sequence[str], title: str) -> None:

@@ -1,8 +1,8 @@
-"""From nothing to a trained and tested GoogLeNet-RCNN, on videos it makes itself; a few minutes on two cores.
+"""Train and test a GoogLeNet-RCNN from nothing, on synthetic videos: about a quarter of an hour on two cores.
 
     python tools/demo.py                          # what `make demo` runs; all it makes goes under demo/
     python tools/demo.py --seed 2 --out demo2     # another set of videos, other weights
-    python tools/demo.py --quick                  # under a minute: that every step works; its numbers mean nothing
+    python tools/demo.py --quick                  # about half a minute: that every step works; its numbers mean nothing
 
 It makes the videos and their LMDBs, trains the single-frame CNN (which stands in for the ImageNet GoogLeNet), starts
 the RCNN from it, trains it in two stages by random and, at the same time, by sequential sampling (RCNN-r and RCNN-s),
@@ -15,7 +15,7 @@ shows the results again.
 from dataclasses import replace
 from pathlib import Path
 
-from rcnn.command import parser
+from rcnn.command import output_folder, parser, seed
 from rcnn.experiments import demo, plan
 from rcnn.experiments import description as descriptions
 from rcnn.experiments.runner import Runner, alone_in, nearest
@@ -26,11 +26,13 @@ DESCRIPTIONS = Path(__file__).resolve().parents[2] / "data"
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--out", type=Path, default=Path("demo"), help="folder for what is made (--quick: its quick/)")
-    options.add_argument("--seed", type=int, default=1, help="of the videos, the weights and the crops")
+    options.add_argument(
+        "--out", type=output_folder, default="demo", help="folder for what is made (--quick: its quick/)"
+    )
+    options.add_argument("--seed", type=seed, default=1, help="of the videos, the weights and the crops")
     options.add_argument("--quick", action="store_true", help="tiny set, tiny net, few updates: see that it works")
     args = options.parse_args()
-    out = nearest(args.out / "quick" if args.quick else args.out)
+    out = nearest(Path(args.out, "quick") if args.quick else args.out)
     file = DESCRIPTIONS / ("demo_quick.json" if args.quick else "demo.json")
     description = replace(descriptions.read(file), seed=args.seed)
     demo.refuse_older(out)

@@ -22,13 +22,13 @@ import sys
 import time
 from argparse import Namespace
 
-from rcnn.command import parser, positive
+from rcnn.command import input_path, output_file, output_picture, parser, positive
 from rcnn.data import crops
 from rcnn.data.lists import read_classes, read_list
 from rcnn.data.records import MANIFEST, open_records
 from rcnn.data.sequences import videos_with_frames
 from rcnn.experiments import plots
-from rcnn.files import InputError, check_writable, sha256
+from rcnn.files import InputError, sha256
 from rcnn.googlenet import SIGNALS
 from rcnn.nets.backends import add_options, check_choices, mean_of, open_network
 from rcnn.nets.network import KINDS
@@ -39,8 +39,6 @@ from rcnn.scoring.score_videos import write_scores
 def main() -> None:
     args = arguments()
     began = time.monotonic()
-    for path in filter(None, (args.out, args.confusion)):
-        check_writable(path)
     classes = read_classes(args.classes)
     network, mode = open_network(args.backend, args.net, args.weights, args.gpu, args.mode)
     name = args.net or args.weights
@@ -74,13 +72,15 @@ def main() -> None:
 def arguments() -> Namespace:
     options = parser(__doc__)
     add_options(options, KINDS)
-    options.add_argument("--frames", required=True, help="frames LMDB (tools/build_frames.py)")
-    options.add_argument("--list", required=True, help="the videos to test, as UCF-101's testlist01.txt")
-    options.add_argument("--classes", required=True, help="class names, as UCF-101's classInd.txt")
-    options.add_argument("--out", required=True, help="HDF5 file to write the scores to")
+    options.add_argument("--frames", type=input_path, required=True, help="frames LMDB (tools/build_frames.py)")
+    options.add_argument(
+        "--list", type=input_path, required=True, help="the videos to test, as UCF-101's testlist01.txt"
+    )
+    options.add_argument("--classes", type=input_path, required=True, help="class names, as UCF-101's classInd.txt")
+    options.add_argument("--out", type=output_file, required=True, help="HDF5 file to write the scores to")
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
-    options.add_argument("--confusion", help="PNG to draw the confusion matrix of log-mean to")
+    options.add_argument("--confusion", type=output_picture, help="PNG to draw the confusion matrix of log-mean to")
     options.add_argument(
         "--batch", type=positive, default=10, help="crops a forward pass, at least one frame's; it bounds the memory"
     )

@@ -20,10 +20,9 @@ where a file does not say it.
 """
 
 from argparse import Namespace
-from pathlib import Path
 
-from rcnn.command import parser, positive, positive_real
-from rcnn.files import InputError, check_writable, replacing
+from rcnn.command import input_path, output_file, parser, positive, positive_real
+from rcnn.files import InputError, replacing
 from rcnn.nets import compare, equality
 from rcnn.nets import weight_files as files
 from rcnn.nets.model import NetModel, without_temporal
@@ -33,9 +32,6 @@ from rcnn.nets.network import KINDS
 def main() -> None:
     args = arguments()
     source, target = files.suffix_of(args.weights, "--weights"), files.suffix_of(args.out, "--out")
-    if Path(args.weights).resolve() == Path(args.out).resolve():
-        raise InputError(f"--out: {args.out} is the file of --weights")
-    check_writable(args.out)
     arrays, model = files.read(args.weights, args.combine, args.size)
     own = files.kind_of(args.weights)
     mode = args.mode or own or ("recurrent" if model.temporal else "frame")
@@ -56,8 +52,12 @@ def main() -> None:
 
 def arguments() -> Namespace:
     options = parser(__doc__)
-    options.add_argument("--weights", required=True, help="what to read: .caffemodel, .pt, .safetensors or .onnx")
-    options.add_argument("--out", required=True, help="what to write: .caffemodel, .pt, .safetensors or .onnx")
+    options.add_argument(
+        "--weights", type=input_path, required=True, help="what to read: .caffemodel, .pt, .safetensors or .onnx"
+    )
+    options.add_argument(
+        "--out", type=output_file, required=True, help="what to write: .caffemodel, .pt, .safetensors or .onnx"
+    )
     options.add_argument(
         "--mode",
         choices=KINDS,

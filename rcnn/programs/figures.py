@@ -18,19 +18,15 @@ input of 224 and in that proportion for others.
 
 from argparse import Namespace
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from rcnn.command import parser, positive
+from rcnn.command import input_path, output_picture, parser, positive
 from rcnn.data import crops
-from rcnn.data.records import decode_pair, open_records, parse_pair_key
-from rcnn.data.video import resize
-from rcnn.experiments import plots
-from rcnn.experiments.motion_energy import check_images, open_watched, parts
-from rcnn.files import InputError, check_writable, existing
+from rcnn.data.video import read_image, resize
+from rcnn.experiments import motion_energy, plots
+from rcnn.files import InputError
 from rcnn.nets.backends import add_options
 from rcnn.nets.model import CONV1
 
@@ -39,11 +35,12 @@ LARGER = 256 / 224  # the side of a stored frame over that of the net's input (S
 
 def main() -> None:
     args = arguments()
-    check_writable(args.out)
-    network, mean = open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
+    network, mean = motion_energy.open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
     images, (before, now) = read_pair(args, network.size)
     views = [crops.oversample(image, network.size, 1) for image in images]
-    spatial, temporal = parts(network, args.layer, *(crops.network_input(view, mean, args.scale) for view in views))
+    spatial, temporal = motion_energy.parts(
+        network, args.layer, *(crops.network_input(view, mean, args.scale) for view in views)
+    )
     chosen = args.maps or most_moved(temporal, args.number)
     wrong = [number for number in chosen if not 0 <= number < len(spatial)]
     if wrong:
@@ -72,11 +69,11 @@ def arguments() -> Namespace:
     add_options(options)
     options.add_argument("--layer", default=CONV1, help="any convolution with a temporal part")
     pair = options.add_mutually_exclusive_group(required=True)
-    pair.add_argument("--frames", help="frames LMDB (tools/build_frames.py), with --video and --frame")
-    pair.add_argument("--pairs", help="pairs LMDB (tools/build_pairs.py), with --pair")
-    pair.add_argument("--images", nargs=2, metavar=("BEFORE", "NOW"), help="two image files")
+    pair.add_argument("--frames", type=input_path, help="frames LMDB (tools/build_frames.py), with --video and --frame")
+    pair.add_argument("--pairs", type=input_path, help="pairs LMDB (tools/build_pairs.py), with --pair")
+    pair.add_argument("--images", type=input_path, nargs=2, metavar=("BEFORE", "NOW"), help="two image files")
     options.add_argument("--video", help="name of a video in --frames")
-    options.add_argument("--frame", type=positive, help="frame t of --video, counted from 0; t-1 is the one before it")
+    options.add_argument("--frame", type=int, help="frame t of --video, counted from 0; t-1 is the one before it")
     options.add_argument("--pair", type=int, default=0, help="place of the pair in --pairs, counted from 0")
     options.add_argument(
         "--maps",
@@ -85,7 +82,7 @@ def arguments() -> Namespace:
         help="numbers of the maps, counted from 0; without it those with the most energy in the temporal part",
     )
     options.add_argument("--number", type=positive, default=4, help="how many maps, where --maps is not given")
-    options.add_argument("--out", required=True, help="PNG to draw to")
+    options.add_argument("--out", type=output_picture, required=True, help="PNG to draw to")
     args = options.parse_args()
     if args.frames and (args.video is None or args.frame is None):
         options.error("--frames takes --video and --frame, which frame of which video to draw")
@@ -96,35 +93,12 @@ def read_pair(args: Namespace, size: int) -> tuple[Sequence[np.ndarray], Sequenc
     """Return the images t-1 and t (uint8 H x W x 3 BGR), and what they are called."""
     if args.images:
         side = round(LARGER * size)
-        return [resize(_read_image(path), side) for path in args.images], [Path(path).name for path in args.images]
+        return [resize(read_image(path, "--images"), side) for path in args.images], [
+            Path(path).name for path in args.images
+        ]
     if args.pairs:
-        with open_records(args.pairs, "pairs") as pairs:
-            check_images(pairs)
-            if not 0 <= args.pair < len(pairs):
-                raise InputError(f"--pair: {args.pairs} has the pairs 0 to {len(pairs) - 1}, not {args.pair}")
-            key, record = next(islice(pairs, args.pair, None))
-        _, video, index = parse_pair_key(key)
-        return decode_pair(record)[:2], [f"{video}, {t}" for t in (index - 1, index)]
-    with open_records(args.frames, "frames") as frames:
-        check_images(frames)
-        count = {video["name"]: video["frames"] for video in frames.manifest["videos"]}.get(args.video)
-        if count is None:
-            raise InputError(
-                f"--video: {args.frames} has no video {args.video}; its names are as in the list, without "
-                "folder and suffix"
-            )
-        if args.frame >= count:
-            raise InputError(f"--frame: {args.video} has frames 0 to {count - 1} in {args.frames}, not {args.frame}")
-        places = args.frame - 1, args.frame
-        return [frames.frame(args.video, t)[0] for t in places], [f"{args.video}, {t}" for t in places]
-
-
-def _read_image(path):
-    data = np.fromfile(existing(path, "--images"), np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None:
-        raise InputError(f"--images: {path} is not an image that OpenCV can read")
-    return image
+        return motion_energy.stored_pair(args.pairs, args.pair)
+    return motion_energy.neighbours(args.frames, args.video, args.frame)
 
 
 def most_moved(temporal: np.ndarray, number: int) -> list[int]:

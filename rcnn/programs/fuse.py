@@ -16,18 +16,17 @@ five of highest score.
 
 import json
 import textwrap
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rcnn.command import parser
+from rcnn.command import input_path, output_file, output_picture, parser, share
 from rcnn.data import crops
 from rcnn.experiments import plots
-from rcnn.files import InputError, check_writable, sha256, write_text
+from rcnn.files import sha256, write_text
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL, Scores, matched
@@ -60,7 +59,7 @@ def main() -> None:
 
 def arguments() -> Namespace:
     options = parser(__doc__)
-    options.add_argument("scores", nargs="+", metavar="SCORES", help="one score file, or two to fuse")
+    options.add_argument("scores", type=input_path, nargs="+", metavar="SCORES", help="one score file, or two")
     options.add_argument(
         "--crops",
         type=int,
@@ -73,10 +72,14 @@ def arguments() -> Namespace:
         "--weight", type=share, metavar="W", help="weight of the first of two files, 0 to 1; without it 0.5"
     )
     options.add_argument(
-        "--confusion", metavar="PNG", help="picture to draw the confusion matrix to, of --fusion or else of log-mean"
+        "--confusion",
+        type=output_picture,
+        metavar="PNG",
+        help="picture to draw the confusion matrix to, of --fusion or else of log-mean",
     )
     options.add_argument(
         "--json",
+        type=output_file,
         metavar="OUT",
         help="file to write all of it to, with every class's accuracy, the "
         "most confused pairs and the score files' SHA-256",
@@ -88,22 +91,7 @@ def arguments() -> Namespace:
         options.error("--weight is for two score files")
     if args.weight is None and len(args.scores) == 2:
         args.weight = 0.5
-    written = [path for path in (args.confusion, args.json) if path]
-    if len({Path(path).resolve() for path in args.scores + written}) < (
-        len({Path(path).resolve() for path in args.scores}) + len(written)
-    ):
-        raise InputError("--confusion and --json must be two files, and neither of them a score file")
-    for path in written:
-        check_writable(path)
     return args
-
-
-def share(text: str) -> float:
-    """Return a number from 0 to 1; an argparse type."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise ArgumentTypeError(f"{text} is not a number from 0 to 1")
-    return number
 
 
 def fuse(files: Sequence[Scores], args: Namespace, fusions: Sequence[str]) -> dict[str, np.ndarray]:

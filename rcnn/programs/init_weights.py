@@ -1,4 +1,4 @@
-r"""Starting weights of a training: a GoogLeNet's parameters, by layer name, in an RCNN (Sec. 3.1).
+r"""Make the starting weights of a training: a GoogLeNet's parameters, by layer name, in an RCNN (Sec. 3.1).
 
     python tools/init_weights.py --net prototxt/deploy_rcnn_r.prototxt --weights bvlc_googlenet.caffemodel \
         --out start.caffemodel
@@ -15,15 +15,15 @@ Every parameter is listed: copied, halved, fresh (with its filler), or unused, w
 that differs is an error.  OUT is complete or not there.
 """
 
-from rcnn.command import parser
+from rcnn.command import PathType, input_path, parser, seed
 from rcnn.files import InputError, replacing
 
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--net", required=True, help="deploy net (prototxt) of the model to train")
-    options.add_argument("--weights", required=True, help="caffemodel to copy from")
-    options.add_argument("--out", required=True, help="caffemodel to write")
+    options.add_argument("--net", type=input_path, required=True, help="deploy net (prototxt) of the model to train")
+    options.add_argument("--weights", type=input_path, required=True, help="caffemodel to copy from")
+    options.add_argument("--out", type=PathType("file", ".caffemodel"), required=True, help="caffemodel to write")
     options.add_argument(
         "--combine",
         choices=("average", "sum"),
@@ -38,7 +38,7 @@ def main() -> None:
         metavar="LAYER",
         help="layers to leave at their fillers though the weights have them",
     )
-    options.add_argument("--seed", type=int, default=1, help="of the fillers, 0 to 4294967295")
+    options.add_argument("--seed", type=seed, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
     from rcnn.nets import caffemodel, weights
 

@@ -32,7 +32,9 @@ LENGTHS = {"motion": "one length", "scenes": "the shortest length and the longes
 def main() -> None:
     """Make a set by the command line."""
     parser = command.parser(__doc__)
-    parser.add_argument("--out", required=True, help="folder to make the class folders and lists/ in")
+    parser.add_argument(
+        "--out", type=command.output_folder, required=True, help="folder to make the class folders and lists/ in"
+    )
     parser.add_argument("--set", choices=tuple(video_set.SECONDS), default="motion", help="which kind of videos")
     parser.add_argument(
         "--appearances", nargs="+", choices=motion.APPEARANCES, help="what moves, of the set motion (default: all)"

@@ -9,7 +9,8 @@ A set of your own, here for 24 classes on a GPU with little memory (two batches 
         --train-pairs data/mine/pairs_train.lmdb --test-pairs data/mine/pairs_test.lmdb \
         --frames data/mine/frames.lmdb --train-list data/mine/trainlist01.txt --test-list data/mine/testlist01.txt
 
-The pairs are for random sampling (RCNN-r, and the CNN), the frames and lists for sequential sampling (RCNN-s).
+The pairs are for random sampling (RCNN-r, and the CNN), the frames and lists for sequential sampling (RCNN-s), whose
+--batch is of so many videos side by side.
 
 --channels 2 makes the nets of the optical-flow stream, whose files and weights have names that end in _flow.  They
 start from nothing (Sec. 3.4), so there is no stage 1:
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import Optional
 
 from rcnn import recipe
-from rcnn.command import parser
+from rcnn.command import any_path, output_folder, parser
 from rcnn.files import InputError, write_text
 from rcnn.nets import prototxt_set, weight_files
 from rcnn.nets.prototxt_set import FLOW_PATHS, FOLDER, PATHS, Paths
@@ -48,7 +49,7 @@ def main() -> Optional[int]:
     typed = {field.name: getattr(args, field.name) for field in fields(Paths) if hasattr(args, field.name)}
     folder, chosen, paths = FOLDER, recipe.Recipe(), PATHS
     if args.out is not None:
-        folder, chosen = str(args.out), recipe.parse(settings)
+        folder, chosen = args.out, recipe.parse(settings)
         paths = replace(prototxt_set.default_paths(chosen, folder), **typed)
     elif typed or settings:
         option = next(iter({**typed, **settings})).replace("_", "-")
@@ -84,13 +85,13 @@ def arguments() -> argparse.Namespace:
     options.add_argument(
         "--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be"
     )
-    options.add_argument("--out", type=Path, help="folder for a set of your own; every option below needs it")
+    options.add_argument("--out", type=output_folder, help="folder for a set of your own; every option below needs it")
     for name, help in HELP.items():
         default = "OUT/snapshots" if name == "snapshots" else getattr(PATHS, name)
         if getattr(FLOW_PATHS, name) != getattr(PATHS, name):
             default += f"; of flow {getattr(FLOW_PATHS, name)}"
         options.add_argument(
-            f"--{name.replace('_', '-')}", default=argparse.SUPPRESS, help=f"{help} (default: {default})"
+            f"--{name.replace('_', '-')}", type=any_path, default=argparse.SUPPRESS, help=f"{help} (default: {default})"
         )
     recipe.add_options(options)
     return options.parse_args()

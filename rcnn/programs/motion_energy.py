@@ -17,11 +17,11 @@ from typing import Optional
 
 import numpy as np
 
-from rcnn.command import parser, positive, progress
+from rcnn.command import input_path, output_file, parser, positive, progress
 from rcnn.data import crops
 from rcnn.data.records import decode_pair, open_records
 from rcnn.experiments import motion_energy
-from rcnn.files import InputError, check_writable, write_text
+from rcnn.files import InputError, write_text
 from rcnn.nets.backends import add_options
 from rcnn.nets.model import CONV1
 
@@ -30,7 +30,6 @@ NAMES = ("motion", "without motion")
 
 def main() -> None:
     args = arguments()
-    check_writable(args.out)
     network, means = motion_energy.open_watched(args.backend, args.net, args.weights, args.gpu, args.mean)
     with open_records(args.pairs, "pairs") as pairs:
         motion_energy.check_images(pairs)
@@ -57,9 +56,9 @@ def arguments() -> Namespace:
     options = parser(__doc__)
     add_options(options)
     options.add_argument("--layer", default=CONV1, help="any convolution with a temporal part")
-    options.add_argument("--pairs", required=True, help="pairs LMDB (tools/build_pairs.py)")
+    options.add_argument("--pairs", type=input_path, required=True, help="pairs LMDB (tools/build_pairs.py)")
     options.add_argument("--number", type=positive, default=1000, help="how many pairs, the first ones, at most")
-    options.add_argument("--out", required=True, help="JSON file to write")
+    options.add_argument("--out", type=output_file, required=True, help="JSON file to write")
     return options.parse_args()
 
 

@@ -14,10 +14,10 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
-from rcnn.command import parser
+from rcnn.command import any_path, input_path, output_file, parser
 from rcnn.data import crops
 from rcnn.experiments import report, tables
-from rcnn.files import InputError, check_writable, write_text
+from rcnn.files import InputError, check_apart, write_text
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring import scores
 from rcnn.scoring.score_files import ALL
@@ -26,9 +26,8 @@ from rcnn.scoring.score_files import ALL
 def main() -> None:
     args = arguments()
     nets, logs = named(filter(None, (args.scores, args.scores2))), named(args.logs)
-    if Path(args.out).resolve() in [Path(path).resolve() for path in (*nets.values(), *logs.values(), *args.tables)]:
-        raise InputError(f"--out: {args.out} is read too; give another file to write to")
-    check_writable(args.out)
+    check_apart({"--out": args.out}, [("--scores", file) for file in nets.values()])
+    check_apart({"--out": args.out}, [("--logs", file) for file in logs.values()])
     contents = [tables.read(path) for path in args.tables]
     text = report.page(
         args.title,
@@ -48,11 +47,11 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--scores", help="score file of the net that the page is about")
-    options.add_argument("--scores2", help="score file of another net on the same videos, to compare")
-    options.add_argument("--logs", nargs="+", default=[], help="training logs (JSON lines)")
-    options.add_argument("--frames", help="frames LMDB that the scores are of, to show videos")
-    options.add_argument("--tables", nargs="+", default=[], help="tables.json of a reproduction")
+    options.add_argument("--scores", type=any_path, help="score file of the net that the page is about")
+    options.add_argument("--scores2", type=any_path, help="score file of another net on the same videos, to compare")
+    options.add_argument("--logs", type=any_path, nargs="+", default=[], help="training logs (JSON lines)")
+    options.add_argument("--frames", type=input_path, help="frames LMDB that the scores are of, to show videos")
+    options.add_argument("--tables", type=input_path, nargs="+", default=[], help="tables.json of a reproduction")
     options.add_argument("--title", default="GoogLeNet-RCNN", help="the page's title")
     options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
     options.add_argument("--fusion", choices=scores.FUSIONS, default=scores.FUSIONS[0], help="how frames are fused")
@@ -65,7 +64,7 @@ def arguments() -> argparse.Namespace:
     options.add_argument(
         "--examples", type=int, default=3, help="videos to show of those classified rightly, and as many of the others"
     )
-    options.add_argument("--out", required=True, help="HTML file to write")
+    options.add_argument("--out", type=output_file, required=True, help="HTML file to write")
     args = options.parse_args()
     if args.scores2 and not args.scores:
         options.error("--scores2 is compared with --scores")

@@ -21,9 +21,9 @@ Ctrl-C ends it at once, without a snapshot.  A loss that is not finite ends the 
 
 from pathlib import Path
 
-from rcnn.command import parser, progress
+from rcnn.command import any_path, input_path, output_file, output_picture, parser, progress
 from rcnn.experiments import plots
-from rcnn.files import check_writable
+from rcnn.files import check_apart
 from rcnn.nets import device
 from rcnn.training.log import loss_curve, read_log
 
@@ -31,10 +31,12 @@ from rcnn.training.log import loss_curve, read_log
 def main() -> int:
     """Train by the command line; return the exit status."""
     options = parser(__doc__)
-    options.add_argument("--solver", required=True, help="the solver's prototxt")
-    options.add_argument("--weights", help="caffemodel to start from, or several, separated by commas")
-    options.add_argument("--log", help="log of records (default: the snapshot prefix with .jsonl)")
-    options.add_argument("--plot", help="PNG to draw the loss curve to when training ends or is already finished")
+    options.add_argument("--solver", type=input_path, required=True, help="the solver's prototxt")
+    options.add_argument("--weights", type=any_path, help="caffemodel to start from, or several, separated by commas")
+    options.add_argument("--log", type=output_file, help="log of records (default: the snapshot prefix with .jsonl)")
+    options.add_argument(
+        "--plot", type=output_picture, help="PNG to draw the loss curve to when training ends or is already finished"
+    )
     options.add_argument("--fresh", action="store_true", help="start over; removes this solver's snapshots and logs")
     options.add_argument(
         "--gpu",
@@ -45,8 +47,8 @@ def main() -> int:
     from rcnn.training.caffe_driver import Training  # not above, as it takes Caffe along
 
     training = Training(args.solver, args.weights, args.log, args.gpu)
-    if args.plot:
-        check_writable(args.plot)
+    outputs = {"--log": training.log, **({"--plot": args.plot} if args.plot else {})}
+    check_apart(outputs, [("the solver", file) for file in training.inputs()])
     status = training.run(progress, args.fresh)
     if args.plot:
         plots.loss_curves(args.plot, {Path(args.solver).stem: loss_curve(read_log(training.log))})

@@ -1,4 +1,4 @@
-r"""Train RCNN-r in PyTorch: the pairs, the recipe and the solver of Caffe (Sec. 3.1), on many machines too.
+r"""Train RCNN-r or the CNN in PyTorch: the pairs, the recipe and the solver of Caffe (Sec. 3.1), on many machines too.
 
     python tools/train_torch.py --pairs data/ucf101/pairs_train01.lmdb --weights start.caffemodel --stage 1 \
         --iterations 10000 --out snapshots/torch_stage1
@@ -19,8 +19,8 @@ Several machines need one OUT, in a folder that they share.
 import argparse
 
 from rcnn import recipe
-from rcnn.command import parser, positive
-from rcnn.files import check_writable
+from rcnn.command import any_path, input_path, parser, positive
+from rcnn.files import check_apart, check_writable
 from rcnn.nets import weight_files
 from rcnn.recipe import CAFFE_ONLY, Recipe, Solver
 
@@ -45,9 +45,13 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
-    options.add_argument("--pairs", required=True, help="pairs LMDB of tools/build_pairs.py")
-    options.add_argument("--weights", required=True, help="where to start: .caffemodel, .pt or .safetensors")
-    options.add_argument("--out", required=True, help="start of the names of what is written, such as snapshots/torch")
+    options.add_argument("--pairs", type=input_path, required=True, help="pairs LMDB of tools/build_pairs.py")
+    options.add_argument(
+        "--weights", type=input_path, required=True, help="where to start: .caffemodel, .pt or .safetensors"
+    )
+    options.add_argument(
+        "--out", type=any_path, required=True, help="start of the names of what is written, such as snapshots/torch"
+    )
     options.add_argument("--stage", type=int, choices=(1, 2), default=2, help="1: GoogLeNet's W and b stay as they are")
     options.add_argument(
         "--size",
@@ -61,4 +65,6 @@ def arguments() -> argparse.Namespace:
     )
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there")
     recipe.add_options(options, Recipe(solver=Solver(seed=1)), ("model", "fillers", *CAFFE_ONLY))
-    return options.parse_args()
+    args = options.parse_args()
+    check_apart({"--out": f"{args.out}.jsonl"}, [("--pairs", args.pairs), ("--weights", args.weights)])
+    return args

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
@@ -72,13 +73,14 @@ def classify(
         Where a frame cannot be read or its scores are not finite; then no video is written.
     """
     history, count = History(), 0
-    with (
-        _annotating(annotated, fps) as write,
-        _until_interrupted(source.live) as interrupted,
-        progress(_expected(source.total, seconds, fps), "frame") as bar,
-    ):
-        try:
-            for time, image in source.frames:
+    try:
+        frames = chain([next(source.frames)], source.frames)  # the first before a bar is shown, as it may be none
+        with (
+            _annotating(annotated, fps) as write,
+            _until_interrupted(source.live) as interrupted,
+            progress(_expected(source.total, seconds, fps), "frame") as bar,
+        ):
+            for time, image in frames:
                 if count and (interrupted() or seconds and time >= seconds - TOLERANCE):
                     break
                 try:
@@ -90,8 +92,8 @@ def classify(
                 history.add(time, np.stack([own, so_far]))
                 write(image, time, best(own, classes)[0], best(so_far, classes))
                 bar.update()
-        except VideoError as error:
-            raise InputError(f"{name}: {error}") from None
+    except VideoError as error:
+        raise InputError(f"{name}: {error}") from None
     return Summary(count, last, so_far, history)
 
 

@@ -22,7 +22,7 @@ from typing import Optional
 import h5py
 import numpy as np
 
-from rcnn.files import InputError, PathLike
+from rcnn.files import InputError, PathLike, existing
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring.scores import FUSIONS, average_crops, average_signals, fuse
 
@@ -62,10 +62,8 @@ class Scores:
     """
 
     def __init__(self, path: PathLike) -> None:
-        if not Path(path).is_file():
-            raise InputError(f"scores: no such file: {path}")
         try:
-            self._file = h5py.File(path, "r")
+            self._file = h5py.File(existing(path, "scores"), "r")
         except OSError as error:
             raise InputError(
                 f"scores: {path} is cut short or not an HDF5 file ({_line(error)}); make it with tools/evaluate.py"

@@ -51,6 +51,12 @@ class Training:
         words = (weights or ",".join(self.solver.weights)).split(",")
         self.weights = [word.strip() for word in words if word.strip()]
 
+    def inputs(self) -> list[str]:
+        """Return the paths of what the training reads: nets, weights, and as far as the nets are there, their data."""
+        nets = [path for path in (self.solver.net, self.solver.train_net, *self.solver.test_net) if path]
+        data = caffe_inputs.sources(self.solver) if all(Path(path).is_file() for path in nets) else []
+        return [self.path, *nets, *self.weights, *data]
+
     def run(self, progress: Callable, fresh: bool = False) -> int:
         """Train to the end, or to where the user stops it, from the newest whole snapshot on.
 

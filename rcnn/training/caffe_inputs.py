@@ -129,6 +129,14 @@ def check_data(net: PhaseNet) -> None:
             _check_lmdb(f"{where} reads {layer.data_param.source}", layer, layers)
 
 
+def sources(solver: Any) -> list[str]:
+    """Return the paths of the LMDBs and lists that the data layers of a solver's nets read."""
+    layers = [layer for net in read_nets(solver) for layer in net.net.layer]
+    values = [_options(layer).get(name) for layer in layers if layer.type == "Python" for name in ("source", "list")]
+    values += [layer.data_param.source for layer in layers if layer.type == "Data"]
+    return [value for value in values if value and isinstance(value, str)]
+
+
 def _check_lmdb(where: str, data: Any, layers: Sequence[Any]) -> None:
     """Raise InputError if the LMDB of a Data layer cannot be read, or is of another net."""
     folder = Path(data.data_param.source)

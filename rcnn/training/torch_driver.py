@@ -101,6 +101,8 @@ def train(
     """
     with processes(device) as (place, rank, world):
         start = newest(out)
+        if not start and Path(weights).resolve() in {path.resolve() for path in _snapshots(out, "pt").values()}:
+            raise InputError(f"weights: {weights} has a name that this training writes; move it to another folder")
         source = f"{out}_iter_{start}.pt" if start else weights
         arrays, model = weight_files.read(source, combine, size)
         recipe = recipes.parse({"seed": 1, **settings}, Recipe(model=model))
@@ -165,10 +167,15 @@ class _Records:
 
 def newest(out: str) -> int:
     """Return the iteration of the newest snapshot of which both files are there, 0 if there is none."""
+    weights = _snapshots(out, "pt")
+    return max((number for number in _snapshots(out, "solver.pt") if number in weights), default=0)
+
+
+def _snapshots(out: str, suffix: str) -> dict[int, Path]:
+    """Return {iteration: path} of the snapshots' files of a suffix."""
     prefix = Path(out)
-    name = re.compile(re.escape(prefix.name) + r"_iter_(\d+)\.solver\.pt")
-    iterations = [int(match[1]) for path in prefix.parent.glob("*.solver.pt") if (match := name.fullmatch(path.name))]
-    return max((number for number in iterations if Path(f"{out}_iter_{number}.pt").is_file()), default=0)
+    name = re.compile(rf"{re.escape(prefix.name)}_iter_(\d+)\.{re.escape(suffix)}")
+    return {int(match[1]): path for path in prefix.parent.glob("*.pt") if (match := name.fullmatch(path.name))}
 
 
 def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
