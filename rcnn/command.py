@@ -10,10 +10,12 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, Optional, TypeVar
 
-from tqdm import tqdm
-
-from rcnn import __version__
+from rcnn import __version__, environment
 from rcnn.files import ProgramError
+
+# tqdm's own variables set any argument of a bar, so that a wrong one ends the program: bars can only be turned off
+with environment.only(environment.without("TQDM_", keep="TQDM_DISABLE")):
+    from tqdm import tqdm
 
 VERSION = f"googlenet-rcnn {__version__}"
 Number = TypeVar("Number", int, float)

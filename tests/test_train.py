@@ -72,9 +72,9 @@ def train(monkeypatch):
     return call
 
 
-def start():
+def start(*options):
     return subprocess.Popen(
-        [sys.executable, str(TOOL), "--solver", "solver.prototxt"],
+        [sys.executable, str(TOOL), "--solver", "solver.prototxt", *options],
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -115,6 +115,31 @@ def test_a_whole_training_and_its_repetition(train, capsys):
     assert train("--log", "logs.jsonl") == 0
     assert "finished already" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in Path(".").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "TQDM_DISABLE=1",
+        "TQDM_MININTERVAL=often",
+        "TQDM_BAR_FORMAT={nothing}",
+        "TQDM_FILE=bars.txt",
+        "GLOG_log_prefix=0",
+        "GLOG_minloglevel=2",
+        "MPLBACKEND=nonsense",
+        "MPLCONFIGDIR=/proc/nowhere",
+        "PYTHONWARNINGS=error",
+    ],
+)
+def test_no_variable_of_a_library_costs_the_result(monkeypatch, variable):
+    monkeypatch.setenv(*variable.split("="))
+    Path("solver.prototxt").write_text(SOLVER + "test_iter: 2 test_interval: 20")
+    process = start("--plot", "loss.png")
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert iterations() == list(range(0, 65, 5)) and iterations("test") == [0, 20, 40, 60]
+    assert Path("loss.png").stat().st_size > 1000 and "tiny, iteration 40, test net 0: high/accuracy" in said
+    assert ("it/s" in said) == (variable != "TQDM_DISABLE=1")
 
 
 def test_killed_and_resumed_is_as_undisturbed(train, capsys):

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
-from tqdm import tqdm
 
-from rcnn.command import progress
+from rcnn.command import progress, tqdm
 from rcnn.data.video import TOLERANCE, Source, VideoError
 from rcnn.files import InputError
 from rcnn.scoring.display import Canvas, History, best, writing_video
