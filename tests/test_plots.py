@@ -1,8 +1,13 @@
 """The pictures: they are there, and what they show is in them."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
+from runs import ROOT
 
 from rcnn.experiments import plots
 from rcnn.files import InputError
@@ -84,6 +89,31 @@ def test_names_are_no_formulas(tmp_path):
     plots.loss_curves(tmp_path / "l.png", {name: ([0, 1], [2.0, 1.0], [2.0, 1.0])}, title=name)
     plots.film_strips(tmp_path / "f.png", {name: [np.zeros((8, 8, 3), np.uint8)]}, name)
     assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["text.usetex: True", "axes.prop_cycle: cycler(color=['red'])\naxes.facecolor: black\nsavefig.dpi: 20", "nonsense"],
+)
+@pytest.mark.parametrize("backend", ["nonsense", "pdf"])
+def test_pictures_do_not_depend_on_the_users_settings(tmp_path, settings, backend):
+    """Nor do charts: their files are the same, byte for byte."""
+    code = (
+        "import sys\nfrom rcnn.experiments import charts, plots\n"
+        "plots.loss_curves(sys.argv[1], {'a': ([0, 1], [2.0, 1.0], [2.0, 1.0])})\n"
+        "print(charts.line_chart([charts.Line(0, [0, 1], [1, 2], charts.THICK)], 'a', 'x', 'y').light)"
+    )
+    (tmp_path / "matplotlibrc").write_text(settings)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = [
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], env=env, check=True, capture_output=True).stdout
+        for name, env in [
+            ("own.png", variables),
+            ("theirs.png", {**variables, "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": backend}),
+        ]
+    ]
+    assert said[0] == said[1] and len(said[0]) > 1000
+    assert (tmp_path / "own.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
 
 
 def test_intervals(tmp_path):

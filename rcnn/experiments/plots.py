@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
+from rcnn import environment
 from rcnn.files import InputError, replacing
+
+# Pictures are drawn into files alone, and a backend that matplotlib does not know would end its import
+with environment.only(environment.without("MPLBACKEND")):
+    import matplotlib
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's palette (Color Universal Design, 2008), dark colours first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -20,9 +24,17 @@ MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are to
 
 
 @contextmanager
+def settings(**changed: Any) -> Iterator[None]:
+    """Draw by matplotlib's own settings, some of them changed, whatever the user's matplotlibrc says."""
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+    with matplotlib.rc_context({**own, **changed}):
+        yield
+
+
+@contextmanager
 def _drawn(path: PathLike, width: float, height: float) -> Iterator[Figure]:
     """Yield a figure of so many inches to draw into, and write it; a name or path may hold a $, and is no formula."""
-    with matplotlib.rc_context({"text.parse_math": False}):
+    with settings(**{"text.parse_math": False}):
         figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
         yield figure
         with replacing(path) as part:
