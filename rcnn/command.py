@@ -1,6 +1,7 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -94,6 +95,8 @@ def run(main: Callable[[], Optional[int]]) -> NoReturn:
     """
     program = os.path.basename(sys.argv[0])
     status: Optional[int]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the output's encoding lacks, by PYTHONIOENCODING say
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _ending_on(*(getattr(signal, name) for name in ENDING if hasattr(signal, name))):
             status = main()

@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
-from rcnn.command import progress, tqdm
+from rcnn.command import progress, tell, tqdm
 from rcnn.data.video import TOLERANCE, Source, VideoError
 from rcnn.files import InputError
 from rcnn.scoring.display import Canvas, History, best, writing_video
@@ -72,7 +72,7 @@ def classify(
     """
     history, count = History(), 0
     with (
-        _annotating(annotated, fps) as write,
+        _annotating(annotated, fps, classes) as write,
         _until_interrupted(source.live) as interrupted,
         progress(_expected(source.total, seconds, fps), "frame") as bar,
     ):
@@ -111,11 +111,13 @@ def missed(summary: Summary, fps: float) -> list[str]:
 
 
 @contextmanager
-def _annotating(path: Optional[str], fps: float) -> Iterator[Callable[..., None]]:
+def _annotating(path: Optional[str], fps: float, classes: Sequence[str]) -> Iterator[Callable[..., None]]:
     """Yield a function that adds a frame with its scores to the annotated video, if there is to be one."""
     if path is None:
         yield lambda *_: None
         return
+    if odd := [name for name in classes if not name.isascii()]:
+        tell(f"{path}: frames show ASCII alone: {len(odd)} class names, the first {odd[0]}, have ? for the rest")
     with writing_video(path, fps) as add:
         canvas = None
 
