@@ -54,6 +54,32 @@ def test_second_run_does_nothing_quickly():
     assert (ROOT / ".venv" / "stamp").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"CDPATH": "."},
+        {"CDPATH": "/:.:.."},
+        {"PYTHONWARNINGS": "error", "PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"},
+        {"GIT_DIR": "/nowhere", "TAR_OPTIONS": "--nonsense", "GLOG_minloglevel": "3", "GREP_OPTIONS": "-v"},
+    ],
+)
+def test_variables_of_the_callers_shell_change_nothing(variables):
+    """Started by a relative name, which cd would look up in CDPATH."""
+    result = subprocess.run(
+        ["tools/install_caffe.sh"], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (0, "") and "nothing to do" in result.stdout
+
+
+@pytest.mark.parametrize("script", ["tests/clean_room.sh", "benchmarks/gpu.sh"])
+def test_cdpath_does_not_change_where_scripts_are(script):
+    plain, with_cdpath = (
+        subprocess.run(["bash", "-x", script, "--help"], cwd=ROOT, env=env, capture_output=True, text=True)
+        for env in ({**os.environ}, {**os.environ, "CDPATH": "."})
+    )
+    assert f"root={ROOT}\n" in plain.stderr and plain.stderr == with_cdpath.stderr
+
+
 def test_unknown_argument_is_refused():
     assert_refused(run([INSTALLER, "--prefix"]), "--prefix", "--help")
 
