@@ -1,8 +1,10 @@
 """tools/train.py over real `caffe train` runs of a net of three numbers."""
 
 import fcntl
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,6 +248,53 @@ def test_a_broken_newest_snapshot_is_passed_over(train, capsys):
     assert "passing over" in capsys.readouterr().out
     assert state.read_bytes() == whole[state] and iterations() == list(range(0, 65, 5))
     assert snapshots.newest("snap/none") == (0, None) and snapshots.newest("nowhere/none") == (0, None)
+
+
+@pytest.mark.parametrize("left_behind", ["nothing", "its folder", "another training"])
+def test_a_training_whose_folder_was_renamed_or_copied_goes_on(train, capsys, monkeypatch, tmp_path, left_behind):
+    """From the weights beside the state, even where those that it names are there, and not the same any more."""
+    (one := tmp_path / "one").mkdir()
+    for name in ("net.prototxt", "solver.prototxt"):
+        (one / name).write_text(Path(name).read_text().replace('"snap/', f'"{one}/snap/'))
+    monkeypatch.chdir(one)
+    train()
+    undisturbed = parameters("snap/tiny_iter_60.caffemodel")
+    for path in Path("snap").glob("tiny_iter_60*"):
+        path.unlink()
+    (one.rename if left_behind == "nothing" else functools.partial(shutil.copytree, one))(tmp_path / "two")
+    if left_behind == "another training":
+        for path in Path("snap").glob("*.caffemodel"):
+            path.write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "two")
+    Path("solver.prototxt").write_text(Path("solver.prototxt").read_text().replace(str(one), str(tmp_path / "two")))
+    there = files_of(one)
+    capsys.readouterr()
+    assert train() == 0
+    assert f"going on from {tmp_path}/two/snap/tiny_iter_40.solverstate" in capsys.readouterr().out
+    assert not list(Path("snap").glob("*.unusable")) and iterations() == list(range(0, 65, 5))
+    assert all(map(np.array_equal, undisturbed, parameters("snap/tiny_iter_60.caffemodel")))
+    assert files_of(one) == there
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-7])])
+def test_a_training_whose_weights_are_lost_stops_and_keeps_what_there_is(train, damage):
+    train()
+    for path in Path("snap").glob("*.caffemodel"):
+        damage(path)
+    before = files_of("snap")
+    with pytest.raises(InputError, match=r"from snap/tiny_iter_60.solverstate, .* or start over with --fresh") as error:
+        train()
+    assert "\n" not in str(error.value) and files_of("snap") == before
+    assert train("--fresh") == 0
+
+
+def test_a_first_snapshot_that_was_being_written_is_no_reason_to_stop(train, capsys):
+    train()
+    whole = Path("snap/tiny_iter_20.solverstate").read_bytes()
+    for path in Path("snap").glob("tiny_iter_[46]0*"):
+        path.unlink()
+    Path("snap/tiny_iter_20.solverstate").write_bytes(whole[:-1])
+    assert train() == 0 and "starting from fresh weights" in capsys.readouterr().out
 
 
 def test_fresh_starts_over(train, capsys):

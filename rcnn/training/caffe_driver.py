@@ -77,6 +77,8 @@ class Training:
         with _locked(Path(f"{self.prefix}.caffe.log")) as caffe_log:
             check_writable(self.log)
             start, state = (0, None) if fresh else snapshots.newest(self.prefix)
+            if not (fresh or state):
+                snapshots.check_nothing_is_lost(self.prefix)
             if state and start >= self.solver.max_iter:
                 print(
                     f"finished already: {state} is at iteration {start} of {self.solver.max_iter}; --fresh starts over"
@@ -88,6 +90,8 @@ class Training:
                 print(f"--fresh: removed {snapshots.discard(self.prefix)} snapshot files of {self.prefix}")
                 caffe_log.truncate(0)
                 self.log.unlink(missing_ok=True)
+            if state:
+                snapshots.settle(state)
             snapshots.set_aside(self.prefix, start)
             print(f"going on from {state}" if state else f"starting from {', '.join(self.weights) or 'fresh weights'}")
             status = self._follow(command, start, caffe_log, progress)
