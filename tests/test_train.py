@@ -417,6 +417,9 @@ def lmdb_net(path, include=""):
     )
 
 
+OLD = 'layers { name: "data" type: DUMMY_DATA top: "data" }'
+INLINE = SOLVER.replace('net: "net.prototxt"', "net_param { %s }")
+OLDEST = 'layers { layer { name: "data" type: "data" } top: "data" }'
 IN_TEST = {"net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }")}
 
 
@@ -432,6 +435,9 @@ IN_TEST = {"net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }")}
         ("", {"solver.prototxt": SOLVER + 'weights: "gone.caffemodel"'}, "weights: no such file: gone.caffemodel"),
         ("", {"snap": ""}, "cannot write snap/tiny.caffe.log: File exists"),
         ("", {"net.prototxt": "name: 'empty'"}, "has no layer"),
+        ("", {"net.prototxt": OLD}, "net: net.prototxt is in Caffe's old format, .* program upgrade_net_proto_text"),
+        ("", {"net.prototxt": OLDEST}, "net.prototxt is in Caffe's old format"),
+        ("", {"solver.prototxt": INLINE % OLD}, "solver: its net_param is in Caffe's old format"),
         ("", {"net.prototxt": lmdb_net("gone.lmdb")}, "pairs of the training net reads gone.lmdb, but there is no"),
         ("", {"net.prototxt": lmdb_net("bad.lmdb"), "bad.lmdb/data.mdb": "no"}, "bad.lmdb, which is not an LMDB"),
         ("", {"net.prototxt": lmdb_net("empty.lmdb")}, "empty.lmdb, which is empty"),
