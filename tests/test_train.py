@@ -461,6 +461,31 @@ def test_bad_input_is_said_before_caffe_starts(train, weights, files, said):
     assert not Path("snap/tiny.caffe.log").exists() or not Path("snap/tiny.caffe.log").read_text()
 
 
+@pytest.mark.parametrize("lock", ["read-only", "none", "writable"])
+def test_pairs_that_may_be_read_and_not_written(lock):
+    """Somebody else's, as of a shared data set: LMDB by itself wants to write its lock file."""
+    with lmdb.open("pairs.lmdb") as store, store.begin(write=True) as records:
+        for number in range(4):
+            datum = caffe_pb2.Datum(channels=1, height=1, width=4, data=bytes([10, 20, 30, number]), label=number % 3)
+            records.put(f"{number}".encode(), datum.SerializeToString())
+    if lock == "none":
+        Path("pairs.lmdb/lock.mdb").unlink()
+    data = 'name: "pairs" type: "Data" top: "data" top: "label" data_param { source: "pairs.lmdb" backend: LMDB'
+    net = f"layer {{ {data} batch_size: 2 }} }}" + (NET % "").partition("} }\n")[2]
+    Path("net.prototxt").write_text(net)
+    Path("solver.prototxt").write_text(SOLVER + "test_iter: 2 test_interval: 20")
+    for path in [*Path("pairs.lmdb").iterdir(), Path("pairs.lmdb")]:
+        path.chmod(0o555 if path.is_dir() else 0o666 if lock == "writable" and path.name == "lock.mdb" else 0o444)
+    before = files_of("pairs.lmdb") if lock != "writable" else None
+    rights = "-dac_override,-dac_read_search"
+    under = ["setpriv", "--bounding-set", rights, "--inh-caps", rights] if os.geteuid() == 0 else []
+    words = [*under, sys.executable, TOOL, "--solver", "solver.prototxt"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert iterations("test") == [0, 20, 40, 60] and (before is None or files_of("pairs.lmdb") == before)
+    Path("pairs.lmdb").chmod(0o755)
+
+
 def test_a_test_net_that_is_not_used_needs_no_lmdb(train):
     Path("net.prototxt").write_text(IN_TEST["net.prototxt"])
     assert train() == 0
