@@ -15,7 +15,7 @@ from rcnn import __version__, environment
 from rcnn.files import ProgramError
 
 # tqdm's own variables set any argument of a bar, so that a wrong one ends the program: bars can only be turned off
-with environment.only(environment.without("TQDM_", keep="TQDM_DISABLE")):
+with environment.hidden("TQDM_", keep="TQDM_DISABLE"):
     from tqdm import tqdm
 
 VERSION = f"googlenet-rcnn {__version__}"

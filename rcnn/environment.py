@@ -1,7 +1,7 @@
 """The environment variables of whoever runs a program, where a library would take what we do not want from them."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -11,17 +11,11 @@ def without(prefix: str, keep: str = "") -> dict[str, str]:
 
 
 @contextmanager
-def only(variables: Mapping[str, str]) -> Iterator[None]:
-    """Have the environment be `variables` until the block ends, for a library that reads it as it is imported."""
-    before = dict(os.environ)
-    _become(variables)
+def hidden(prefix: str, keep: str = "") -> Iterator[None]:
+    """Have the environment be as `without` says until the block ends, for a library that reads it when imported."""
+    names = os.environ.keys() - without(prefix, keep).keys()
+    values = {name: os.environ.pop(name) for name in names}
     try:
         yield
     finally:
-        _become(before)
-
-
-def _become(variables: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - variables.keys():
-        del os.environ[name]
-    os.environ.update(variables)
+        os.environ.update(values)

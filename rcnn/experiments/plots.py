@@ -14,7 +14,7 @@ from rcnn.command import tell
 from rcnn.files import InputError, replacing
 
 # Pictures are drawn into files alone, and a backend that matplotlib does not know would end its import
-with environment.only(environment.without("MPLBACKEND")):
+with environment.hidden("MPLBACKEND"):
     import matplotlib
     from matplotlib import font_manager
     from matplotlib.figure import Figure
