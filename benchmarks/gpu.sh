@@ -26,6 +26,7 @@
 
 set -euo pipefail
 
+unset CDPATH # else cd prints the folder that it goes to
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
 # shellcheck source=tests/rooms.sh

@@ -1,6 +1,7 @@
 """What every command-line program here has in common: how it parses, and how it ends."""
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn, Optional, TypeVar
 
-from tqdm import tqdm
-
-from rcnn import __version__
+from rcnn import __version__, environment
 from rcnn.files import ProgramError, check_apart, check_folder, check_writable
+
+# tqdm's own variables set any argument of a bar, so that a wrong one ends the program: bars can only be turned off
+with environment.hidden("TQDM_", keep="TQDM_DISABLE"):
+    from tqdm import tqdm
 
 VERSION = f"googlenet-rcnn {__version__}"
 Number = TypeVar("Number", int, float)
@@ -139,6 +142,8 @@ def run(main: Callable[[], Optional[int]]) -> NoReturn:
     """
     program = os.path.basename(sys.argv[0])
     status: Optional[int]
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the output's encoding lacks, by PYTHONIOENCODING say
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _ending_on(*(getattr(signal, name) for name in ENDING if hasattr(signal, name))):
             status = main()

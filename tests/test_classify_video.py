@@ -126,6 +126,14 @@ def test_fewer_than_five_classes(classify):
         assert {one, other} == {"Left", "Right"} and float(first) + float(second) == pytest.approx(1, abs=0.002)
 
 
+def test_class_names_that_frames_cannot_show_are_told_once(classify):
+    Path("classes.txt").write_text("1 走路\n2 _background\n")
+    write_tiny(Path("."), Tiny(classes=2, size=17), 0.05)
+    status, lines, error = classify(annotated="outputs/a.mp4")
+    assert status == 0 and "走路" in lines[0] and "_background" in lines[0]
+    assert error.count("frames show ASCII alone: 1 class names, the first 走路, have ? for the rest") == 1
+
+
 def test_annotated_video_and_plot(classify, monkeypatch):
     drawn, draw = [], plots.scores_over_time
     monkeypatch.setattr(plots, "scores_over_time", lambda *arguments: drawn.append(arguments) or draw(*arguments))

@@ -46,6 +46,8 @@ def main():
         print("first", flush=True)
         sys.stdin.read()
         print("last")
+    if args.end == "chinese":
+        print("走路")
     print(args.number)
     return 1 if args.end == "skipped" else None
 
@@ -115,6 +117,13 @@ def test_help_is_the_docstring_with_defaults(program):
     assert "Do something.\n\n    python program.py --number 3\n" in done.stdout
     assert "how many (default: 7)" in done.stdout
     assert "how it ends\n" in done.stdout and "None" not in done.stdout
+
+
+@pytest.mark.parametrize("encoding, word", [("ascii", b"\\u8d70\\u8def"), ("utf-8", "走路".encode())])
+def test_a_name_that_the_output_cannot_hold_does_not_end_it(program, encoding, word):
+    environment = {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, program.path, "--end", "chinese"], env=environment, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, word + b"\n7\n", b"")
 
 
 def test_a_wrong_argument_is_named(program):

@@ -54,6 +54,32 @@ def test_second_run_does_nothing_quickly():
     assert (ROOT / ".venv" / "stamp").stat().st_mtime_ns == stamp
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"CDPATH": "."},
+        {"CDPATH": "/:.:.."},
+        {"PYTHONWARNINGS": "error", "PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere"},
+        {"GIT_DIR": "/nowhere", "TAR_OPTIONS": "--nonsense", "GLOG_minloglevel": "3", "GREP_OPTIONS": "-v"},
+    ],
+)
+def test_variables_of_the_callers_shell_change_nothing(variables):
+    """Started by a relative name, which cd would look up in CDPATH."""
+    result = subprocess.run(
+        ["tools/install_caffe.sh"], cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stderr) == (0, "") and "nothing to do" in result.stdout
+
+
+@pytest.mark.parametrize("script", ["tests/clean_room.sh", "benchmarks/gpu.sh"])
+def test_cdpath_does_not_change_where_scripts_are(script):
+    plain, with_cdpath = (
+        subprocess.run(["bash", "-x", script, "--help"], cwd=ROOT, env=env, capture_output=True, text=True)
+        for env in ({**os.environ}, {**os.environ, "CDPATH": "."})
+    )
+    assert f"root={ROOT}\n" in plain.stderr and plain.stderr == with_cdpath.stderr
+
+
 def test_unknown_argument_is_refused():
     assert_refused(run([INSTALLER, "--prefix"]), "--prefix", "--help")
 
@@ -114,6 +140,50 @@ def test_caffe_runs_a_python_layer_without_activation(tmp_path):
     assert seen["prefix"] == str(ROOT / ".venv")
     assert seen["rcnn"].startswith(str(ROOT / "rcnn"))
     assert seen["cv2"].startswith(str(ROOT / ".venv"))
+
+
+@pytest.mark.parametrize("kind", ["caffe", "rcnn", "layers"])
+def test_another_caffe_or_clone_in_pythonpath_is_not_taken(tmp_path, kind):
+    """Neither by Python nor by the program caffe; a layer of the user's own is."""
+    (tmp_path / kind).mkdir()
+    (tmp_path / kind / "__init__.py").write_text("raise SystemExit('the other one')")
+    (tmp_path / "witness.py").write_text(WITNESS)
+    net = tmp_path / "net.prototxt"
+    net.write_text('layer { type: "Python" top: "one" python_param { module: "witness" layer: "Witness" } }')
+    for words in (
+        ["python", "-c", "import caffe, layers, rcnn; caffe.Net"],
+        ["python", ROOT / "tools/train.py", "--help"],
+        ["caffe", "time", "-model", net, "-iterations", "1"],
+    ):
+        result = run([ROOT / ".venv/bin" / words[0], *words[1:]], PYTHONPATH=str(tmp_path))
+        assert result.returncode == 0, result.stderr
+
+
+def copy_of_the_installer(folder):
+    """A clone's files in a folder, without .venv."""
+    files = run(["git", "-C", ROOT, "ls-files", "tools", "requirements.txt", "rcnn", "layers"]).stdout.split()
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes((ROOT / file).read_bytes())
+        (folder / file).chmod((ROOT / file).stat().st_mode)
+    return folder / "tools" / "install_caffe.sh"
+
+
+@pytest.mark.parametrize("setting, value", [("target", "/nowhere/x"), ("prefix", "/nowhere/y"), ("dry-run", "true")])
+def test_a_pip_conf_that_installs_elsewhere_is_named(tmp_path, setting, value):
+    (tmp_path / "pip.conf").write_text(f"[install]\nuser = yes\n{setting} = {value}\n")
+    result = run([copy_of_the_installer(tmp_path / "clone")], PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
+    assert result.returncode == 1 and not (tmp_path / "clone/.venv/stamp").exists()
+    assert result.stderr.count("\n") == 1 and f"install.{setting}='{value}'" in result.stderr
+
+
+def test_pip_settings_of_the_user_do_not_keep_the_environment_from_being_filled(tmp_path):
+    (tmp_path / "pip.conf").write_text("[install]\nuser = yes\ndry-run = no\nprefix =\n")
+    there = str(tmp_path / "there")
+    variables = {"PIP_USER": "1", "PIP_TARGET": there, "PIP_PREFIX": there, "PIP_NO_DEPS": "1", "PIP_DRY_RUN": "1"}
+    result = run([copy_of_the_installer(tmp_path / "clone")], PIP_CONFIG_FILE=str(tmp_path / "pip.conf"), **variables)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "clone/.venv/stamp").exists() and not Path(there).exists()
 
 
 def test_pycaffe_the_repository_and_its_command_work_from_any_folder(tmp_path):

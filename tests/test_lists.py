@@ -19,6 +19,20 @@ def test_classes(tmp_path):
     assert read_classes(write(tmp_path / "c.txt", "1 Archery\r\n2 HandstandPushups\r\n\r\n")) == CLASSES
 
 
+def test_names_with_spaces(tmp_path):
+    """As Kinetics has them; labels are the order of the class file, not of the names."""
+    names = ["playing  guitar", "air drumming", "1 2", "走 路"]
+    lines = "".join(f" {number}\t{name} \n" for number, name in enumerate(names, 1))
+    assert (classes := read_classes(write(tmp_path / "c.txt", lines))) == names
+    text = "air drumming/my clip 3.mp4 2\n1 2/a 1.avi 3\nplaying  guitar/b.avi\n走 路/c.avi  4\n"
+    assert read_list(write(tmp_path / "l.txt", text), classes) == [
+        Video("my clip 3", "air drumming/my clip 3.mp4", 1),
+        Video("a 1", "1 2/a 1.avi", 2),
+        Video("b", "playing  guitar/b.avi", 0),
+        Video("c", "走 路/c.avi", 3),
+    ]
+
+
 def test_train_and_test_list(tmp_path):
     first, second = "Archery/v_Archery_g08_c01.avi", "HandstandPushups/v_HandStandPushups_g01_c02.avi"
     wanted = [Video("v_HandStandPushups_g01_c02", second, 1), Video("v_Archery_g08_c01", first, 0)]
@@ -37,6 +51,9 @@ def test_union(tmp_path):
     [
         (read_classes, "", "class list: .*l.txt is empty"),
         (read_classes, "Archery\n", "line 1: 'Archery' is not a class number and a class name"),
+        (read_classes, "air drumming\n", "line 1: 'air drumming' is not a class number and a class name"),
+        (read_classes, "1\n", "line 1: '1' is not a class number and a class name"),
+        (read_videos, "Archery/a b.avi 2\n", "line 1: number 2 disagrees with the class list, where Archery is 1"),
         (read_classes, "1 Archery\n3 Biking\n", "line 2: class number 3 where 2 is due"),
         (read_classes, "1 Archery\n2 Archery\n", "line 2: class Archery is there twice"),
         (read_videos, "\n\n", "video list: .*l.txt is empty"),

@@ -1,8 +1,13 @@
 """The pictures: they are there, and what they show is in them."""
 
+import os
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
+from runs import ROOT
 
 from rcnn.experiments import plots
 from rcnn.files import InputError
@@ -84,6 +89,64 @@ def test_names_are_no_formulas(tmp_path):
     plots.loss_curves(tmp_path / "l.png", {name: ([0, 1], [2.0, 1.0], [2.0, 1.0])}, title=name)
     plots.film_strips(tmp_path / "f.png", {name: [np.zeros((8, 8, 3), np.uint8)]}, name)
     assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["text.usetex: True", "axes.prop_cycle: cycler(color=['red'])\naxes.facecolor: black\nsavefig.dpi: 20", "nonsense"],
+)
+@pytest.mark.parametrize("backend", ["nonsense", "pdf"])
+def test_pictures_do_not_depend_on_the_users_settings(tmp_path, settings, backend):
+    """Nor do charts: their files are the same, byte for byte."""
+    code = (
+        "import sys\nfrom rcnn.experiments import charts, plots\n"
+        "plots.loss_curves(sys.argv[1], {'a': ([0, 1], [2.0, 1.0], [2.0, 1.0])})\n"
+        "print(charts.line_chart([charts.Line(0, [0, 1], [1, 2], charts.THICK)], 'a', 'x', 'y').light)"
+    )
+    (tmp_path / "matplotlibrc").write_text(settings)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    said = [
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], env=env, check=True, capture_output=True).stdout
+        for name, env in [
+            ("own.png", variables),
+            ("theirs.png", {**variables, "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "MPLBACKEND": backend}),
+        ]
+    ]
+    assert said[0] == said[1] and len(said[0]) > 1000
+    assert (tmp_path / "own.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["_background", "_"])
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend(tmp_path, name):
+    """The legend has a line of each curve, as those of other names have."""
+    for file, names in {"named.png": [name, "_other"], "wanted.png": ["Xbackground", "Xother"]}.items():
+        plots.scores_over_time(tmp_path / file, [0.0, 1.0], {each: ([2, 2], [2, 2]) for each in names})  # out of sight
+    for colour in plots.COLOURS[:2]:
+        assert pixels(tmp_path / "named.png", colour) == pixels(tmp_path / "wanted.png", colour) > 20
+    plots.grouped_bars(tmp_path / "bars.png", {name: {"g": [50]}, "x": {"g": [50]}}, "t")
+    plots.grouped_bars(tmp_path / "unnamed.png", {" ": {"g": [50]}, "x": {"g": [50]}}, "t")
+    assert (cv2.imread(str(tmp_path / "bars.png")) != cv2.imread(str(tmp_path / "unnamed.png"))).any()
+
+
+def test_names_in_a_script_that_the_font_lacks(tmp_path, monkeypatch, capfd):
+    """They are drawn by a font that has them; where there is none, one line says so, once, and no warning."""
+    plots._say_once.cache_clear()
+    manager = plots.font_manager.fontManager
+    own, other = (plots._characters(plots.font_manager.findfont(name)) for name in ("DejaVu Sans", "STIXGeneral"))
+    shown = "".join(sorted(each for each in other - own if "\u2e00" > each > "\u2100")[:8])
+    assert shown  # as tick labels, which are made when the picture is drawn
+    plots.confusion_matrix(tmp_path / "shown.png", [[1, 0], [0, 1]], [shown, "b"])
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(manager, "ttflist", [font for font in manager.ttflist if font.name == "DejaVu Sans"])
+    plots.confusion_matrix(tmp_path / "boxes.png", [[1, 0], [0, 1]], [shown, "b"])
+    assert (tmp_path / "boxes.png").read_bytes() != (tmp_path / "shown.png").read_bytes()
+    assert capfd.readouterr().err.startswith(f"pictures: no font of this machine has {' '.join(shown)}")
+    for _ in range(2):
+        plots.loss_curves(tmp_path / "l.png", {"走路": ([0, 1], [2.0, 1.0], [2.0, 1.0])}, title="跑步")
+    said = capfd.readouterr().err
+    assert (
+        said == f"pictures: no font of this machine has {' '.join(sorted('走路跑步'))}: drawn as boxes; install one\n"
+    )
 
 
 def test_intervals(tmp_path):

@@ -1,8 +1,10 @@
 """tools/train.py over real `caffe train` runs of a net of three numbers."""
 
 import fcntl
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,9 +74,9 @@ def train(monkeypatch):
     return call
 
 
-def start():
+def start(*options):
     return subprocess.Popen(
-        [sys.executable, str(TOOL), "--solver", "solver.prototxt"],
+        [sys.executable, str(TOOL), "--solver", "solver.prototxt", *options],
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -115,6 +117,31 @@ def test_a_whole_training_and_its_repetition(train, capsys):
     assert train("--log", "logs.jsonl") == 0
     assert "finished already" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in Path(".").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "TQDM_DISABLE=1",
+        "TQDM_MININTERVAL=often",
+        "TQDM_BAR_FORMAT={nothing}",
+        "TQDM_FILE=bars.txt",
+        "GLOG_log_prefix=0",
+        "GLOG_minloglevel=2",
+        "MPLBACKEND=nonsense",
+        "MPLCONFIGDIR=/proc/nowhere",
+        "PYTHONWARNINGS=error",
+    ],
+)
+def test_no_variable_of_a_library_costs_the_result(monkeypatch, variable):
+    monkeypatch.setenv(*variable.split("="))
+    Path("solver.prototxt").write_text(SOLVER + "test_iter: 2 test_interval: 20")
+    process = start("--plot", "loss.png")
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert iterations() == list(range(0, 65, 5)) and iterations("test") == [0, 20, 40, 60]
+    assert Path("loss.png").stat().st_size > 1000 and "tiny, iteration 40, test net 0: high/accuracy" in said
+    assert ("it/s" in said) == (variable != "TQDM_DISABLE=1")
 
 
 def test_killed_and_resumed_is_as_undisturbed(train, capsys):
@@ -221,6 +248,53 @@ def test_a_broken_newest_snapshot_is_passed_over(train, capsys):
     assert "passing over" in capsys.readouterr().out
     assert state.read_bytes() == whole[state] and iterations() == list(range(0, 65, 5))
     assert snapshots.newest("snap/none") == (0, None) and snapshots.newest("nowhere/none") == (0, None)
+
+
+@pytest.mark.parametrize("left_behind", ["nothing", "its folder", "another training"])
+def test_a_training_whose_folder_was_renamed_or_copied_goes_on(train, capsys, monkeypatch, tmp_path, left_behind):
+    """From the weights beside the state, even where those that it names are there, and not the same any more."""
+    (one := tmp_path / "one").mkdir()
+    for name in ("net.prototxt", "solver.prototxt"):
+        (one / name).write_text(Path(name).read_text().replace('"snap/', f'"{one}/snap/'))
+    monkeypatch.chdir(one)
+    train()
+    undisturbed = parameters("snap/tiny_iter_60.caffemodel")
+    for path in Path("snap").glob("tiny_iter_60*"):
+        path.unlink()
+    (one.rename if left_behind == "nothing" else functools.partial(shutil.copytree, one))(tmp_path / "two")
+    if left_behind == "another training":
+        for path in Path("snap").glob("*.caffemodel"):
+            path.write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "two")
+    Path("solver.prototxt").write_text(Path("solver.prototxt").read_text().replace(str(one), str(tmp_path / "two")))
+    there = files_of(one)
+    capsys.readouterr()
+    assert train() == 0
+    assert f"going on from {tmp_path}/two/snap/tiny_iter_40.solverstate" in capsys.readouterr().out
+    assert not list(Path("snap").glob("*.unusable")) and iterations() == list(range(0, 65, 5))
+    assert all(map(np.array_equal, undisturbed, parameters("snap/tiny_iter_60.caffemodel")))
+    assert files_of(one) == there
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-7])])
+def test_a_training_whose_weights_are_lost_stops_and_keeps_what_there_is(train, damage):
+    train()
+    for path in Path("snap").glob("*.caffemodel"):
+        damage(path)
+    before = files_of("snap")
+    with pytest.raises(InputError, match=r"from snap/tiny_iter_60.solverstate, .* or start over with --fresh") as error:
+        train()
+    assert "\n" not in str(error.value) and files_of("snap") == before
+    assert train("--fresh") == 0
+
+
+def test_a_first_snapshot_that_was_being_written_is_no_reason_to_stop(train, capsys):
+    train()
+    whole = Path("snap/tiny_iter_20.solverstate").read_bytes()
+    for path in Path("snap").glob("tiny_iter_[46]0*"):
+        path.unlink()
+    Path("snap/tiny_iter_20.solverstate").write_bytes(whole[:-1])
+    assert train() == 0 and "starting from fresh weights" in capsys.readouterr().out
 
 
 def test_fresh_starts_over(train, capsys):
@@ -364,6 +438,9 @@ def lmdb_net(path, include=""):
     )
 
 
+OLD = 'layers { name: "data" type: DUMMY_DATA top: "data" }'
+INLINE = SOLVER.replace('net: "net.prototxt"', "net_param { %s }")
+OLDEST = 'layers { layer { name: "data" type: "data" } top: "data" }'
 IN_TEST = {"net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }")}
 
 
@@ -379,6 +456,9 @@ IN_TEST = {"net.prototxt": lmdb_net("gone.lmdb", "include { phase: TEST }")}
         ("", {"solver.prototxt": SOLVER + 'weights: "gone.caffemodel"'}, "weights: no such file: gone.caffemodel"),
         ("", {"snap": ""}, "cannot write snap/tiny.caffe.log: File exists"),
         ("", {"net.prototxt": "name: 'empty'"}, "has no layer"),
+        ("", {"net.prototxt": OLD}, "net: net.prototxt is in Caffe's old format, .* program upgrade_net_proto_text"),
+        ("", {"net.prototxt": OLDEST}, "net.prototxt is in Caffe's old format"),
+        ("", {"solver.prototxt": INLINE % OLD}, "solver: its net_param is in Caffe's old format"),
         ("", {"net.prototxt": lmdb_net("gone.lmdb")}, "pairs of the training net reads gone.lmdb, but there is no"),
         ("", {"net.prototxt": lmdb_net("bad.lmdb"), "bad.lmdb/data.mdb": "no"}, "bad.lmdb, which is not an LMDB"),
         ("", {"net.prototxt": lmdb_net("empty.lmdb")}, "empty.lmdb, which is empty"),
@@ -400,6 +480,31 @@ def test_bad_input_is_said_before_caffe_starts(train, weights, files, said):
         train(*(["--weights", weights] if weights else []))
     assert "\n" not in str(error.value)
     assert not Path("snap/tiny.caffe.log").exists() or not Path("snap/tiny.caffe.log").read_text()
+
+
+@pytest.mark.parametrize("lock", ["read-only", "none", "writable"])
+def test_pairs_that_may_be_read_and_not_written(lock):
+    """Somebody else's, as of a shared data set: LMDB by itself wants to write its lock file."""
+    with lmdb.open("pairs.lmdb") as store, store.begin(write=True) as records:
+        for number in range(4):
+            datum = caffe_pb2.Datum(channels=1, height=1, width=4, data=bytes([10, 20, 30, number]), label=number % 3)
+            records.put(f"{number}".encode(), datum.SerializeToString())
+    if lock == "none":
+        Path("pairs.lmdb/lock.mdb").unlink()
+    data = 'name: "pairs" type: "Data" top: "data" top: "label" data_param { source: "pairs.lmdb" backend: LMDB'
+    net = f"layer {{ {data} batch_size: 2 }} }}" + (NET % "").partition("} }\n")[2]
+    Path("net.prototxt").write_text(net)
+    Path("solver.prototxt").write_text(SOLVER + "test_iter: 2 test_interval: 20")
+    for path in [*Path("pairs.lmdb").iterdir(), Path("pairs.lmdb")]:
+        path.chmod(0o555 if path.is_dir() else 0o666 if lock == "writable" and path.name == "lock.mdb" else 0o444)
+    before = files_of("pairs.lmdb") if lock != "writable" else None
+    rights = "-dac_override,-dac_read_search"
+    under = ["setpriv", "--bounding-set", rights, "--inh-caps", rights] if os.geteuid() == 0 else []
+    words = [*under, sys.executable, TOOL, "--solver", "solver.prototxt"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert iterations("test") == [0, 20, 40, 60] and (before is None or files_of("pairs.lmdb") == before)
+    Path("pairs.lmdb").chmod(0o755)
 
 
 def test_a_test_net_that_is_not_used_needs_no_lmdb(train):

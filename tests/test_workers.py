@@ -1,12 +1,14 @@
 """rcnn/data/workers.py: results in order from processes that die, and from a real dask scheduler with two workers."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 import pytest
@@ -138,33 +140,65 @@ def test_in_order_and_bounded():
 # dask.distributed
 
 
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """The address of a dask scheduler with two workers."""
-    pytest.importorskip("distributed")
-    folder = tmp_path_factory.mktemp("dask")
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    file = folder / "scheduler.json"
+HIDING = """import sys
+sys.path[:] = [path for path in sys.path if path != {root!r}]
+"""
 
-    def begin(program, *words):
+
+@contextmanager
+def dask(folder, workers=2, without=()):
+    """Yield the address of a dask scheduler with workers; those in `without` ("scheduler", 0, 1) lack this package."""
+    pytest.importorskip("distributed")
+    file = folder / "scheduler.json"
+    (folder / "hiding").mkdir()
+    (folder / "hiding/sitecustomize.py").write_text(HIDING.format(root=str(ROOT)))
+
+    def begin(program, who, *words):
+        paths = [str(folder / "hiding")] if who in without else [str(ROOT), str(ROOT / "tests")]
         return subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{program}", "--no-dashboard", "--scheduler-file", file, *words],
-            env={**os.environ, "PYTHONPATH": paths},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])},
             cwd=folder,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
 
-    begun = [begin("dask_scheduler", "--host", "127.0.0.1", "--port", "0")]
-    begun += [begin("dask_worker", "--nthreads", "1", "--name", name) for name in "01"]
+    begun = [begin("dask_scheduler", "scheduler", "--host", "127.0.0.1", "--port", "0")]
+    begun += [begin("dask_worker", who, "--nthreads", "1", "--name", str(who)) for who in range(workers)]
     from distributed import Client
 
     with Client(scheduler_file=str(file), timeout=60, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(workers, timeout=60)
         yield client.scheduler.address
     for process in begun[::-1]:
         process.terminate()
         process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """The address of a dask scheduler with two workers."""
+    with dask(tmp_path_factory.mktemp("dask")) as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    "without, words",
+    [
+        (("scheduler",), r"the scheduler at tcp://\S+"),
+        ((1,), r"the worker at \S+"),
+        (("scheduler", 0, 1), "and the worker"),
+    ],
+)
+def test_a_scheduler_or_worker_without_this_package_is_named_in_one_line(tmp_path, without, words):
+    (tmp_path / "dask").mkdir()
+    arguments = flow_set(tmp_path, a={"seed": 1})
+    before = set(tmp_path.iterdir())
+    with dask(tmp_path / "dask", without=without) as address:
+        status, _, error = run("build_frames", *arguments, "--dask", address, "--out", tmp_path / "f.lmdb")
+    assert status == 2 and error.count("\n") == 1
+    assert re.search(f"--dask: .*{words}.* cannot import this package; start it with", error)
+    assert set(tmp_path.iterdir()) == before
 
 
 def test_frames_of_flow_by_dask_are_those_of_processes(tmp_path, scheduler):

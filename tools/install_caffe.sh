@@ -49,7 +49,13 @@ set -euo pipefail
 readonly callers_path=$PATH
 export PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 unset CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH LIBRARY_PATH LD_LIBRARY_PATH \
-    CMAKE_PREFIX_PATH CMAKE_GENERATOR PYTHONPATH PYTHONHOME MAKEFLAGS MFLAGS VIRTUAL_ENV
+    CMAKE_PREFIX_PATH CMAKE_GENERATOR CMAKE_TOOLCHAIN_FILE CMAKE_INCLUDE_PATH CMAKE_LIBRARY_PATH LD_PRELOAD \
+    MAKEFLAGS MFLAGS GNUMAKEFLAGS MAKEFILES VIRTUAL_ENV TAR_OPTIONS GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE "${!PYTHON@}"
+# Where pip installs and what is for this script to say; how it reaches its index is not.
+unset PIP_TARGET PIP_PREFIX PIP_ROOT PIP_PYTHON PIP_CONSTRAINT PIP_REQUIREMENT PIP_EDITABLE PIP_NO_DEPS PIP_DRY_RUN \
+    PIP_REQUIRE_HASHES PIP_IGNORE_INSTALLED PIP_LOG PIP_ABI PIP_PLATFORM PIP_PYTHON_VERSION PIP_IMPLEMENTATION
+export PIP_USER=0
+unset CDPATH # else cd prints the folder that it goes to
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly root
@@ -287,13 +293,25 @@ make_virtual_environment() {
     }
 }
 
+# A pip.conf cannot be overruled by variables, but for `user`; nor left out whole, as it may name the only index.
+check_pip() {
+    local settings
+    settings=$("$venv/bin/python" -m pip config list 2>>"$log" |
+        grep -E "^(global|install)\.((target|prefix|root|python)='.+'|(no-deps|dry-run)='(1|true|yes|on)')" |
+        paste -sd ' ') || true
+    [[ -z $settings ]] ||
+        fail "pip.conf says $settings, so that pip would not fill .venv; take that out (pip config unset), or set" \
+            "PIP_CONFIG_FILE to a pip.conf without it"
+}
+
 fill_environment() {
     local site
     say "Installing the Python packages of requirements.txt ..."
     logged "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$root/requirements.txt" ||
         fail_with_log "pip could not install requirements.txt"
     site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    say "$1/python" "$root" >"$site/googlenet_rcnn.pth"
+    "$python" -c 'import sys; print(f"import sys; sys.path[:0] = {sys.argv[1:]}")' "$1/python" "$root" \
+        >"$site/googlenet_rcnn.pth" # first, as PYTHONPATH may name another Caffe, or another clone
     ln -sfn "$1" "$venv/caffe"
     cat >"$venv/bin/caffe" <<'WRAPPER'
 #!/bin/sh
@@ -379,6 +397,7 @@ main() {
     install_packages
     check_system
     make_virtual_environment
+    check_pip
     if [[ -n $with_cuda ]]; then
         find_host_compiler
         get_wheels

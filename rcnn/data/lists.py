@@ -23,7 +23,7 @@ class Video(NamedTuple):
 def read_classes(path: PathLike) -> list[str]:
     """Return the class names of a `classInd.txt`, a list whose index is the 0-based label.
 
-    Its lines are `1 ApplyEyeMakeup`: numbers count up from 1.
+    Its lines are `1 ApplyEyeMakeup`: numbers count up from 1.  A name may hold spaces, as Kinetics has them.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def read_classes(path: PathLike) -> list[str]:
     """
     classes: list[str] = []
     for place, line in _lines(path, "class list"):
-        match = re.fullmatch(r"(\d+)\s+(\S+)", line)
+        match = re.fullmatch(r"(\d+)\s+(\S.*)", line)
         if not match:
             raise InputError(f"{place}: '{line}' is not a class number and a class name, as in '1 ApplyEyeMakeup'")
         number, name = int(match[1]), match[2]

@@ -213,12 +213,12 @@ class Cluster(Workers):
 def cluster(address: str) -> Iterator[Cluster]:
     """Give a Cluster of the dask scheduler at an address (`tcp://host:8786`).
 
-    Its workers need this package and see the same files by the same paths.
+    It and its workers need this package; the workers see the same files by the same paths.
 
     Raises
     ------
     InputError
-        Where dask.distributed is not installed, nothing answers, or there are no workers.
+        Where dask.distributed is not installed, nothing answers, there are no workers, or this package is not there.
     """
     try:
         from distributed import Client
@@ -235,7 +235,23 @@ def cluster(address: str) -> Iterator[Cluster]:
         executor = Cluster(client, KilledWorker)
         if not executor.workers:
             raise InputError(f"--dask: the scheduler at {address} has no workers; start some with `dask worker`")
+        if lacking := _without_this_package(client):
+            raise InputError(
+                f"--dask: {' and '.join(lacking)} cannot import this package; start it with the Python of "
+                "an environment that has the package, or with its folder in PYTHONPATH"
+            )
         yield executor
+
+
+def _without_this_package(client: Any) -> list[str]:
+    """Return which of a distributed.Client's scheduler, which takes the jobs apart, and workers cannot import this."""
+    lacking = []
+    try:
+        client.run_on_scheduler(cores)
+    except ImportError:
+        lacking.append(f"the scheduler at {client.scheduler.address}")
+    answers = client.run(cores, on_error="return")
+    return lacking + [f"the worker at {worker}" for worker, it in answers.items() if isinstance(it, Exception)]
 
 
 def in_order(

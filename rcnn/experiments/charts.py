@@ -5,10 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
-from rcnn.experiments.plots import DASHES
+from rcnn.experiments.plots import DASHES, Figure, settings
 
 THIN, THICK, MARKED = "thin", "thick", "marked"
 MOST_MARKED = 40  # points of a line; with more, marks would hide it
@@ -68,7 +65,7 @@ def key_style(series: int) -> str:
 
 
 def _draw(lines, x, y, top, theme):
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 10.5}):
+    with settings(**{"svg.fonttype": "none", "svg.hashsalt": "chart", "font.size": 10.5}):
         figure = Figure(figsize=(5, 3.2), dpi=72, layout="constrained")  # 360 units of SVG wide, as a phone
         axes = figure.subplots()
         for series, xs, ys, kind in lines:

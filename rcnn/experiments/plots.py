@@ -1,15 +1,24 @@
 """Pictures of results, as PNG files, drawn without a display, in colours that colour-blind readers tell apart."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
+from rcnn import environment
+from rcnn.command import tell
 from rcnn.files import InputError, replacing
+
+# Pictures are drawn into files alone, and a backend that matplotlib does not know would end its import
+with environment.hidden("MPLBACKEND"):
+    import matplotlib
+    from matplotlib import font_manager
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # Okabe and Ito's palette (Color Universal Design, 2008), dark colours first
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")
@@ -20,21 +29,72 @@ MOST_NUMBERED = 20  # classes; with more, the cells of a confusion matrix are to
 
 
 @contextmanager
+def settings(**changed: Any) -> Iterator[None]:
+    """Draw by matplotlib's own settings, some of them changed, whatever the user's matplotlibrc says."""
+    own = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+    with matplotlib.rc_context({**own, **changed}):
+        yield
+
+
+@contextmanager
 def _drawn(path: PathLike, width: float, height: float) -> Iterator[Figure]:
     """Yield a figure of so many inches to draw into, and write it; a name or path may hold a $, and is no formula."""
-    with matplotlib.rc_context({"text.parse_math": False}):
+    with settings(**{"text.parse_math": False}):
         figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
         yield figure
-        with replacing(path) as part:
+        with replacing(path) as part, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # said below
             figure.savefig(part, format="png")
+            if texts := _beyond_the_font(figure):
+                _fall_back(texts)
+                figure.savefig(part, format="png")
 
 
-def _curves(axes, place, name, xs, thin, thick, faint):
+def _beyond_the_font(figure: Figure) -> dict[Text, set[str]]:
+    """Return the texts of a figure that was drawn whose font lacks characters, with these."""
+    own = _characters(font_manager.findfont("DejaVu Sans"))
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    characters = {text: {each for each in text.get_text() if not each.isspace()} - own for text in texts}
+    return {text: lacking for text, lacking in characters.items() if lacking}
+
+
+def _fall_back(texts: Mapping[Text, set[str]]) -> None:
+    """Have texts fall back on fonts of this machine that have what theirs lacks; say once what none has."""
+    lacking, families = set().union(*texts.values()), ["DejaVu Sans"]
+    for font in sorted(font_manager.fontManager.ttflist, key=lambda font: (font.weight != 400, font.style, font.name)):
+        if lacking and (has := lacking & _characters(font.fname)):
+            lacking -= has
+            families.append(font.name)
+    for text in texts:
+        text.set_fontfamily(families)
+    if lacking:
+        _say_once(f"pictures: no font of this machine has {' '.join(sorted(lacking))}: drawn as boxes; install one")
+
+
+@lru_cache
+def _characters(path: str) -> frozenset[str]:
+    """Return what a font file has a glyph for, nothing where it cannot be read."""
+    try:
+        return frozenset(map(chr, font_manager.get_font(path).get_charmap()))
+    except (OSError, RuntimeError):
+        return frozenset()
+
+
+_say_once = lru_cache(tell)
+
+
+def _legend(axes, names):
+    """Name the curves that have a label; set afterwards, as matplotlib leaves out a label that begins with _."""
+    for text, name in zip(axes.legend().get_texts(), names):
+        text.set_text(name)
+
+
+def _curves(axes, place, xs, thin, thick, faint):
     """Draw one of several named curves, thin as measured and thick as averaged; a single point is seen too."""
     colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
     axes.plot(xs, thin, color=colour, **faint)
     marker = "o" if len(xs) == 1 else None
-    axes.plot(xs, thick, color=colour, linewidth=2, linestyle=dashes, label=name, marker=marker)
+    axes.plot(xs, thick, color=colour, linewidth=2, linestyle=dashes, label=str(place), marker=marker)
 
 
 def loss_curves(
@@ -61,12 +121,12 @@ def loss_curves(
         raise InputError(f"loss plot: no training record to draw in {path}; has an iteration been displayed yet?")
     with _drawn(path, 8, 5) as figure:
         axes = figure.subplots()
-        for place, (name, curve) in enumerate(curves.items()):
-            _curves(axes, place, name, *curve, {"linewidth": 0.5, "alpha": 0.35})
+        for place, curve in enumerate(curves.values()):
+            _curves(axes, place, *curve, {"linewidth": 0.5, "alpha": 0.35})
         axes.set(xlabel="iteration", ylabel=f"loss (thick: mean over {window} iterations)", title=title)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
-        axes.legend()
+        _legend(axes, curves)
 
 
 def confusion_matrix(
@@ -136,13 +196,13 @@ def scores_over_time(
         raise InputError(f"plot: no scores to draw in {path}")
     with _drawn(path, 8, 5) as figure:
         axes = figure.subplots()
-        for place, (name, curve) in enumerate(curves.items()):
-            _curves(axes, place, name, times, *curve, {"linewidth": 0.7, "alpha": 0.5})
+        for place, curve in enumerate(curves.values()):
+            _curves(axes, place, times, *curve, {"linewidth": 0.7, "alpha": 0.5})
         thin = "of the frame" if stride == 1 else f"mean of {stride} frames"
         axes.set(xlabel="time (seconds)", ylabel=f"score (thin: {thin}; thick: log-mean so far)", title=title)
         axes.set_ylim(0, 1)
         axes.grid(alpha=0.3)
-        axes.legend()
+        _legend(axes, curves)
 
 
 def intervals(
@@ -168,17 +228,17 @@ def grouped_bars(path: PathLike, series: Mapping[str, Mapping[str, Values]], tit
     groups, width = list(next(iter(series.values()))), 0.8 / len(series)
     with _drawn(path, 8, 4) as figure:
         axes = figure.subplots()
-        for index, (name, values) in enumerate(series.items()):
+        for index, values in enumerate(series.values()):
             places = np.arange(len(groups)) + (index - (len(series) - 1) / 2) * width
             means = [np.mean(values[group]) for group in groups]
-            axes.bar(places, means, 0.9 * width, label=name, color=COLOURS[index % len(COLOURS)], alpha=0.6)
+            axes.bar(places, means, 0.9 * width, label=str(index), color=COLOURS[index % len(COLOURS)], alpha=0.6)
             for place, group in zip(places, groups):
                 axes.plot([place] * len(values[group]), values[group], ".", color="black", markersize=4)
         axes.set_xticks(range(len(groups)), groups)
         axes.set_ylim(0, 100)
         axes.set_title(title, fontsize=11)
         axes.grid(alpha=0.3, axis="y")
-        axes.legend()
+        _legend(axes, series)
 
 
 def feature_maps(

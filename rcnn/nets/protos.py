@@ -31,9 +31,19 @@ def read_text(path: PathLike, message: AnyMessage, what: str) -> AnyMessage:
 def read_net(path: PathLike) -> caffe_pb2.NetParameter:
     """Return the NetParameter of a prototxt file."""
     net = read_text(path, caffe_pb2.NetParameter(), "net")
+    check_format(net, f"net: {path}")
     if not net.layer:
         raise InputError(f"net: {path} has no layer")
     return net
+
+
+def check_format(net: caffe_pb2.NetParameter, where: str) -> None:
+    """Raise InputError for a NetParameter of Caffe's formats until 2014, which `caffe` upgrades as it reads them."""
+    if net.layers:
+        raise InputError(
+            f"{where} is in Caffe's old format, with `layers` for `layer`; write it anew with Caffe's program "
+            "upgrade_net_proto_text OLD NEW"
+        )
 
 
 def read_solver(path: PathLike) -> caffe_pb2.SolverParameter:

@@ -19,8 +19,8 @@ own size, resized, and stored in 8 bits, where --flow-bound pixels (of the resiz
 manifest says which share of all pixels was clipped to it.
 
 A worker that dies is replaced, and its videos are decoded again; one that kills it 3 times more is skipped.  With
---dask the work runs on a scheduler's workers (`dask scheduler`, `dask worker ADDRESS --nthreads 1`), which need this
-package and see the videos by the same paths.
+--dask the work runs on a scheduler's workers (`dask scheduler`, `dask worker ADDRESS --nthreads 1`).  The scheduler and
+its workers need this package, and the workers see the videos by the same paths.
 
 OUT is complete or not there.  Interrupted or killed, the same command goes on where it stopped.
 """

@@ -9,9 +9,8 @@ from itertools import chain
 from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
-from tqdm import tqdm
 
-from rcnn.command import progress
+from rcnn.command import progress, tell, tqdm
 from rcnn.data.video import TOLERANCE, Source, VideoError
 from rcnn.files import InputError
 from rcnn.scoring.display import Canvas, History, best, writing_video
@@ -76,7 +75,7 @@ def classify(
     try:
         frames = chain([next(source.frames)], source.frames)  # the first before a bar is shown, as it may be none
         with (
-            _annotating(annotated, fps) as write,
+            _annotating(annotated, fps, classes) as write,
             _until_interrupted(source.live) as interrupted,
             progress(_expected(source.total, seconds, fps), "frame") as bar,
         ):
@@ -114,11 +113,13 @@ def missed(summary: Summary, fps: float) -> list[str]:
 
 
 @contextmanager
-def _annotating(path: Optional[str], fps: float) -> Iterator[Callable[..., None]]:
+def _annotating(path: Optional[str], fps: float, classes: Sequence[str]) -> Iterator[Callable[..., None]]:
     """Yield a function that adds a frame with its scores to the annotated video, if there is to be one."""
     if path is None:
         yield lambda *_: None
         return
+    if odd := [name for name in classes if not name.isascii()]:
+        tell(f"{path}: frames show ASCII alone: {len(odd)} class names, the first {odd[0]}, have ? for the rest")
     with writing_video(path, fps) as add:
         canvas = None
 

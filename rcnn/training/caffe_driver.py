@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Callable, Optional
 
+from rcnn import environment
 from rcnn.files import InputError, TrainingError, WriteError, check_writable
 from rcnn.nets.protos import read_solver
 from rcnn.training import caffe_inputs, log, snapshots
@@ -82,6 +83,8 @@ class Training:
         with _locked(Path(f"{self.prefix}.caffe.log")) as caffe_log:
             check_writable(self.log)
             start, state = (0, None) if fresh else snapshots.newest(self.prefix)
+            if not (fresh or state):
+                snapshots.check_nothing_is_lost(self.prefix)
             if state and start >= self.solver.max_iter:
                 print(
                     f"finished already: {state} is at iteration {start} of {self.solver.max_iter}; --fresh starts over"
@@ -93,6 +96,8 @@ class Training:
                 print(f"--fresh: removed {snapshots.discard(self.prefix)} snapshot files of {self.prefix}")
                 caffe_log.truncate(0)
                 self.log.unlink(missing_ok=True)
+            if state:
+                snapshots.settle(state)
             snapshots.set_aside(self.prefix, start)
             print(f"going on from {state}" if state else f"starting from {', '.join(self.weights) or 'fresh weights'}")
             status = self._follow(command, start, caffe_log, progress)
@@ -125,20 +130,20 @@ class Training:
 
     def _follow(self, command: Sequence[str], start: int, caffe_log: IO[str], progress: Callable) -> int:
         """Run caffe to its end, writing what it prints and the records of it; return the exit status."""
-        earlier = log.rewind(self.log, start)
+        name, earlier = self.prefix.name, log.rewind(self.log, start)
         before = time.monotonic() - (earlier[-1]["seconds"] if earlier else 0.0)
         parser = log.LogParser(self.solver.average_loss)
         tail: deque[str] = deque(maxlen=300)
         with (
             _running(command, caffe_log) as (caffe, stops),
             open(self.log, "a", buffering=1, encoding="utf-8") as file,
-            progress(self.solver.max_iter, "it", start, self.prefix.name) as bar,
+            progress(self.solver.max_iter, "it", start, name) as bar,
         ):
             for line in caffe.stdout or ():
                 caffe_log.write(line)
                 tail.append(line)
-                _take(parser.feed(line), file, bar, time.monotonic() - before)
-            _take(parser.finish(), file, bar, time.monotonic() - before)
+                _take(parser.feed(line), file, bar, name, time.monotonic() - before)
+            _take(parser.finish(), file, bar, name, time.monotonic() - before)
             status = caffe.wait()
             if not (status or stops):
                 bar.update(self.solver.max_iter - bar.n)
@@ -162,7 +167,7 @@ class Training:
                 break
 
 
-def _take(record: Optional[dict[str, Any]], file: IO[str], bar: Any, seconds: float) -> None:
+def _take(record: Optional[dict[str, Any]], file: IO[str], bar: Any, name: str, seconds: float) -> None:
     """Log a record and show it; TrainingError for one that is not finite."""
     if record is None:
         return
@@ -181,7 +186,7 @@ def _take(record: Optional[dict[str, Any]], file: IO[str], bar: Any, seconds: fl
         values = ", ".join(
             f"{name} {value:.4g}" for name, value in record["outputs"].items() if not isinstance(value, list)
         )
-        bar.write(f"{bar.desc}, iteration {record['iteration']}, test net {record['net']}: {values}", file=sys.stderr)
+        bar.write(f"{name}, iteration {record['iteration']}, test net {record['net']}: {values}", file=sys.stderr)
     bar.update(record["iteration"] - bar.n)
 
 
@@ -212,7 +217,8 @@ def _running(command: Sequence[str], caffe_log: IO[str]) -> Iterator[tuple[subpr
 
     caffe has a session of its own, so that Ctrl-C reaches this program alone, which tells caffe; a second one kills it.
     """
-    environment = dict(os.environ, GLOG_logtostderr="1", GLOG_minloglevel="0", PATH=_search_path())
+    # Its log is read, as glog writes it by itself; GLOG_log_prefix=0, say, would leave nothing to tell its lines by
+    variables = dict(environment.without("GLOG_"), GLOG_logtostderr="1", PATH=_search_path())
     stops: list[int] = []
     caffe: Optional[subprocess.Popen] = None
 
@@ -229,7 +235,7 @@ def _running(command: Sequence[str], caffe_log: IO[str]) -> Iterator[tuple[subpr
     try:
         caffe = subprocess.Popen(
             command,
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from rcnn.data import crops, sequences
 from rcnn.data.records import MANIFEST, read_manifest
 from rcnn.files import InputError
 from rcnn.nets import device
-from rcnn.nets.protos import read_net
+from rcnn.nets.protos import check_format, read_net
 from rcnn.training import snapshots
 
 PHASES = {caffe_pb2.TRAIN: "training", caffe_pb2.TEST: "test"}
@@ -54,6 +54,8 @@ def read_nets(solver: Any) -> list[PhaseNet]:
     tests = [("test_net_param", net) for net in solver.test_net_param]
     tests += [("test_net", read_net(path)) for path in solver.test_net]
     tests += shared * (len(solver.test_iter) - len(tests))
+    for field, net in train + tests:
+        check_format(net, f"solver: its {field}")
     states = [*solver.test_state, *[caffe_pb2.NetState()] * len(tests)]
     return [
         of_phase(*train[0], caffe_pb2.TRAIN, solver.train_state),

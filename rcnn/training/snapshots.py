@@ -4,10 +4,11 @@ Caffe writes them in place, the caffemodel first, so a training that was killed 
 """
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Optional, Union
 
-from rcnn.files import InputError
+from rcnn.files import InputError, replacing
 from rcnn.nets import caffemodel
 
 SUFFIXES = ("solverstate", "caffemodel")
@@ -42,11 +43,48 @@ def newest(prefix: Union[str, Path], say: Callable[[str], None] = print) -> tupl
     for path in of(prefix).values():
         try:
             state = caffemodel.read_state(path)
-            trained_layers(state.learned_net)
+            trained_layers(_weights(path, state.learned_net))
             return state.iter, path
         except InputError as error:
             say(f"passing over {path.name}: {error}")
     return 0, None
+
+
+def _weights(path: Path, named: str) -> Path:
+    """Return the caffemodel of a solverstate: the one beside it, else the one that it names.
+
+    A state names its weights as they were when Caffe wrote it; a folder that was renamed or copied has its own.
+    """
+    beside = path.with_suffix(".caffemodel")
+    return beside if beside.is_file() else Path(named)
+
+
+def settle(path: Path) -> None:
+    """Have a solverstate name its weights where they are now, as Caffe reads them from where it says."""
+    state = caffemodel.read_state(path)
+    weights = _weights(path, state.learned_net)
+    if weights.resolve() != Path(state.learned_net).resolve():
+        print(f"{path} was written for {state.learned_net}; it names {weights} from now on")
+        state.learned_net = str(weights)
+        with replacing(path) as part:
+            part.write_bytes(state.SerializeToString())
+
+
+def check_nothing_is_lost(prefix: Union[str, Path]) -> None:
+    """Raise InputError if a prefix has a whole solverstate: where none is of use, to start over is for the user to say.
+
+    One that is cut short was being written when its training was killed; nothing can go on from that.
+    """
+    for path in of(prefix).values():
+        with suppress(InputError):
+            named = caffemodel.read_state(path).learned_net
+            break
+    else:
+        return
+    raise InputError(
+        f"snapshots: training cannot go on from {path}, as its weights are not there or of no use (said above); put "
+        f"{path.with_suffix('.caffemodel').name} back beside it (it was {named}), or start over with --fresh"
+    )
 
 
 def set_aside(prefix: Union[str, Path], after: int) -> None:

@@ -214,6 +214,30 @@ inline curandStatus_t destroy_generator(curandGenerator_t generator) {
 #define curandDestroyGenerator(generator) googlenet_rcnn::destroy_generator(generator)
 #endif
 
+// ---- LMDBs that may be read and not written: LMDB wants to write their lock file (util/db_lmdb.cpp) ----------------
+// It gives up where it may not, but on file systems that are read-only as a whole. Who cannot write takes no part in
+// locking, as there; the check of rights must not open the file, since closing it would drop this process's locks.
+#if __has_include(<lmdb.h>)
+#include <lmdb.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+namespace googlenet_rcnn {
+
+inline int open_lmdb(MDB_env* environment, const char* path, unsigned int flags, mdb_mode_t mode) {
+  const std::string lock = std::string(path) + "/lock.mdb";
+  const bool there = access(lock.c_str(), F_OK) == 0;
+  const bool refused = access(there ? lock.c_str() : path, W_OK) != 0 && errno == EACCES;
+  return mdb_env_open(environment, path, flags & MDB_RDONLY && refused ? flags | MDB_NOLOCK : flags, mode);
+}
+
+}  // namespace googlenet_rcnn
+
+#define mdb_env_open(environment, path, flags, mode) googlenet_rcnn::open_lmdb(environment, path, flags, mode)
+#endif
+
 // ---- Speed, not a breakage: cv::imdecode spends half its time on the order of the colours (util/io.cpp) ------------
 // OpenCV 4.6 has libjpeg-turbo write RGB and then swaps red and blue byte by byte, which takes longer than decoding.
 // Here libjpeg-turbo writes BGR itself. Its other settings are the defaults, as in OpenCV, so the pixels are the same.

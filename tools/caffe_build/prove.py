@@ -79,8 +79,9 @@ def main():
             f'snapshot_prefix: "{folder}/weights"\nsolver_mode: {processor}\n'
         )
         os.environ["PROVE_PREFIX"] = sys.prefix
-        # the losses are read from its log, which the caller may have turned off
-        environment = dict(os.environ, PYTHONPATH=str(Path(__file__).parent.absolute()), GLOG_minloglevel="0")
+        # the losses are read from its log, which the caller may have turned off or have written another way
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GLOG_")}
+        environment["PYTHONPATH"] = str(Path(__file__).parent.absolute())
         result = subprocess.run(
             [program, "train", "-solver", str(folder / "solver.prototxt")],
             env=environment,
