@@ -26,7 +26,7 @@ COPY requirements.txt ./
 COPY tools/install_caffe.sh tools/
 COPY tools/caffe_build tools/caffe_build
 COPY rcnn/__init__.py rcnn/
-RUN tools/install_caffe.sh ${OPTIONS} \
+RUN tools/install_caffe.sh --slim ${OPTIONS} \
     && tools/caffe_build/runtime_packages.sh /opt/cache .venv >/opt/cache/packages
 
 FROM ${RUNTIME}

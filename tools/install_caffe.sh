@@ -40,6 +40,7 @@
 #   --arch LIST     the GPUs' compute capabilities, such as 35,75 (default: those of the GPUs here, and where there is
 #                   none, all usual ones that the toolkit knows)
 #   --tests         Caffe's own C++ tests too, in folder test of the build: cd .venv/caffe/test && ./test.testbin
+#   --slim          a new .venv gets nothing that only the tests, make lint or pycaffe's own work on images need
 #   -h, --help      this text
 
 set -euo pipefail
@@ -64,9 +65,9 @@ readonly venv=$root/.venv
 readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/googlenet-rcnn
 readonly log=$cache/install.log
 
-readonly libraries=(libboost-filesystem-dev libboost-python-dev libboost-system-dev libboost-thread-dev libgflags-dev
-    libgoogle-glog-dev libhdf5-dev libjpeg-dev liblmdb-dev libopenblas-dev libopencv-dev libprotobuf-dev
-    protobuf-compiler python3-dev python3-numpy)
+readonly libraries=(libboost-filesystem-dev libboost-python-dev libboost-thread-dev libgflags-dev libgoogle-glog-dev
+    libhdf5-dev libjpeg-dev liblmdb-dev libopenblas-dev libopencv-dev libprotobuf-dev protobuf-compiler python3-dev
+    python3-numpy)
 readonly packages=(build-essential ca-certificates cmake git make python3 python3-venv "${libraries[@]}")
 
 # No -march: the build then runs on every machine of its architecture, and OpenBLAS, where the time goes, picks its
@@ -81,10 +82,12 @@ readonly cpu_flags=(-DCPU_ONLY=ON "-DCMAKE_SHARED_LINKER_FLAGS=-Wl,--as-needed")
 targets=(caffe.bin pycaffe)
 
 # the options
-for_cpu='' with_cuda='' with_cudnn='' with_nccl='' with_tests='' asked_architectures=''
+for_cpu='' with_cuda='' with_cudnn='' with_nccl='' with_tests='' slim='' asked_architectures=''
 
 # shellcheck source=tools/caffe_build/source.sh
 source "$root/tools/caffe_build/source.sh" # step 2
+# shellcheck source=tools/caffe_build/environment.sh
+source "$root/tools/caffe_build/environment.sh" # step 4
 # shellcheck source=tools/caffe_build/cuda.sh
 source "$root/tools/caffe_build/cuda.sh" # what --cuda adds
 
@@ -118,11 +121,21 @@ missing_packages() {
 }
 
 check_system() {
+    local version
     command -v apt-get >/dev/null ||
         fail "this machine has no apt-get: the installer knows Debian and Ubuntu only"
-    [[ -x $python ]] || return 0
-    "$python" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' ||
-        fail "$python is $("$python" --version), and requirements.txt needs Python 3.9 to 3.12"
+    version=$(python_version)
+    [[ -z $version || " 3.9 3.10 3.11 3.12 3.13 3.14 " == *" $version "* ]] ||
+        fail "the Python of this system is $version, and requirements.txt needs Python 3.9 to 3.14"
+}
+
+# The Python that is there, else the one that apt would bring; nothing where apt has no lists yet.
+python_version() {
+    if [[ -x $python ]]; then
+        "$python" -c 'import sys; print("{}.{}".format(*sys.version_info))'
+    else
+        apt-cache policy python3 2>/dev/null | sed -nE 's/^ *Candidate: ([0-9]+:)?([0-9]+\.[0-9]+).*/\2/p'
+    fi
 }
 
 # Twelve digits for everything that goes into a build.
@@ -153,12 +166,6 @@ check_given_prefix() {
 
 # The build in folder $1 is whole and made from what fingerprint $2 stands for.
 is_built() { [[ -x $1/bin/caffe && $(cat "$1/.googlenet-rcnn" 2>/dev/null) == "$2" ]]; }
-
-# What .venv was made from: written into it when it has been proved.
-environment_stamp() {
-    say "$root" "$2" "$1"
-    cat "$root/requirements.txt" "$root/tools/install_caffe.sh" "$root"/tools/caffe_build/*.* | sha256sum
-}
 
 is_ready() {
     local made_from prefix
@@ -198,6 +205,7 @@ install_packages() {
     say "Installing ${#missing[@]} Debian packages and what they need ..."
     administrator+=(env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600)
     logged "${administrator[@]}" update || say "  apt-get update had errors (see $log); going on with the lists at hand"
+    check_system # a bare system has had no Python to ask, and apt no lists
     logged "${administrator[@]}" install --no-install-recommends "${missing[@]}" ||
         fail_with_log "apt-get could not install ${missing[*]}"
 }
@@ -276,65 +284,6 @@ keep_tests() {
     cp -R "$1/source/examples/images" "$2/examples/"
 }
 
-# ---- 4. environment ------------------------------------------------------------------------------------------------
-
-# .venv is the system Python's, of its present version, and was made in this place (its scripts name their folder).
-is_usable_environment() {
-    [[ -x $venv/bin/pip ]] && grep -qF "$venv" "$venv/bin/activate" &&
-        [[ $("$venv/bin/python" -c "$python_identity" 2>/dev/null) == "$("$python" -c "$python_identity")" ]]
-}
-readonly python_identity='import sys; print(sys.base_prefix, sys.version)'
-
-make_virtual_environment() {
-    rm -f "$venv/stamp"
-    is_usable_environment || {
-        say "Making .venv ..."
-        logged "$python" -m venv --clear "$venv" || fail_with_log "$python could not make the virtual environment $venv"
-    }
-}
-
-# A pip.conf cannot be overruled by variables, but for `user`; nor left out whole, as it may name the only index.
-check_pip() {
-    local settings
-    settings=$("$venv/bin/python" -m pip config list 2>>"$log" |
-        grep -E "^(global|install)\.((target|prefix|root|python)='.+'|(no-deps|dry-run)='(1|true|yes|on)')" |
-        paste -sd ' ') || true
-    [[ -z $settings ]] ||
-        fail "pip.conf says $settings, so that pip would not fill .venv; take that out (pip config unset), or set" \
-            "PIP_CONFIG_FILE to a pip.conf without it"
-}
-
-fill_environment() {
-    local site
-    say "Installing the Python packages of requirements.txt ..."
-    logged "$venv/bin/python" -m pip install --disable-pip-version-check --no-input -r "$root/requirements.txt" ||
-        fail_with_log "pip could not install requirements.txt"
-    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    "$python" -c 'import sys; print(f"import sys; sys.path[:0] = {sys.argv[1:]}")' "$1/python" "$root" \
-        >"$site/googlenet_rcnn.pth" # first, as PYTHONPATH may name another Caffe, or another clone
-    ln -sfn "$1" "$venv/caffe"
-    cat >"$venv/bin/caffe" <<'WRAPPER'
-#!/bin/sh
-# Caffe's program. Its embedded Python takes the environment whose python3 comes first on the path: this one.
-bin=$(dirname "$(readlink -f "$0")")
-unset PYTHONHOME
-PATH=$bin:$PATH
-export PATH
-exec "$bin/../caffe/bin/caffe" "$@"
-WRAPPER
-    cat >"$venv/bin/googlenet-rcnn" <<'PROGRAM'
-#!/bin/sh
-'''exec' "$(dirname "$(readlink -f "$0")")/python" "$0" "$@"
-' '''
-# pip's way to name an interpreter whose path has a space: to the shell the lines above are a command
-from rcnn.__main__ import main
-
-if __name__ == "__main__":
-    main()
-PROGRAM
-    chmod +x "$venv/bin/caffe" "$venv/bin/googlenet-rcnn"
-}
-
 # ---- all of it -----------------------------------------------------------------------------------------------------
 
 leave_if_ready() {
@@ -366,6 +315,7 @@ read_options() {
                 shift
                 ;;
             --tests) with_tests=1 targets+=(test.testbin) ;;
+            --slim) slim=1 ;;
             *) fail "unknown argument: $1 (see --help)" ;;
         esac
         shift
@@ -376,7 +326,8 @@ read_options() {
 
 # What read_options would read again: the architectures as they were chosen.
 options_in_words() {
-    say ${for_cpu:+--cpu} ${with_cuda:+--cuda} ${with_cudnn:+--cudnn} ${with_nccl:+--nccl} ${with_tests:+--tests}
+    say ${for_cpu:+--cpu} ${with_cuda:+--cuda} ${with_cudnn:+--cudnn} ${with_nccl:+--nccl} ${with_tests:+--tests} \
+        ${slim:+--slim}
     [[ -z $with_cuda ]] || (IFS=, && say --arch "${architectures[*]}")
 }
 
@@ -395,7 +346,6 @@ main() {
     trap 'say "" "interrupted; run the same command again to go on" >&2; exit 130' INT TERM
 
     install_packages
-    check_system
     make_virtual_environment
     check_pip
     if [[ -n $with_cuda ]]; then

@@ -9,6 +9,10 @@
 
 #ifdef __cplusplus
 
+// ---- Python 3.14: `import caffe` dies in python/caffe/_caffe.cpp ----------------------------------------------------
+// Boost.Python writes signatures for docstrings where a property is set, which is before the module has loaded NumPy.
+#define BOOST_PYTHON_NO_PY_SIGNATURES
+
 // ---- protobuf 3.20: CodedInputStream::SetTotalBytesLimit has one argument (util/io.cpp:60) -------------------------
 // The second one, a size to warn at, is dropped. The header comes first, so that the macro does not rewrite the
 // declaration itself.

@@ -17,5 +17,5 @@ both_paths() { sed -E 'p; s|^/usr/lib|/lib|; t; s|^/lib|/usr/lib|'; }
     # ldd fails where one of the files is a script
     { find "$@" -type f \( -name '*.so*' -o -perm -u+x \) -exec ldd {} + 2>/dev/null || true; } |
         sed -nE 's/.* => (\/[^ ]+) \(0x.*/\1/p' | sort -u | xargs realpath | both_paths |
-        { xargs dpkg -S 2>/dev/null || true; } | cut -d : -f 1
+        { xargs dpkg -S 2>/dev/null || true; } | sed -E '/^diversion by /d; s/:.*//'
 } | sort -u
