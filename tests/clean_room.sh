@@ -64,8 +64,6 @@ in_container() { inside "$room" "${entry[@]}" -- "$@"; }
 
 # ---- all of it -----------------------------------------------------------------------------------------------------
 
-usage() { awk 'NR > 2 && /^#/ {sub(/^# ?/, ""); print; next} NR > 2 {exit}' "${BASH_SOURCE[0]}"; }
-
 # As typed; without UCF-101's pairs Caffe makes the net as far as its data, and says that they are missing.
 try_caffe() {
     tell "caffe train, as typed"
@@ -75,20 +73,8 @@ try_caffe() {
     grep -m 3 'Creating layer\|pairs_train01\|No such file' "$rooms/train.log"
 }
 
-while (($#)); do
-    case $1 in
-        --quick) quick=1 ;;
-        --base | --rooms)
-            [[ -n ${2:-} ]] || fail "$1: its value is missing (see --help)"
-            if [[ $1 == --base ]]; then base=$2; else rooms=$(realpath -m -- "$2"); fi
-            shift
-            ;;
-        -h | --help) usage && exit 0 ;;
-        *) fail "unknown argument: $1 (see --help)" ;;
-    esac
-    shift
-done
-check_rooms
+take() { [[ $1 == --quick ]] && quick=1; }
+read_options "$@"
 
 make_base
 make_context "$rooms/context"

@@ -1,4 +1,4 @@
-# Bare Debian roots by debootstrap, and commands in them. Sourced by clean_room.sh and benchmarks/gpu.sh, which set
+# Bare Debian roots by debootstrap, and commands in them. Sourced by scripts here and by benchmarks/gpu.sh, which set
 # $root (the repository), $rooms (a folder for the roots), $base (of `releases`), and may set $bound to a folder of the
 # machine that commands in a root are to see.
 # shellcheck shell=bash disable=SC2154  # variables that the other file sets
@@ -11,6 +11,26 @@ fail() {
 }
 
 tell() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
+
+# The head of the script.
+usage() { awk 'NR > 2 && /^#/ {sub(/^# ?/, ""); print; next} NR > 2 {exit}' "$0"; }
+
+# Options and checks of the scripts that make rooms; `take` of the script says whether it knows another option.
+read_options() {
+    while (($#)); do
+        case $1 in
+            --base | --rooms)
+                [[ -n ${2:-} ]] || fail "$1: its value is missing (see --help)"
+                if [[ $1 == --base ]]; then base=$2; else rooms=$(realpath -m -- "$2"); fi
+                shift
+                ;;
+            -h | --help) usage && exit 0 ;;
+            *) take "$1" || fail "unknown argument: $1 (see --help)" ;;
+        esac
+        shift
+    done
+    check_rooms
+}
 
 check_rooms() {
     [[ -n ${releases[$base]:-} ]] || fail "--base $base: known are ${!releases[*]}"
