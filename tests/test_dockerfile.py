@@ -93,7 +93,7 @@ def test_the_default_is_a_toolkit_that_knows_the_k40():
 
 def test_the_build_is_the_installers():
     run, *_ = of("run", calls(**CPU))
-    assert run[-1].startswith("tools/install_caffe.sh ${OPTIONS}") and "OPTIONS=--cpu" in run
+    assert run[-1].startswith("tools/install_caffe.sh --slim ${OPTIONS}") and "OPTIONS=--cpu" in run
     copied = {call[-1] for call in of("copy", calls()) if not call[1]}
     sourced = set(re.findall(r'^source "\$root/(.*?)"', (runs.ROOT / "tools/install_caffe.sh").read_text(), re.M))
     for path in sourced | {"requirements.txt", "rcnn/__init__.py"}:

@@ -39,7 +39,7 @@ def test_help_names_steps_variables_and_an_example():
     result = run([INSTALLER, "--help"])
     assert result.returncode == 0 and result.stderr == ""
     words = "CAFFE_SOURCE CAFFE_PREFIX XDG_CACHE_HOME install.log CUDA_HOME CUDA_WHEELS"
-    for word in (*words.split(), "caffe train -solver", *"--cpu --cuda --cudnn --nccl --arch --tests".split()):
+    for word in (*words.split(), "caffe train -solver", *"--cpu --cuda --cudnn --nccl --arch --tests --slim".split()):
         assert word in result.stdout
     assert "set -euo" not in result.stdout
 
@@ -71,7 +71,7 @@ def test_variables_of_the_callers_shell_change_nothing(variables):
     assert (result.returncode, result.stderr) == (0, "") and "nothing to do" in result.stdout
 
 
-@pytest.mark.parametrize("script", ["tests/clean_room.sh", "benchmarks/gpu.sh"])
+@pytest.mark.parametrize("script", ["tests/clean_room.sh", "tests/docker_image.sh", "benchmarks/gpu.sh"])
 def test_cdpath_does_not_change_where_scripts_are(script):
     plain, with_cdpath = (
         subprocess.run(["bash", "-x", script, "--help"], cwd=ROOT, env=env, capture_output=True, text=True)
@@ -169,6 +169,25 @@ def copy_of_the_installer(folder):
     return folder / "tools" / "install_caffe.sh"
 
 
+def a_line_of(text, path, replacement):
+    """Replace in a file what stands there once."""
+    before = path.read_text()
+    assert before.count(text) == 1
+    path.write_text(before.replace(text, replacement))
+
+
+@pytest.mark.parametrize("there", ["installed", "what apt would bring"])
+def test_a_python_out_of_bounds_is_refused_before_anything_is_installed(tmp_path, there):
+    """The bounds are moved to leave this system's Python out; /nowhere stands for a system that has none yet."""
+    installer = copy_of_the_installer(tmp_path / "clone")
+    a_line_of(" 3.9 3.10 3.11 3.12 3.13 3.14 ", installer, " 3.8 ")
+    if there != "installed":
+        a_line_of("python=/usr/bin/python3", installer, "python=/nowhere")
+    version = run(["/usr/bin/python3", "-c", "import sys; print('{}.{}'.format(*sys.version_info))"]).stdout.strip()
+    assert_refused(run([installer], XDG_CACHE_HOME=str(tmp_path / "cache")), f"this system is {version}", "3.9 to 3.14")
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "clone/.venv").exists()
+
+
 @pytest.mark.parametrize("setting, value", [("target", "/nowhere/x"), ("prefix", "/nowhere/y"), ("dry-run", "true")])
 def test_a_pip_conf_that_installs_elsewhere_is_named(tmp_path, setting, value):
     (tmp_path / "pip.conf").write_text(f"[install]\nuser = yes\n{setting} = {value}\n")
@@ -184,6 +203,16 @@ def test_pip_settings_of_the_user_do_not_keep_the_environment_from_being_filled(
     result = run([copy_of_the_installer(tmp_path / "clone")], PIP_CONFIG_FILE=str(tmp_path / "pip.conf"), **variables)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "clone/.venv/stamp").exists() and not Path(there).exists()
+
+
+def test_pycaffe_takes_the_stand_in_for_scikit_image(tmp_path):
+    """Put first here, where .venv has the real one; an image has it last."""
+    code = "import caffe, skimage; print(skimage.__file__); caffe.io."
+    path = ROOT / "tools/caffe_build/slim"
+    for call in ("load_image('x.jpg')", "resize_image(__import__('numpy').zeros((4, 4, 3)), (2, 2))"):
+        result = run([ROOT / ".venv/bin/python", "-c", code + call], PYTHONPATH=str(path))
+        assert result.returncode == 1 and result.stdout == f"{path}/skimage/__init__.py\n"
+        assert result.stderr.splitlines()[-1].endswith("is not here; pip install scikit-image brings it")
 
 
 def test_pycaffe_the_repository_and_its_command_work_from_any_folder(tmp_path):

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import zipfile
 from email import message_from_string
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from runs import ROOT, bare
 from videos import write_avi
 
@@ -57,10 +60,10 @@ def needs(wheel):
     """{extra, or "" for all: names of distributions} that the wheel says it needs."""
     with zipfile.ZipFile(wheel) as file:
         name = next(name for name in file.namelist() if name.endswith("METADATA"))
-        metadata = message_from_string(file.read(name).decode())
-    assert metadata["Version"] == __version__
+        head = message_from_string(file.read(name).decode())
+    assert head["Version"] == __version__
     distributions = {}
-    for line in metadata.get_all("Requires-Dist"):
+    for line in head.get_all("Requires-Dist"):
         extra = re.search(r"extra == .(\w+)", line)
         distributions.setdefault(extra[1] if extra else "", set()).add(re.match(r"[\w-]+", line)[0])
     return distributions
@@ -129,8 +132,51 @@ def test_every_package_that_is_imported_is_listed(needs):
     assert distributions - set().union(*needs.values()) == set()
 
 
-def test_every_package_that_is_listed_is_pinned(needs):
+def pins(python):
+    """Return the pins of requirements.txt for a Python, {name: version}: what an image gets, and what it leaves out."""
+    parts = re.split("^# ---- .* --slim .*$", (ROOT / "requirements.txt").read_text(), flags=re.M)
+    assert len(parts) == 2
+    for part in parts:
+        found = {}
+        for line in re.findall(r"^\w[^#\n]*", part, re.M):
+            requirement = Requirement(line)
+            if not requirement.marker or requirement.marker.evaluate({"python_version": python}):
+                assert requirement.name not in found, line
+                found[requirement.name] = str(requirement.specifier)[2:]
+        yield found
+
+
+@pytest.mark.parametrize("python", ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_every_package_that_is_listed_is_pinned(needs, python):
     """But for those that `make caffe` leaves out, as they are large: PyTorch and dask."""
-    pins = set(re.findall(r"^([\w-]+)==\S+", (ROOT / "requirements.txt").read_text(), re.M))
-    assert needs.keys() == {"", "dask", "onnx", "test", "torch"}
-    assert needs[""] | needs["onnx"] | needs["test"] <= pins
+    kept, left_out = pins(python)
+    assert needs.keys() == {"", "dask", "onnx", "test", "torch"} and not kept.keys() & left_out.keys()
+    assert needs[""] | needs["onnx"] <= kept.keys() and needs["test"] <= kept.keys() | left_out.keys()
+
+
+def test_every_pin_is_installed_and_what_it_needs_is_pinned():
+    """An image takes its pins with --no-deps, and leaves four out that onnxruntime asks for."""
+    kept, left_out = pins("{}.{}".format(*sys.version_info))
+    for name, version in {**kept, **left_out}.items():
+        assert metadata.version(name) == version
+        for requirement in map(Requirement, metadata.requires(name) or ()):
+            if not requirement.marker or requirement.marker.evaluate({"extra": ""}):
+                unused = name == "onnxruntime" and requirement.name in ("coloredlogs", "sympy")
+                needed = {**kept, **(left_out if name in left_out or unused else {})}
+                assert canonicalize_name(requirement.name) in needed, f"{name} needs {requirement}"
+
+
+def test_onnx_runtime_runs_without_what_an_image_leaves_out(tmp_path):
+    kept, left_out = pins("{}.{}".format(*sys.version_info))
+    hidden = {name.replace("-", "_") for name in left_out} | {"skimage"}
+    code = f"import sys; sys.modules.update(dict.fromkeys({hidden})); from rcnn import __main__; __main__.main()"
+    model = NetModel(classes=2, width=0.05, size=39)
+    weight_files.save(tmp_path / "rcnn.caffemodel", compare.random_arrays(model), model, "recurrent")
+    write_avi(tmp_path / "video.avi", 10)
+    (tmp_path / "classInd.txt").write_text("1 Up\n2 Down\n")
+    for words in (
+        "export --weights rcnn.caffemodel --size 39 --out rcnn.onnx",
+        "classify video.avi --weights rcnn.onnx --classes classInd.txt --plot scores.png",
+    ):
+        done = bare("-c", code, *words.split(), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
