@@ -207,9 +207,9 @@ def test_pip_settings_of_the_user_do_not_keep_the_environment_from_being_filled(
 
 def test_pycaffe_takes_the_stand_in_for_scikit_image(tmp_path):
     """Put first here, where .venv has the real one; an image has it last."""
-    code = "import caffe, skimage; print(skimage.__file__); caffe.io."
+    code = "import numpy, skimage; from caffe.io import load_image, resize_image; print(skimage.__file__); "
     path = ROOT / "tools/caffe_build/slim"
-    for call in ("load_image('x.jpg')", "resize_image(__import__('numpy').zeros((4, 4, 3)), (2, 2))"):
+    for call in ("load_image('x.jpg')", "resize_image(numpy.eye(3)[None], (2, 2))"):
         result = run([ROOT / ".venv/bin/python", "-c", code + call], PYTHONPATH=str(path))
         assert result.returncode == 1 and result.stdout == f"{path}/skimage/__init__.py\n"
         assert result.stderr.splitlines()[-1].endswith("is not here; pip install scikit-image brings it")
