@@ -1,8 +1,12 @@
 # GoogLeNet-RCNN with its Caffe.
 #
 #     docker build -t googlenet-rcnn .
-#     docker run --rm -it --gpus all -v "$PWD/data:/opt/googlenet-rcnn/data" googlenet-rcnn \
+#     docker run --rm -it --gpus all -v "$PWD/data:/opt/googlenet-rcnn/data" \
+#         -v "$PWD/snapshots:/opt/googlenet-rcnn/snapshots" googlenet-rcnn \
 #         caffe train -solver prototxt/solver_rcnn_r.prototxt -gpu 0
+#
+# What is not written into a mounted folder ends with the container. The image's user is uid 1000; where those folders
+# are another's: docker run --user "$(id -u):$(id -g)". docs/docker.md says more.
 #
 # Without arguments: CUDA 11.8, the last that knows the K40, without cuDNN, which dropped it before that; the machine
 # code is for sm_35 to sm_90. Other setups (BASE and RUNTIME are a pair):
@@ -39,6 +43,7 @@ RUN apt-get update -qq \
 WORKDIR /opt/googlenet-rcnn
 COPY --from=build --chown=rcnn:rcnn /opt/googlenet-rcnn/.venv .venv
 COPY --chown=rcnn:rcnn . .
-ENV PATH=/opt/googlenet-rcnn/.venv/bin:$PATH
+# for users that the image does not know, who have no home folder
+ENV PATH=/opt/googlenet-rcnn/.venv/bin:$PATH MPLCONFIGDIR=/tmp/matplotlib
 USER 1000
 CMD ["bash"]

@@ -8,8 +8,8 @@
 #   1. A bare Debian by debootstrap, committed under the name of Docker's image of it; nothing is pulled.
 #   2. `buildah build` of the last commit, with that as BASE and RUNTIME, OPTIONS=--cpu and the network.
 #   3. The image's size by part.
-#   4. In it, as uid 1000: `caffe train` as typed, the quick demo, and programs that write into a mounted folder: one
-#      that uid 1000 may write, and one that it may not, which is told in one line.
+#   4. In it, as uid 1000: `caffe train` as typed, and the quick demo; then a program that writes into a mounted folder,
+#      also as another user (docker run --user), and into one that it may not write, which is told in one line.
 #
 #   --base debian:13    another release of Debian (debian:12)
 #   --rooms FOLDER      for all that is made, 8 GB; left there to look at (/var/tmp/docker-image)
@@ -33,11 +33,11 @@ buildah_here() {
 # The size of paths in the image in MB, the largest first.
 megabytes() { (cd "$mounted" && du -xsm "$@" 2>/dev/null | sort -rn); }
 
-# What a program says in the image, its data folder from the machine.
+# A program in the image with folder $1 of the machine as data, as its user or as the user that $2 names.
 with_data() {
-    local data=$1
-    shift
-    buildah_here run --volume "$data:/opt/googlenet-rcnn/data" "$container" -- "$@"
+    local data=$1 user=$2
+    shift 2
+    buildah_here run ${user:+--user "$user"} --volume "$data:/opt/googlenet-rcnn/data" "$container" -- "$@"
 }
 
 take() { false; }
@@ -75,12 +75,12 @@ grep -m 1 'pairs_train01' "$rooms/train.log" || fail "caffe train got nowhere; s
 tell "the demo at its tiny scale"
 buildah_here run "$container" -- sh -c 'id -u && python tools/demo.py --quick --out /tmp/quick'
 
-tell "folders of the machine as data"
-mkdir -p "$rooms/own" "$rooms/other"
-chown 1000 "$rooms/own" && chown root "$rooms/other" && chmod 755 "$rooms/other"
+tell "folders of the machine as data: of uid 1000, of another user who says so, of another user who does not"
 make=(googlenet-rcnn make-motion-videos --appearances Flowers --movements Up --groups 2 --out data/videos)
-with_data "$rooms/own" "${make[@]}"
-if with_data "$rooms/other" "${make[@]}" 2>"$rooms/refused.log"; then
+for owner in 1000 1234 0; do rm -rf "$rooms/data$owner" && install -d -o "$owner" "$rooms/data$owner"; done
+with_data "$rooms/data1000" "" "${make[@]}"
+with_data "$rooms/data1234" 1234:1234 "${make[@]}"
+if with_data "$rooms/data0" "" "${make[@]}" 2>"$rooms/refused.log"; then
     fail "uid 1000 wrote into a folder of root"
 fi
 cat "$rooms/refused.log"

@@ -102,7 +102,7 @@ def test_the_build_is_the_installers():
 
 def test_the_last_stage_is_entered_as_a_user_with_caffe_on_the_path():
     made = calls(**CPU)
-    _, user, folder, path = made[-1]
+    _, user, folder, path, *_ = made[-1]
     assert user not in ("root", "0")
     assert path.startswith(f"PATH={folder}/.venv/bin:")
     assert not any("install_caffe" in call[-1] for call in made[made.index(["stage", "final", "debian:12"]) :])
