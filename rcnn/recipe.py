@@ -277,7 +277,8 @@ def add_options(
         elif name == "mean":
             options.update(type=_reader(Number), nargs="+")
         else:
-            options["type"] = _reader(Annotated[field.annotation, field])
+            # not `field` itself: of what only dataclasses know pydantic 2.12 and later warn
+            options["type"] = _reader(Annotated[(field.annotation, Field(), *field.metadata)])
         parser.add_argument(f"--{_spelled(name)}", default=argparse.SUPPRESS, help=help, **options)
 
 

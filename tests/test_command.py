@@ -15,6 +15,8 @@ INTERRUPTED = "\nprogram.py: interrupted; run the same command again to go on\n"
 PROGRAM = '''"""Do something.
 
     python program.py --number 3
+
+It ends as it is told to.
 """
 import signal
 import sys

@@ -64,6 +64,7 @@ def test_every_setting_has_one_name():
     assert len(set(names)) == len(names) == len(PART_OF)
 
 
+@pytest.mark.filterwarnings("error")  # pydantic warns of what it passes over
 def test_settings_and_words_are_read_back():
     other = recipe.parse(OTHERS)
     assert recipe.settings(other) == OTHERS and other.setting("weight_decay") == 0
