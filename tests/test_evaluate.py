@@ -148,7 +148,7 @@ def test_skipped_videos_are_named(evaluate, folder, capsys):
     frames.write(Path("some.lmdb"), {**VIDEOS, "v_Left_g01_c01": (0, 0)}, CLASSES, SIDE)
     evaluate("frame", frames="some.lmdb")
     printed = capsys.readouterr()
-    assert "not tested, as it has no frames: v_Left_g01_c01 (broken)" in printed.err and "3 videos" in printed.out
+    assert "not tested v_Left_g01_c01: broken" in printed.err and "3 videos" in printed.out
 
 
 def test_interrupted_it_goes_on_with_the_videos_that_are_left(evaluate, monkeypatch):

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rcnn.command import input_path, output_file, output_picture, parser, positive, positive_real, tell
-from rcnn.data.lists import read_classes
+from rcnn.data.lists import add_class_options, read_chosen
 from rcnn.data.video import open_source
 from rcnn.experiments import plots
 from rcnn.googlenet import SIGNALS
@@ -42,7 +42,7 @@ def main() -> None:
     args = arguments()
     if args.annotated:
         display.check_video(args.annotated)
-    classes, warnings = read_classes(args.classes), list[str]()
+    (_, classes), warnings = read_chosen(args), list[str]()
     source = open_source(args.source, args.fps, warnings)
     classifier = Classifier(
         args.net,
@@ -80,7 +80,7 @@ def arguments() -> Namespace:
         "source", type=input_path, metavar="SOURCE", help="video file, folder of frames, or number of a camera"
     )
     add_options(options, ("pair", "recurrent"))
-    options.add_argument("--classes", type=input_path, required=True, help="class names, as UCF-101's classInd.txt")
+    add_class_options(options)
     options.add_argument("--fps", type=positive_real, default=5.0, help="frames a second")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose scores are given")
     options.add_argument("--seconds", type=positive_real, help="end there; a file's end, or Ctrl-C, if not given")

@@ -18,13 +18,12 @@ signal; tools/fuse.py fuses it by any rule without the net.  Interrupted, the sa
 are left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
 """
 
-import sys
 import time
 from argparse import Namespace
 
-from rcnn.command import input_path, output_file, output_picture, parser, positive
+from rcnn.command import input_path, output_file, output_picture, parser, positive, tell_reasons
 from rcnn.data import crops
-from rcnn.data.lists import read_classes, read_list
+from rcnn.data.lists import add_class_options, read_chosen, read_list
 from rcnn.data.records import MANIFEST, open_records
 from rcnn.data.sequences import videos_with_frames
 from rcnn.experiments import plots
@@ -39,7 +38,7 @@ from rcnn.scoring.score_videos import write_scores
 def main() -> None:
     args = arguments()
     began = time.monotonic()
-    classes = read_classes(args.classes)
+    whole, classes = read_chosen(args)
     network, mode = open_network(args.backend, args.net, args.weights, args.gpu, args.mode)
     name = args.net or args.weights
     check_choices(network, name, args.signal, args.classes, classes)
@@ -50,9 +49,8 @@ def main() -> None:
                 f"--frames: {args.frames} has frames of {frames.channels} channels, {name} takes "
                 f"{network.channels}; 3 are images, 2 are flow"
             )
-        videos, skipped = videos_with_frames(read_list(args.list, classes), frames, args.list)
-        for video, reason in skipped:
-            print(f"not tested, as it has no frames: {video.name} ({reason})", file=sys.stderr)
+        videos, skipped = videos_with_frames(read_list(args.list, whole, classes), frames, args.list)
+        tell_reasons("not tested", [(video.name, reason) for video, reason in skipped])
         attributes = {
             # Caffe's as ever, so that finished files stay finished
             **({"net_sha256": sha256(args.net)} if network.backend == "caffe" else {"backend": network.backend}),
@@ -76,7 +74,7 @@ def arguments() -> Namespace:
     options.add_argument(
         "--list", type=input_path, required=True, help="the videos to test, as UCF-101's testlist01.txt"
     )
-    options.add_argument("--classes", type=input_path, required=True, help="class names, as UCF-101's classInd.txt")
+    add_class_options(options)
     options.add_argument("--out", type=output_file, required=True, help="HDF5 file to write the scores to")
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
