@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import sys
 import time
@@ -13,7 +14,7 @@ from runs import contents, kill_ten_times, options, run, start
 from videos import flow_set, make_set, number_of, numbered, write_avi, write_motion, write_packets, write_stamped
 
 from rcnn.command import progress
-from rcnn.data import flow, flow_frames, frames_lmdb, records, workers
+from rcnn.data import flow, flow_frames, frames_lmdb, records, sequences, workers
 from rcnn.data.builds import Build
 from rcnn.data.lists import Video
 from rcnn.files import InputError
@@ -97,6 +98,83 @@ def test_missing_file_ends_it_before_any_work(tmp_path):
     status, _, error = run("build_frames", *arguments, "--out", tmp_path / "f.lmdb")
     assert status == 2 and not list(tmp_path.glob("f.lmdb*")) and len(error.splitlines()) == 1
     assert "lacks 1 of the 4 listed videos, the first is Biking/v_Biking_g02_c01.avi" in error
+
+
+def test_missing_files_are_counted_and_named_where_asked(tmp_path):
+    """And only then is it another LMDB; where the folder has changed since, it is not taken for the same."""
+    arguments = [*make_set(tmp_path, 24, 12), "--fps", 10, "--out", tmp_path / "f.lmdb"]
+    gone = [tmp_path / f"videos/Biking/v_Biking_g{group:02d}_c01.avi" for group in range(1, 13)]
+    whole = gone[0].read_bytes()
+    for path in gone:
+        path.unlink()
+    status, _, error = run("build_frames", *arguments)
+    assert status == 2 and "; give the folder" in error and ", or --missing skip to do without them" in error
+    for _ in range(2):
+        status, out, error = run("build_frames", *arguments, "--missing", "skip", "--strict")
+        assert status == 0 and "of 12 videos; 0 videos skipped; 12 listed videos have no file" in out
+        assert "skipped 12 videos, the first is v_Biking_g01_c01: the folder of videos lacks it" in error
+    _, manifest = contents(tmp_path / "f.lmdb")
+    names = [path.stem for path in gone]
+    assert manifest["recipe"]["missing"] == [entry["video"] for entry in manifest["skipped"]] == names
+    assert manifest["counts"]["missing"] == 12
+    gone[0].write_bytes(whole)
+    status, _, error = run("build_frames", *arguments, "--missing", "skip")
+    assert status == 2 and "(missing); give another --out, or --force" in error
+    pairs = options(frames=tmp_path / "f.lmdb", classes=tmp_path / "classInd.txt", list=tmp_path / "trainlist01.txt")
+    status, out, error = run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")
+    assert status == 0 and "11 videos, the first is v_Biking_g02_c01: the folder of videos lacks it" in error
+    assert contents(tmp_path / "p.lmdb")[1]["counts"] == {
+        **{"pairs": 44, "videos": 11, "skipped": 0, "missing": 11, "neighbours_of_one_video": 0}
+    }
+
+
+def test_nothing_missing_is_the_same_as_before(tmp_path):
+    arguments = [*make_set(tmp_path, 2, 12), "--fps", 10]
+    for name, more in (("a", ()), ("b", ("--missing", "skip", "--only-classes", "Biking", "Archery"))):
+        assert run("build_frames", *arguments, *more, "--out", tmp_path / name)[0] == 0
+    assert (tmp_path / "a/manifest.json").read_bytes() == (tmp_path / "b/manifest.json").read_bytes()
+
+
+def test_some_classes(tmp_path):
+    """In frames, in pairs and in what RCNN-s reads: labels of their own, numbers of the whole class list."""
+    arguments = [*make_set(tmp_path, 4, 12), "--fps", 10, "--out", tmp_path / "f.lmdb"]
+    status, _, error = run("build_frames", *arguments, "--only-classes", "Biking", "Judo")
+    assert (status, error) == (2, "build_frames.py: only-classes: Judo is not in the class list\n")
+    assert run("build_frames", *arguments, "--only-classes", "Biking")[0] == 0
+    stored, manifest = contents(tmp_path / "f.lmdb")
+    assert {records.parse_frame_key(key)[0] for key in stored} == {"v_Biking_g01_c01", "v_Biking_g02_c01"}
+    assert {records.decode_frame(record)[1] for record in stored.values()} == {0}
+    assert manifest["recipe"]["classes"] == ["Biking"] and manifest["recipe"]["class_list"] == ["Archery", "Biking"]
+    with records.open_records(tmp_path / "f.lmdb", "frames") as frames:
+        videos, skipped = sequences.listed_videos(frames, tmp_path / "trainlist01.txt")
+        assert [(video.name, video.label) for video, _ in videos] == [("v_Biking_g02_c01", 0)] and not skipped
+    pairs = options(frames=tmp_path / "f.lmdb", classes=tmp_path / "classInd.txt", list=tmp_path / "trainlist01.txt")
+    status, _, error = run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")
+    assert status == 2 and "the list differs from the class list" in error and "(--only-classes too)" in error
+    assert run("build_pairs", *pairs, "--only-classes", "Biking", "--out", tmp_path / "p.lmdb")[0] == 0
+    stored, manifest = contents(tmp_path / "p.lmdb")
+    assert len(stored) == manifest["counts"]["pairs"] == 4
+    assert {records.decode_pair(record)[2] for record in stored.values()} == {0}
+
+
+def test_genuine_clips_and_a_broken_one(tmp_path, real_data):
+    """Official lists as they are; a clip that is cut off gives its frames until there, one of no video is skipped."""
+    lists, clips = real_data / "ucfTrainTestlist", sorted((real_data / "UCF-101/Punch").glob("*_g0[1-4]_*.avi"))
+    (tmp_path / "videos/Punch").mkdir(parents=True)
+    for path in clips:
+        shutil.copy(path, tmp_path / "videos/Punch")
+    whole = clips[1].read_bytes()
+    (tmp_path / "videos/Punch" / clips[1].name).write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "videos/Punch" / clips[2].name).write_bytes(b"no video")
+    words = options(videos=tmp_path / "videos", list=lists / "testlist01.txt", classes=lists / "classInd.txt", size=32)
+    only = ["--only-classes", "Punch", "--missing", "skip"]
+    status, out, error = run("build_frames", *words, *only, "--out", tmp_path / "f.lmdb")
+    assert status == 0 and "of 3 videos; 1 videos skipped; 35 listed videos have no file" in out
+    assert f"skipped {clips[2].stem}: the file is damaged or not a video" in error
+    assert f"{clips[1].stem}: broken off" in error
+    assert [video["label"] for video in contents(tmp_path / "f.lmdb")[1]["videos"]] == [0, 0, 0]
+    status, _, error = run("build_frames", *words, *only[:2], "--out", tmp_path / "g.lmdb")
+    assert status == 2 and "lacks 35 of the 39 listed videos" in error and not list(tmp_path.glob("g.lmdb*"))
 
 
 def test_without_dask_nothing_is_begun(tmp_path, monkeypatch, capsys):

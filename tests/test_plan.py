@@ -89,6 +89,30 @@ def test_pairs_that_trainings_are_watched_by(values, pairs):
     assert words(test, "--pairs-per-video") == pairs if pairs else "--pairs-per-video" not in test.command
 
 
+def test_lists_of_their_own_come_first():
+    """And what nobody asked for is in no command, so that older steps stay done."""
+    folds = {**GIVEN, "lists": None, "group": "^(.)_", "hold-out-next": 2, "only-classes": ["B", "A"]}
+    steps = planned(description.parse({**folds, "missing": "skip"}))
+    lists = steps["lists"]
+    assert lists.command == (
+        *("make_lists.py", "--videos", "videos", "--group", "^(.)_"),
+        *("--splits", "1", "--out", "out/lists"),
+    )
+    assert lists.inputs == (Path("videos"),) and "lists" in needs(steps, "split01_5fps.cnn")
+    for name in ("frames_5fps", "split01_5fps.pairs_test", "split01_5fps.scores_cnn"):
+        assert words(steps[name], "--only-classes") == ("B", "A")
+        assert words(steps[name], "--classes") == ("out/lists/classInd.txt",)
+    assert words(steps["frames_5fps"], "--missing") == ("skip",)
+    held = planned(description.parse({**GIVEN, "group": "^(.)_", "hold-out": ["x", "y"], "validate": True}))
+    assert held["lists"].command == (
+        *("make_lists.py", "--lists", "lists", "--group", "^(.)_", "--hold-out", "x", "y"),
+        *("--splits", "1", "--out", "out/lists"),
+    )
+    assert held["lists"].inputs == (Path("lists"),)
+    plain = planned(description.parse({**GIVEN, "group": "^(.)_", "hold-out": ["x"]}))
+    assert plain == planned(description.parse(GIVEN))
+
+
 def test_what_hangs_on_what():
     steps = planned(MOTION)
     assert needs(steps, "split02_5fps.rcnn_r") == {

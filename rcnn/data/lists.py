@@ -114,7 +114,9 @@ def read_list(path: PathLike, classes: Sequence[str], chosen: Optional[Sequence[
             raise InputError(f"{place}: class {folder} is not in the class list")
         place_in_list = classes.index(folder) + 1
         if number is not None and int(number) != place_in_list:
-            raise InputError(f"{place}: number {number} disagrees with the class list, where {folder} is {place_in_list}")
+            raise InputError(
+                f"{place}: number {number} disagrees with the class list, where {folder} is {place_in_list}"
+            )
         add(videos, Video(Path(file).stem, f"{folder}/{file}", labels.get(folder, -1)), place)
     wanted = [video for video in videos.values() if video.label >= 0]
     if not wanted:
@@ -140,9 +142,7 @@ def read_lists(
     return list(videos.values())
 
 
-def find_files(
-    videos: Sequence[Video], folder: PathLike, missing: str = MISSING[0]
-) -> tuple[list[Video], list[Video]]:
+def find_files(videos: Sequence[Video], folder: PathLike, missing: str = MISSING[0]) -> tuple[list[Video], list[Video]]:
     """Return (videos whose files are in a folder, those whose are not).
 
     Parameters

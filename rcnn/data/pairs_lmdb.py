@@ -48,7 +48,7 @@ def recipe(
     made_of = frames.manifest["recipe"]
     if made_of["classes"] != classes:
         raise InputError(
-            f"classes: the list differs from the class list that {frames.path} was made with; --only-classes is part of it"
+            f"classes: the list differs from the class list that {frames.path} was made with (--only-classes too)"
         )
     pairs = {
         "frames": {

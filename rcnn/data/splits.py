@@ -23,12 +23,12 @@ class Split(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Where the splits of a set come from.
+    """Where the splits of a set come from; the options of tools/make_lists.py.
 
     videos: folder of the class folders.  lists: folder of trainlistNN.txt and testlistNN.txt; None: split NN leaves the
     NN-th group out, in the order of their names.  classes: the class list; None: CLASSES of the lists.  group: a
     regular expression that finds a video's group in its name, as its first (...).  hold_out: groups to test on
-    instead, out of the videos to train on; following: how many, those that come after the groups to test on.
+    instead, out of the videos to train on.  hold_out_next: or how many, those that come after the groups to test on.
     """
 
     videos: Optional[PathLike] = None
@@ -36,7 +36,7 @@ class Sources(NamedTuple):
     classes: Optional[PathLike] = None
     group: Optional[str] = None
     hold_out: Sequence[str] = ()
-    following: int = 0
+    hold_out_next: int = 0
 
 
 def list_paths(folder: PathLike, split: int) -> tuple[Path, Path]:
@@ -57,7 +57,7 @@ def read(sources: Sources, numbers: Optional[Sequence[int]] = None) -> tuple[lis
         classes, made = _one_group_out(sources, numbers)
     else:
         classes, made = _listed(sources.lists, sources.classes, numbers)
-    if sources.hold_out or sources.following:
+    if sources.hold_out or sources.hold_out_next:
         made = {number: _held_out(number, split, sources) for number, split in made.items()}
     return classes, made
 
@@ -142,9 +142,9 @@ def _held_out(number, split, sources):
     tested = {groups[video] for video in split.test}
     known = sorted({groups[video] for video in split.train})
     held = set(sources.hold_out)
-    if sources.following:
+    if sources.hold_out_next:
         after = [name for name in known if name > max(tested)]
-        held |= set([*after, *known][: sources.following])
+        held |= set([*after, *known][: sources.hold_out_next])
     for name in sorted(held - set(known)):
         raise InputError(
             f"split {number}: group {name} cannot be held out, as the groups to train on are {', '.join(known)}"

@@ -6,6 +6,7 @@ everywhere here.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -17,8 +18,9 @@ from pydantic.dataclasses import dataclass
 from rcnn import recipe
 from rcnn.data import crops as protocols
 from rcnn.data import flow
+from rcnn.data import splits as partition
 from rcnn.data.flow_frames import BETWEEN
-from rcnn.data.lists import Video, check_files, read_classes, read_list
+from rcnn.data.lists import MISSING, Video, choose, find_files
 from rcnn.data.synthetic import scenes
 from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
@@ -81,6 +83,7 @@ Whole = Annotated[int, Field(ge=1)]
 Crops = Annotated[int, AfterValidator(_protocol)]
 Split = Annotated[int, Field(ge=1, le=99)]
 EachOnce = AfterValidator(_each_once)
+OptionalEachOnce = AfterValidator(lambda values: values if values is None else _each_once(values))
 Nets = Annotated[dict[str, Any], Field(description="settings of rcnn/recipe.py")]
 
 
@@ -115,9 +118,15 @@ class Description:
     size: Whole  # height and width of the stored frames, pixels
     splits: Annotated[tuple[Split, ...], EachOnce] = (1, 2, 3)  # Table 2 is about the first
     videos: Optional[Line] = None  # folder of the class folders
-    lists: Optional[Line] = None  # folder of trainlistNN.txt and testlistNN.txt
+    lists: Optional[Line] = None  # folder of trainlistNN.txt and testlistNN.txt; None: a split leaves out one group
     classes: Optional[Line] = None  # class list; None: lists/classInd.txt
-    make: Optional[dict[str, Any]] = None  # instead of these three: options of tools/make_motion_videos.py
+    only_classes: Annotated[Optional[tuple[Line, ...]], OptionalEachOnce] = None  # those of them; None: all
+    missing: Literal[MISSING] = MISSING[0]  # type: ignore[valid-type]  # what a listed video without a file is
+    group: Optional[Line] = None  # regular expression that finds a video's group in its name, as tools/make_lists.py
+    hold_out: tuple[Line, ...] = ()  # groups of the training videos, none of which is on both sides where it says
+    hold_out_next: Optional[Whole] = None  # validate; or how many, those after the split's test groups
+    validate: bool = False  # test on the groups held out of the training videos, and never on the test videos
+    make: Optional[dict[str, Any]] = None  # instead of all these: options of tools/make_motion_videos.py
     pretrained: Optional[Line] = None  # caffemodel to start from; None: the CNN from nothing, and the RCNNs from it
     unhalved: bool = False  # as init_weights.py --unhalved
     samplings: Annotated[tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
@@ -132,6 +141,20 @@ class Description:
     test_batch: Whole = 10  # crops a forward pass of the test
     test_pairs_per_video: Optional[Whole] = 1  # pairs of each test video to watch a training by; None: all
     mean_seconds: Number = 7.2  # mean length of a video, for estimates of disk and time
+
+    @property
+    def sources(self) -> partition.Sources:
+        """Where the splits come from."""
+        if self.lists is None:
+            made = partition.Sources(videos=Path(self.videos or ""), group=self.group)
+        else:
+            made = partition.Sources(None, Path(self.lists), self.classes and Path(self.classes), self.group)
+        return made._replace(hold_out=self.hold_out, hold_out_next=self.hold_out_next or 0) if self.validate else made
+
+    @property
+    def own_lists(self) -> bool:
+        """Whether the splits are not those of official lists, so that their lists are to be written."""
+        return self.make is None and (self.lists is None or self.validate)
 
     @property
     def flow_nets(self) -> dict[str, Any]:
@@ -183,6 +206,31 @@ def parse(content: Any) -> Description:
     return description
 
 
+def adapt(description: Description, changes: Mapping[str, Any]) -> Description:
+    """Return a description with other values of some fields, as a command line gives them.
+
+    Another folder of lists has its own class list, and the name says where a description came to `validate`.
+
+    Raises
+    ------
+    InputError
+        Where a value is none of its field's, or does not go with the rest.
+    """
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
+    }
+    if "lists" in values:
+        values["classes"] = None
+    if values.get("validate"):
+        values["name"] = f"{description.name}, groups held out of training"
+    try:
+        changed = replace(description, **values)
+    except ValidationError as error:
+        raise InputError(recipe.problem(error)) from None
+    _check(changed)
+    return changed
+
+
 def _problem(error):
     """Return what is wrong in a line; of an unknown key also what the keys are."""
     message, place = recipe.problem(error), error.errors()[0]["loc"]
@@ -218,11 +266,15 @@ def _check(description):
             f'{key}: it needs the sampling "random"',
         )
     if description.make is None:
-        for key in ("videos", "lists"):
-            _demand(getattr(description, key), f"{key} is missing (or make, where videos are to be made)")
+        _demand(description.videos, "videos is missing (or make, where videos are to be made)")
+        _demand(description.lists or description.group, "lists is missing (or group, to leave out one a split)")
+        held = [key for key in ("hold-out", "hold-out-next") if getattr(description, key.replace("-", "_"))]
+        _demand(len(held) < 2, "hold-out names the groups, and hold-out-next counts them; give one of them")
+        _demand(description.group or not held, f"{''.join(held)}: it needs group, by which a video's group is found")
+        _demand(held or not description.validate, "validate: it needs hold-out or hold-out-next")
         return
-    for key in ("videos", "lists", "classes"):
-        _demand(not getattr(description, key), f"{key} and make do not go together")
+    for key in ("videos", "lists", "classes", "only-classes", "group", "hold-out", "hold-out-next", "validate"):
+        _demand(not getattr(description, key.replace("-", "_")), f"{key} and make do not go together")
     _check_make(description.make)
 
 
@@ -281,20 +333,21 @@ class Lists(NamedTuple):
 
     def train(self, split: int) -> Path:
         """Return the list of a split's videos to train on."""
-        return self.folder / f"trainlist{split:02d}.txt"
+        return partition.list_paths(self.folder, split)[0]
 
     def test(self, split: int) -> Path:
         """Return the list of a split's videos to test on."""
-        return self.folder / f"testlist{split:02d}.txt"
+        return partition.list_paths(self.folder, split)[1]
 
 
 def lists(description: Description, out: Union[str, PathLike]) -> Lists:
-    """Return the Lists of a description; synthetic videos go under the folder `out`."""
+    """Return the Lists of a description; synthetic videos, and lists of its own, go under the folder `out`."""
     if description.make is not None:
         videos = Path(out) / "videos"
-        return Lists(videos, videos / "lists", videos / "lists" / "classInd.txt")
-    folder = Path(description.lists or "")
-    return Lists(Path(description.videos or ""), folder, Path(description.classes or folder / "classInd.txt"))
+        return Lists(videos, videos / "lists", videos / "lists" / partition.CLASSES)
+    folder = Path(out, "lists") if description.own_lists else Path(description.lists or "")
+    classes = None if description.own_lists else description.classes
+    return Lists(Path(description.videos or ""), folder, Path(classes or folder / partition.CLASSES))
 
 
 class Counts(NamedTuple):
@@ -304,6 +357,7 @@ class Counts(NamedTuple):
     videos: int
     splits: dict[int, tuple[int, int]]  # {split: (videos to train on, to test on)}
     seconds: float  # mean length of a video
+    missing: int = 0  # videos that are listed and have no file
 
 
 def check(description: Description, out: Union[str, PathLike]) -> Counts:
@@ -312,8 +366,8 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
     Raises
     ------
     InputError
-        For a missing file, a list that names a missing video or is otherwise wrong (rcnn/data/lists.py), a split whose
-        two lists share a video, and a flow method that this machine has not.
+        For a missing file, a list that names a missing video or is otherwise wrong (rcnn/data/lists.py), a split that
+        cannot be (rcnn/data/splits.py) or has no video on one side, and a flow method that this machine has not.
     """
     if description.flow:
         flow.describe(description.flow.method)
@@ -324,21 +378,20 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
             raise InputError(f"{error}; data/README.md says where to get it") from None
     if description.make is not None:
         return _synthetic(description)
-    where, splits = lists(description, out), {}
-    union: dict[str, Video] = {}
-    classes = read_classes(where.classes)
-    for split in description.splits:
-        train, test = (read_list(path, classes) for path in (where.train(split), where.test(split)))
-        both = {video.name for video in train} & {video.name for video in test}
-        _demand(
-            not both,
-            f"split {split}: {len(both)} videos are in {where.train(split)} and in {where.test(split)}, "
-            f"one is {min(both, default='')}",
-        )
-        union.update((video.name, video) for video in train + test)
-        splits[split] = len(train), len(test)
-    check_files(list(union.values()), where.videos)
-    return Counts(len(classes), len(union), splits, description.mean_seconds)
+    classes, made = partition.read(description.sources, description.splits)
+    chosen = set(choose(classes, description.only_classes))
+    wanted = {
+        number: partition.Split(*([video for video in part if classes[video.label] in chosen] for part in split))
+        for number, split in made.items()
+    }
+    union: dict[str, Video] = {video.name: video for split in wanted.values() for part in split for video in part}
+    there, missing = find_files(list(union.values()), description.videos or "", description.missing)
+    names, counts = {video.name for video in there}, dict[int, tuple[int, int]]()
+    for number, split in wanted.items():
+        train, test = (sum(video.name in names for video in part) for part in split)
+        _demand(train and test, f"split {number}: it has {train} videos to train on and {test} to test on")
+        counts[number] = train, test
+    return Counts(len(chosen), len(there), counts, description.mean_seconds, len(missing))
 
 
 def _synthetic(description):

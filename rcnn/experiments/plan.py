@@ -3,6 +3,7 @@
 A step is one program of tools/.  It depends on another one where that makes what it needs.  Under the folder OUT:
 
     videos/                        synthetic videos, if the description has them made
+    lists/                         its lists, if the splits are not those of official ones
     frames_5fps.lmdb               frames of all videos, one LMDB a frame rate
     frames_5fps_flow.lmdb          their flow, if the description has that stream
     split01_5fps/                  one folder a split and frame rate:
@@ -19,6 +20,7 @@ from typing import Optional, Union
 
 from rcnn import recipe
 from rcnn.data import flow
+from rcnn.data.lists import MISSING
 from rcnn.data.records import MANIFEST
 from rcnn.data.workers import cores
 from rcnn.experiments.description import Counts, Description, lists
@@ -145,6 +147,8 @@ class _Plan:
         self.steps = []
         if description.make is not None:
             self.videos()
+        if description.own_lists:
+            self.lists()
         runs = {}
         for net, split, fps in score_files(description, out):
             suffix = FLOW if net.endswith(FLOW) else ""
@@ -186,6 +190,11 @@ class _Plan:
             **{"out": where.videos, **self.description.make, "splits": splits, "seed": self.description.seed},
         )
 
+    def lists(self):
+        options = {name: value for name, value in self.description.sources._asdict().items() if value}
+        made = [self.where.classes, *self.listed]
+        self.add("lists", "make_lists.py", made, **options, splits=self.description.splits, out=self.where.folder)
+
     def frames(self, name, fps, cost, **kind):
         """Add the step of a frames LMDB; kind: options of flow."""
         path = self.out / f"{name}.lmdb"
@@ -199,6 +208,8 @@ class _Plan:
             videos=self.where.videos,
             list=self.listed,
             classes=self.where.classes,
+            only_classes=self.description.only_classes,
+            missing=None if self.description.missing == MISSING[0] else self.description.missing,
             fps=fps,
             size=self.description.size,
             **kind,
@@ -255,6 +266,7 @@ class _Run:
             frames=self.frames,
             list=self.lists[part],
             classes=self.plan.where.classes,
+            only_classes=self.description.only_classes,
             out=path,
             seed=self.description.seed,
             pairs_per_video=each,
@@ -365,6 +377,7 @@ class _Run:
             frames=self.frames,
             list=self.lists["test"],
             classes=self.plan.where.classes,
+            only_classes=self.description.only_classes,
             crops=crops,
             **self.as_trained,
             out=path,

@@ -10,6 +10,7 @@ file that it stamps (9 s for 2 GB).  Interrupted, it ended at once and left its 
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -135,7 +136,7 @@ class Runner:
             with self._lock:
                 if self._stopping:
                     return None
-                log.write(f"\n$ {' '.join(step.typed)}\n")
+                log.write(f"\n$ {shlex.join(step.typed)}\n")
                 log.flush()
                 # Two threads gain nothing on small products, and side by side they wait for each other.
                 process = subprocess.Popen(

@@ -123,7 +123,7 @@ def check_choices(net: Any, name: PathLike, signal: str, path: PathLike, classes
         raise InputError(f"--signal: {name} has no output {signal}, only {', '.join(net.signals)}")
     if net.classes != len(classes):
         raise InputError(
-            f"--classes: {path} has {len(classes)} classes, {name} has {net.classes}; --only-classes takes some of a list"
+            f"--classes: {path} has {len(classes)} classes, {name} has {net.classes}; --only-classes takes some"
         )
 
 

@@ -8,10 +8,12 @@ Frames are images, or with --flow the optical flow at them, for the flow stream'
     python tools/build_frames.py --videos data/ucf101/UCF-101 --classes $lists/classInd.txt --flow brox \
         --list $lists/trainlist01.txt $lists/testlist01.txt --fps 5 --out data/ucf101/flow_5fps.lmdb
 
-UCF-101's own folder and lists are taken as they are.  --only-classes takes some of the class list's classes, and --missing
-skip leaves out listed videos that the folder lacks; the manifest counts and names them.  The frames are those on screen every 1/FPS seconds by the
-video's time stamps, resized to SIZE x SIZE.  A video that is broken, empty or gives a single frame is skipped, named
-with the reason, and counted in OUT/manifest.json; one that breaks off gives its frames until there.
+UCF-101's own folder and lists are taken as they are.  --only-classes takes some of the class list's classes, and
+--missing skip leaves out listed videos that the folder lacks; the manifest counts and names them.
+
+The frames are those on screen every 1/FPS seconds by the video's time stamps, resized to SIZE x SIZE.  A video that is
+broken, empty or gives a single frame is skipped, named with the reason, and counted in OUT/manifest.json; one that
+breaks off gives its frames until there.
 
 Flow at a frame goes from it to the next frame of the video, whatever FPS is, as two-stream work has it: between frames
 0.2 s apart motion is too large for these methods, and for --flow-bound.  --flow-between samples takes it to the next

@@ -23,11 +23,18 @@ def main() -> None:
     options = command.parser(__doc__)
     source = options.add_mutually_exclusive_group(required=True)
     source.add_argument("--videos", type=command.input_path, help="folder of class folders: leave one group out")
-    source.add_argument("--lists", type=command.input_path, help="folder of lists whose training videos are split again")
+    source.add_argument(
+        "--lists", type=command.input_path, help="folder of lists whose training videos are split again"
+    )
+    options.add_argument("--classes", type=command.input_path, help="of --lists (default: their classInd.txt)")
     options.add_argument("--group", required=True, help="regular expression that finds a video's group in its name")
     options.add_argument("--hold-out", nargs="+", default=[], metavar="GROUP", help="groups to hold out of training")
     options.add_argument(
-        "--hold-out-next", type=command.positive, metavar="N", help="how many groups to hold out, after those tested on"
+        "--hold-out-next",
+        type=command.positive,
+        default=0,
+        metavar="N",
+        help="how many groups to hold out, after those tested on",
     )
     options.add_argument("--splits", type=command.positive, nargs="+", help="which (default: all)")
     options.add_argument("--out", type=command.output_folder, required=True, help="folder for the lists")
@@ -36,9 +43,9 @@ def main() -> None:
         options.error("--hold-out names the groups, and --hold-out-next counts them; give one of them")
     if args.lists and not (args.hold_out or args.hold_out_next):
         options.error("--lists are there already; say what to hold out, --hold-out or --hold-out-next")
-    sources = splits.Sources(
-        args.videos, args.lists, group=args.group, hold_out=args.hold_out, following=args.hold_out_next or 0
-    )
+    if args.classes and not args.lists:
+        options.error("--classes are the folders' names where there is no --lists")
+    sources = splits.Sources(**{field: getattr(args, field) for field in splits.Sources._fields})
     classes, made = splits.read(sources, args.splits)
     splits.write(args.out, classes, made)
     for number, split in made.items():

@@ -21,23 +21,27 @@ and steps/ with what each was made from.
 import argparse
 
 from rcnn import command
+from rcnn.data.lists import MISSING
 from rcnn.experiments import description as descriptions
 from rcnn.experiments import plan, preview, results
 from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 
+CHANGEABLE = ("videos", "lists", "pretrained", "missing", "splits", "validate")  # what options say instead
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
 
 
 def main() -> int:
     args = arguments()
-    description = descriptions.read(args.description)
+    changes = {field: getattr(args, field) for field in CHANGEABLE if getattr(args, field)}
+    description = descriptions.adapt(descriptions.read(args.description), changes)
     out = nearest(args.out)
     counts = descriptions.check(description, out)
     steps = plan.steps(description, counts, out, args.gpu, args.workers)
     if args.dry_run:
         page = plan.report(description, out, plan.score_files(description, out))
         preview.show([*steps, page], out, args.jobs)
+        tell_missing(counts)
         return 0
     states = Records(out).states(steps)
     if not args.force:
@@ -49,7 +53,16 @@ def main() -> int:
         runner = Runner(out, args.jobs, args.force)
         runner.run(steps)
         summary = results.make(description, out, steps, runner)
-    return results.report(out, summary, steps, runner)
+    status = results.report(out, summary, steps, runner)
+    tell_missing(counts)
+    return status
+
+
+def tell_missing(counts: descriptions.Counts) -> None:
+    """Say how many listed videos have no file, where the description lets that be."""
+    if counts.missing:
+        listed = counts.videos + counts.missing
+        command.tell(f"reproduce.py: {counts.missing} of {listed} listed videos have no file and are left out")
 
 
 def arguments() -> argparse.Namespace:
@@ -57,5 +70,19 @@ def arguments() -> argparse.Namespace:
     add_options(options, "reproduce")
     options.add_argument(
         "--workers", type=command.positive, help="processes that decode and encode (default: one a core)"
+    )
+    options.add_argument(
+        "--videos",
+        type=command.input_path,
+        help="folder of the class folders (default: the description's, as of the next four)",
+    )
+    options.add_argument("--lists", type=command.input_path, help="folder of the lists and their classInd.txt")
+    options.add_argument("--weights", type=command.input_path, dest="pretrained", help="caffemodel to start from")
+    options.add_argument("--missing", choices=MISSING, help="what a listed video without a file is")
+    options.add_argument("--splits", type=command.positive, nargs="+", help="which")
+    options.add_argument(
+        "--validate",
+        action="store_true",
+        help="to choose settings: test on the groups that the description holds out of the training videos",
     )
     return options.parse_args()
