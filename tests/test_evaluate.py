@@ -158,7 +158,7 @@ def test_some_of_the_class_list(evaluate, capsys):
     refused(evaluate, "has 4 classes, .*pair.prototxt has 3; --only-classes takes some", "pair")
     with open("list.txt", "a") as file:
         file.write("Up/v_Up_g01_c01.avi 2\n")
-    evaluate("pair", only_classes=("Still", "Left", "Right"))
+    evaluate("pair", **{"only-classes": "Still Left Right"})
     with score_files.Scores("s.h5") as some, score_files.Scores("whole.h5") as whole:
         assert (some.names, some.classes) == (whole.names, CLASSES)
         assert np.array_equal(some.frames(0, "high"), whole.frames(0, "high"))

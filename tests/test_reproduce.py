@@ -396,6 +396,28 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, message):
     assert list(files()) == ["given.json"]
 
 
+def test_the_plans_of_the_real_sets(tmp_path, monkeypatch, capsys, real_data):
+    """From one's own folders, with nothing of the repository's edited and nothing made."""
+    weights = ["--weights", real_data / "weights/bvlc_googlenet_deploy.caffemodel"]
+    official = ["--videos", real_data / "UCF-101", "--lists", real_data / "ucfTrainTestlist"]
+    monkeypatch.chdir(tmp_path)
+    for name, where, steps, missing in (
+        ("ucf101_16", official, 1 + 3 * 13 + 1, True),
+        ("ucf101_16", [*official, "--validate"], 1 + 1 + 3 * 13 + 1, True),
+        ("ucf101_16", [*official, "--validate", "--splits", 2], 1 + 1 + 13 + 1, True),
+        ("weizmann", ["--videos", real_data / "Weizmann"], 1 + 1 + 9 * 13 + 1, False),
+        ("ucf101_16_gpu", [*official, "--missing", "skip"], None, True),
+    ):
+        words = [ROOT / f"data/{name}.json", *where, *weights, "--out", "out", "--dry-run"]
+        assert in_process.run("reproduce", *words) == 0
+        out, error = capsys.readouterr()
+        assert steps is None or f"{steps} of {steps} steps to do" in out
+        assert ("lists: make_lists.py" in out) == (name == "weizmann" or "--validate" in where)
+        assert error.endswith("listed videos have no file and are left out\n") if missing else error == ""
+    assert in_process.run("reproduce", ROOT / "data/ucf101_16_gpu.json", *official, *weights, "--out", "out") == 2
+    assert "lacks 1722 of the 2122 listed videos" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_another_one_at_work_in_the_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, GIVEN)
