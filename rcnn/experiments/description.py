@@ -21,7 +21,7 @@ from rcnn.data import flow
 from rcnn.data import splits as partition
 from rcnn.data.flow_frames import BETWEEN
 from rcnn.data.lists import MISSING, Video, choose, find_files
-from rcnn.data.synthetic import scenes
+from rcnn.experiments import made_videos
 from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
 from rcnn.recipe import PYTORCH_ONLY, Recipe
@@ -56,13 +56,9 @@ def _one_line(value: str) -> str:
 
 def _number(value: Any) -> Any:
     """Return a number above 0 as it is: 25 frames a second are not spelled 25.0."""
-    if not _is_number(value):
+    if not made_videos.is_number(value):
         raise ValueError(f"{json.dumps(value)} is not a number above 0")
     return value
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _each_once(values: tuple) -> tuple:
@@ -275,30 +271,8 @@ def _check(description):
         return
     for key in ("videos", "lists", "classes", "only-classes", "group", "hold-out", "hold-out-next", "validate"):
         _demand(not getattr(description, key.replace("-", "_")), f"{key} and make do not go together")
-    _check_make(description.make)
-
-
-def _check_make(make):
-    """Raise InputError where options of tools/make_motion_videos.py lack what is needed, or have what is set here."""
-    for key, value in make.items():
-        _demand(isinstance(value, (str, int, float, list)), f"make: {key}: {json.dumps(value)} is no option's")
-    for key in ("out", "seed", "splits", "workers"):
-        _demand(key not in make, f"make: {key} follows from the rest; leave it out")
-    kind, seconds = make.get("set", "motion"), make.get("seconds")
-    _demand(kind in ("motion", "scenes"), f"make: set: {json.dumps(kind)} is neither motion nor scenes")
-    for key in ("appearances", "movements") if kind == "motion" else ():
-        names = make.get(key)
-        _demand(
-            isinstance(names, list) and names and all(isinstance(name, str) for name in names),
-            f"make: {key} is missing, or no list of names",
-        )
-    lengths = isinstance(seconds, list) and len(seconds) == 2 and all(map(_is_number, seconds))
-    _demand(
-        lengths and seconds[0] <= seconds[1] if kind == "scenes" else _is_number(seconds),
-        "make: seconds is missing, or no such number",
-    )
-    for key in ("groups", "clips"):
-        _demand(_is_number(make.get(key)) and isinstance(make[key], int), f"make: {key} is missing, or no such number")
+    problem = made_videos.problem(description.make)
+    _demand(problem is None, problem)
 
 
 def _check_nets(part, nets, needed, size, channels=3):
@@ -377,7 +351,8 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
         except InputError as error:
             raise InputError(f"{error}; data/README.md says where to get it") from None
     if description.make is not None:
-        return _synthetic(description)
+        classes, videos, tested, seconds = made_videos.counts(description.make)
+        return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)
     classes, made = partition.read(description.sources, description.splits)
     chosen = set(choose(classes, description.only_classes))
     wanted = {
@@ -392,16 +367,3 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
         _demand(train and test, f"split {number}: it has {train} videos to train on and {test} to test on")
         counts[number] = train, test
     return Counts(len(chosen), len(there), counts, description.mean_seconds, len(missing))
-
-
-def _synthetic(description):
-    make = description.make
-    if make.get("set") == "scenes":
-        classes, (shortest, longest) = len(scenes.CLASSES), make["seconds"]
-        seconds = scenes.mean_length(shortest, longest)
-    else:
-        classes, seconds = len(set(make["appearances"])) * len(set(make["movements"])), make["seconds"]
-    a_group = classes * make["clips"]
-    tested = max(1, make["groups"] // 4) * a_group  # tools/make_motion_videos.py holds out a quarter
-    videos = make["groups"] * a_group
-    return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)

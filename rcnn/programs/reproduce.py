@@ -3,6 +3,7 @@
     python tools/reproduce.py data/motion.json --out data/motion --jobs 2     # synthetic; under an hour on two cores
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --gpu 0
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
+    python tools/reproduce.py data/weizmann.json --videos weizmann --weights bvlc.caffemodel --out w --validate
 
 What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
 pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
