@@ -107,7 +107,7 @@ def _in_folder(folder):
     classes = sorted({file.parent.name for file in files})
     if not classes:
         raise InputError(f"videos: {folder} has no class folders with videos")
-    videos: dict[str, Video] = {}
+    videos = dict[str, Video]()
     for file in files:
         add(videos, Video(file.stem, file.as_posix(), classes.index(file.parent.name)), folder)
     return classes, list(videos.values())

@@ -351,8 +351,8 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
         except InputError as error:
             raise InputError(f"{error}; data/README.md says where to get it") from None
     if description.make is not None:
-        classes, videos, tested, seconds = made_videos.counts(description.make)
-        return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)
+        number, videos, tested, seconds = made_videos.counts(description.make)
+        return Counts(number, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)
     classes, made = partition.read(description.sources, description.splits)
     chosen = set(choose(classes, description.only_classes))
     wanted = {

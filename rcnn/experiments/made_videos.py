@@ -22,7 +22,7 @@ def problem(make: Mapping[str, Any]) -> Optional[str]:
     for key in FOLLOWING:
         if key in make:
             return f"make: {key} follows from the rest; leave it out"
-    kind, seconds = make.get("set", "motion"), make.get("seconds")
+    kind, seconds = make.get("set", "motion"), make.get("seconds", 0)
     if kind not in ("motion", "scenes"):
         return f"make: set: {json.dumps(kind)} is neither motion nor scenes"
     for key in ("appearances", "movements") if kind == "motion" else ():
