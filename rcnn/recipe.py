@@ -24,7 +24,14 @@ from rcnn.googlenet import MOST, Model
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
 PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
-CAFFE_ONLY = ("encoding", "cnn_iterations", "stage1_iterations", "test_iterations", "test_interval")
+CAFFE_ONLY = (
+    "encoding",
+    "cnn_iterations",
+    "cnn_stage1_iterations",
+    "stage1_iterations",
+    "test_iterations",
+    "test_interval",
+)
 TEST_PAIRS = 60 * 64  # pairs a test while training, unless the recipe says otherwise
 WORDING = (
     ("Input ", "it "),
@@ -109,6 +116,9 @@ class Solver:
     )
     iter_size: Count = Field(default=1, description="forward passes an update")
     cnn_iterations: Count = Field(default=20000, description="updates of the single-frame net")
+    cnn_stage1_iterations: Optional[Count] = Field(
+        default=None, description="updates of a stage 1 of the single-frame net, which has none if not given"
+    )
     stage1_iterations: Count = Field(default=10000, description="updates of stage 1")
     iterations: Count = Field(default=30000, description="updates; of a set of nets, those of stage 2")
     test_iterations: Optional[Count] = Field(

@@ -2,12 +2,15 @@
 
     python tools/reproduce.py data/motion.json --out data/motion --jobs 2     # synthetic; under an hour on two cores
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --gpu 0
+    python tools/reproduce.py data/ucf101.json --out data/ucf101/torch --gpu 0 --engine torch
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
 
 What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
 pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
-from what.  --dry-run shows each with its state, expected time and disk, and changes nothing;
-rcnn/experiments/estimates.py says how these are reckoned.
+from what, rcnn/experiments/trainings.py what the nets start from and how long each learns.  --engine says what trains:
+Caffe, or PyTorch, whose weights ONNX Runtime or PyTorch tests; RCNN-s is Caffe's in any case.  --dry-run shows each
+step with its state, expected time and disk, and changes nothing; rcnn/experiments/estimates.py says how these are
+reckoned.
 
 Interrupted or killed, the same command goes on where it stopped.  Done, it does nothing.  A step whose command or files
 have changed since is stale: --force makes it again, and removes what it made before.  A step that fails stops only
@@ -19,10 +22,11 @@ and steps/ with what each was made from.
 """
 
 import argparse
+from dataclasses import replace
 
 from rcnn import command
 from rcnn.experiments import description as descriptions
-from rcnn.experiments import plan, preview, results
+from rcnn.experiments import plan, preview, results, trainings
 from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 
@@ -32,6 +36,8 @@ NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leave
 def main() -> int:
     args = arguments()
     description = descriptions.read(args.description)
+    if args.engine:
+        description = replace(description, engine=args.engine)
     out = nearest(args.out)
     counts = descriptions.check(description, out)
     steps = plan.steps(description, counts, out, args.gpu, args.workers)
@@ -39,6 +45,7 @@ def main() -> int:
         page = plan.report(description, out, plan.score_files(description, out))
         preview.show([*steps, page], out, args.jobs)
         return 0
+    trainings.need(description)
     states = Records(out).states(steps)
     if not args.force:
         refuse_stale(states, out, NEEDS_FORCE)
@@ -57,5 +64,8 @@ def arguments() -> argparse.Namespace:
     add_options(options, "reproduce")
     options.add_argument(
         "--workers", type=command.positive, help="processes that decode and encode (default: one a core)"
+    )
+    options.add_argument(
+        "--engine", choices=descriptions.ENGINES, help="what trains (default: what the description says, or else caffe)"
     )
     return options.parse_args()

@@ -37,7 +37,7 @@ def main() -> None:
         args.weights,
         recipe.typed(args),
         args.stage,
-        args.device,
+        args.device if args.gpu is None else f"cuda:{args.gpu}",
         args.weights_combine,
         args.weights_size,
     )
@@ -63,7 +63,9 @@ def arguments() -> argparse.Namespace:
     options.add_argument(
         "--combine", choices=("average", "sum"), dest="weights_combine", help="as of --weights, if they do not tell"
     )
-    options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there")
+    where = options.add_mutually_exclusive_group()
+    where.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there")
+    where.add_argument("--gpu", type=int, help="number of the GPU to train on, from 0, of one process")
     recipe.add_options(options, Recipe(solver=Solver(seed=1)), ("model", "fillers", *CAFFE_ONLY))
     args = options.parse_args()
     check_apart({"--out": f"{args.out}.jsonl"}, [("--pairs", args.pairs), ("--weights", args.weights)])

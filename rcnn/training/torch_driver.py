@@ -41,12 +41,16 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
     Parameters
     ----------
     device
-        "cpu", "cuda", or "auto", which is a GPU where there is one.
+        "cpu", "cuda", "auto", which is a GPU where there is one, or of one process, "cuda:1".
     """
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     chosen = torch.device("cpu")
-    if device == "cuda" or device == "auto" and torch.cuda.is_available():
-        if not local < torch.cuda.device_count():
+    if device.startswith("cuda:"):
+        local = int(device[len("cuda:") :])
+        if world > 1:
+            raise InputError("gpu: with several processes each takes the GPU of its number; leave --gpu out")
+    if device.startswith("cuda") or device == "auto" and torch.cuda.is_available():
+        if not 0 <= local < torch.cuda.device_count():
             raise InputError(
                 f"device: PyTorch sees {torch.cuda.device_count()} GPUs, and process {local} of this "
                 "machine needs one of its own"

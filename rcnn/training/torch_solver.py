@@ -33,7 +33,7 @@ def rates(model: NetModel, stage: int = 2, spatial_rate: float = 1.0) -> dict[st
     pretrained = {
         layer.name
         for layer in model.layers()
-        if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal
+        if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and (model.temporal or stage == 1)
     }
     multipliers = {}
     for name, shapes in model.parameters().items():
