@@ -247,5 +247,6 @@ class _First(Trainings):
         self.options = self.description.nets
 
     def steps(self, weights):
-        self.nets()
+        if self.description.engine == "caffe":
+            self.nets()
         self.training("cnn", weights)

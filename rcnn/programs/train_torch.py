@@ -12,7 +12,10 @@ r"""Train RCNN-r or the CNN in PyTorch: the pairs, the recipe and the solver of 
 torchrun, which add up their gradients: the training is the same with any number of them, but for what dropout draws.
 
 OUT_iter_N.pt is a state dict, OUT_iter_N.solver.pt the momentum; OUT.jsonl has a line of JSON for each displayed loss
-(rcnn/training/log.py describes it).  Run again, it goes on from the newest snapshot as if it had never stopped.
+(rcnn/training/log.py describes it).
+
+Run again, it goes on from the newest snapshot as if it had never stopped.  --resume-from, in place of --weights, goes
+on from a snapshot of `caffe train`, NAME_iter_N.solverstate and the caffemodel beside it, if OUT has none of its own.
 Several machines need one OUT, in a folder that they share.
 """
 
@@ -40,15 +43,16 @@ def main() -> None:
         args.device if args.gpu is None else f"cuda:{args.gpu}",
         args.weights_combine,
         args.weights_size,
+        args.resume_from,
     )
 
 
 def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--pairs", type=input_path, required=True, help="pairs LMDB of tools/build_pairs.py")
-    options.add_argument(
-        "--weights", type=input_path, required=True, help="where to start: .caffemodel, .pt or .safetensors"
-    )
+    begin = options.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--weights", type=input_path, help="where to start: .caffemodel, .pt or .safetensors")
+    begin.add_argument("--resume-from", type=input_path, help="snapshot of caffe train to go on from: *.solverstate")
     options.add_argument(
         "--out", type=any_path, required=True, help="start of the names of what is written, such as snapshots/torch"
     )
@@ -68,5 +72,6 @@ def arguments() -> argparse.Namespace:
     where.add_argument("--gpu", type=int, help="number of the GPU to train on, from 0, of one process")
     recipe.add_options(options, Recipe(solver=Solver(seed=1)), ("model", "fillers", *CAFFE_ONLY))
     args = options.parse_args()
-    check_apart({"--out": f"{args.out}.jsonl"}, [("--pairs", args.pairs), ("--weights", args.weights)])
+    begun = [("--weights", args.weights), ("--resume-from", args.resume_from)]
+    check_apart({"--out": f"{args.out}.jsonl"}, [("--pairs", args.pairs), *(one for one in begun if one[1])])
     return args

@@ -23,7 +23,7 @@ from rcnn.files import InputError, TrainingError, replacing
 from rcnn.nets import torch_net, weight_files
 from rcnn.nets.torch_net import GoogLeNetRCNN
 from rcnn.recipe import CAFFE_ONLY, PART_OF, Recipe
-from rcnn.training import log
+from rcnn.training import exchange, log
 from rcnn.training.torch_solver import Pairs, Solver, step
 
 AVERAGE_LOSS = 40  # iterations, as Caffe's solver has it (Fig. 2)
@@ -70,14 +70,15 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
 def train(
     out: str,
     pairs: Union[str, Path],
-    weights: Union[str, Path],
+    weights: Optional[Union[str, Path]],
     settings: Mapping[str, Any],
     stage: int = 2,
     device: str = "auto",
     combine: Optional[str] = None,
     size: Optional[int] = None,
+    resume_from: Optional[Union[str, Path]] = None,
 ) -> None:
-    """Train from the newest snapshot, or from `weights`, to the last update.
+    """Train from the newest snapshot, or from `weights` or `resume_from`, one of which is given, to the last update.
 
     Parameters
     ----------
@@ -95,6 +96,8 @@ def train(
         As of `processes`.
     combine, size
         Of the model, where the weights do not tell.
+    resume_from
+        A solverstate of Caffe, whose training goes on.
 
     Raises
     ------
@@ -104,15 +107,23 @@ def train(
         Where the loss is not finite.
     """
     with processes(device) as (place, rank, world):
-        start = newest(out)
-        if not start and Path(weights).resolve() in {path.resolve() for path in _snapshots(out, "pt").values()}:
-            raise InputError(f"weights: {weights} has a name that this training writes; move it to another folder")
-        source = f"{out}_iter_{start}.pt" if start else weights
+        start, begun = newest(out), None
+        source = Path(f"{out}_iter_{start}.pt")
+        if not start and resume_from:
+            begun = exchange.of_caffe(resume_from)
+            source = begun.weights
+        elif not start and weights:
+            source = Path(weights)
+            if source.resolve() in {path.resolve() for path in _snapshots(out, "pt").values()}:
+                raise InputError(f"weights: {weights} has a name that this training writes; move it to another folder")
         arrays, model = weight_files.read(source, combine, size)
         recipe = recipes.parse({"seed": 1, **settings}, Recipe(model=model))
         net = torch_net.build(arrays, model).to(place)
         solver = Solver(net, recipe, stage)
         state = restore(solver, f"{out}_iter_{start}.solver.pt", place) if start else None
+        if begun:
+            start = solver.iteration = begun.iteration
+            solver.momentum = {name: torch.from_numpy(begun.momentum[name]).to(place) for name in solver.momentum}
         last = recipe.solver.iterations
         if rank == 0:
             tell(f"{'going on' if start else 'starting'} from {source}, {world} process(es), {place.type}")
