@@ -19,6 +19,9 @@ FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "n
 MOTION = description.read(ROOT / "data" / "motion.json")
 
 
+FIRST = ["start_cnn.nets", "start_cnn.cnn"]  # the CNN that all nets of a split start from
+
+
 def planned(asked, **options):
     """Return {name: Step} of a Description."""
     counts = description.Counts(12, 40, {split: (30, 10) for split in asked.splits}, 3.0)
@@ -52,7 +55,7 @@ def test_all_steps_of_three_splits():
     assert set(planned(MOTION)) == {
         *("videos", "frames_5fps", "frames_25fps", "frames_5fps_flow"),
         *(f"split01_25fps.{name}" for name in image),
-        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole + flow),
+        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in [*whole, *flow, *FIRST]),
     }
 
 

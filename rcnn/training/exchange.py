@@ -112,7 +112,7 @@ def to_caffe(path: PathLike, solver: Any, net: Any, prefix: Path) -> Path:
         history.append(np.zeros_like(arrays[layer][part]) if value is None else value.numpy())
     start = prefix.with_name(f"{prefix.name}_iter_{saved['iteration']}")
     weights, state = start.with_name(start.name + ".caffemodel"), start.with_name(start.name + ".solverstate")
-    caffemodel.write(weights, arrays, model)
+    caffemodel.write(weights, {layer: arrays[layer] for layer, _ in order}, model)  # in the order that the state is of
     with replacing(state) as file:
         file.write_bytes(caffemodel.state(saved["iteration"], str(weights), history).SerializeToString())
     return state
