@@ -41,6 +41,7 @@ SETTINGS = {  # the paper's, and another
     "clip-gradients": (None, 2.0),
     "iter-size": (1, 4),
     "cnn-iterations": (20000, 5),
+    "cnn-stage1-iterations": (None, 12),
     "stage1-iterations": (10000, 6),
     "iterations": (30000, 7),
     "test-iterations": (None, 8),

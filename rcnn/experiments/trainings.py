@@ -244,7 +244,8 @@ class _First(Trainings):
     def __init__(self, run):
         super().__init__(run.plan, run.split, run.fps)
         self.folder, self.name, self.seed = run.folder / "start_cnn", f"{run.name}.start_cnn", run.seed
-        self.options = self.description.nets
+        later = ("stage1-iterations", "iterations")  # another number of them leaves this one as it is
+        self.options = {name: value for name, value in self.description.nets.items() if name not in later}
 
     def steps(self, weights):
         if self.description.engine == "caffe":
