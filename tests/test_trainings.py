@@ -4,13 +4,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from made_scores import softmax, write
 from runs import ROOT, module
 from test_description import GIVEN, made, pretrained
 from test_plan import FLOW, OUT, VARIANTS, needs, planned, words
 
-from rcnn.experiments import description, plan, trainings
+from rcnn.experiments import description, plan, results, trainings
+from rcnn.experiments.runner import Runner
 from rcnn.files import InputError
+from rcnn.googlenet import SIGNALS
 
 DESCRIPTIONS = sorted(path.name for path in (ROOT / "data").glob("*.json"))
 NOTHING = {**GIVEN, "start": "nothing", "nets": {k: v for k, v in GIVEN["nets"].items() if k != "cnn-iterations"}}
@@ -225,3 +229,34 @@ def test_more_seeds_of_the_first_split(engine):
     scores = plan.seed_scores(asked, OUT)
     assert set(scores) == {(seed, net) for seed in (2, 5) for net in ("cnn", "rcnn_r", "rcnn_s")}
     assert set(scores.values()) <= {path for step in after.values() for path in step.outputs}
+
+
+def test_seeds_are_in_the_results(tmp_path, monkeypatch, capsys):
+    """Of score files that stand as if their steps had made them: accuracies by hand, mean and deviation by NumPy."""
+    monkeypatch.chdir(tmp_path)
+    asked = description.parse({**GIVEN, "fps": [5], "samplings": ["random"], "seeds": [1, 2, 3]})
+    runner, videos, shares = Runner(OUT), [(f"v_{index}", index % 3) for index in range(9)], {}
+    files = {(1, net): path for (net, *_), path in plan.score_files(asked, OUT).items()}
+    for (seed, net), path in {**files, **plan.seed_scores(asked, OUT)}.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        generator = np.random.default_rng(len(shares))
+        scores = [(name, label, softmax(generator, 1, 5, 3, 3)) for name, label in videos]
+        write(path, scores, 5, SIGNALS)
+        right = [values[0, :, 2].astype(np.float64).mean(axis=0).argmax() == label for _, label, values in scores]
+        shares[seed, net] = np.mean(right)
+    steps = [replace(step, inputs=()) for step in planned(asked).values()]
+    for step in steps:
+        if step.command[0] == "evaluate.py":
+            step.outputs[0].rename("aside")
+            runner.records.begin(step, "missing")
+            Path("aside").rename(step.outputs[0])
+            runner.records.finish(step, 1.0)
+    runner.failed["frames_5fps"] = "it was left out"
+    summary = results.make(asked, OUT, steps, runner)
+    assert set(summary["seeds"]) == {"cnn", "rcnn_r"}
+    for net, of in summary["seeds"].items():
+        expected = [shares[seed, net] for seed in (1, 2, 3)]
+        assert of["accuracy"] == pytest.approx(dict(zip("123", expected)))
+        assert (of["mean"], of["deviation"]) == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
+    results.report(OUT, summary, steps, runner)
+    assert f"rcnn_r, by seed 1: {100 * shares[1, 'rcnn_r']:.1f} %, 2: " in capsys.readouterr().out

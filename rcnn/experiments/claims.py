@@ -106,8 +106,8 @@ CLAIMS = (
             for kind, shown in KINDS_SHOWN.items()
         ),
         "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
-        "the others, however long a net learns from them. The RCNNs start from the CNN's weights and learn on, so "
-        "what they gain on classes told by appearance is not the recurrence's alone.",
+        "the others, however long a net learns from them. All three start from the same CNN's weights, and learn on "
+        "for the same number of updates.",
     ),
     Claim(
         "High beats medium beats low signal",

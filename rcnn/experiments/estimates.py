@@ -17,7 +17,8 @@ temporal parts (two side heads counted):
     test of CNN, RCNN-r, RCNN-s      S, 2 S + T, S + T a crop
 
 T's maps have no gradient (Eq. 6).  Speeds are multiply-adds a second: SPEED of one core is the demo's, 7 to 11
-thousand million on a 2-core machine; that of a GPU is the paper's 12.5 ms a frame on a K40 (Sec. 3.4).
+thousand million on a 2-core machine by Caffe, and PyTorch is reckoned alike; that of a GPU is the paper's 12.5 ms a
+frame on a K40 (Sec. 3.4).
 
 Flow takes FLOW_SECONDS of one core for each stored frame, by the processes that share the work: as measured on 320x240
 synthetic videos, on a machine that others used too.  Brox's method on a GPU is faster, by how much was not measured.
