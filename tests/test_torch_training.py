@@ -318,7 +318,7 @@ def test_two_processes_are_one(pairs, folder, train):
         ("--weights gone.pt", "no such file: gone.pt"),
         ("--pairs gone", "no such LMDB"),
         ("--pairs bad.jsonl", "--out: bad.jsonl is what --pairs reads"),
-        ("--frames gone --list gone", "no such file: gone"),
+        ("--frames gone --list gone", "no such LMDB: gone"),
         ("--mean 1 2", "mean: frames of 3 channels take 3 numbers, not 2"),
     ],
 )
