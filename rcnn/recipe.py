@@ -23,7 +23,7 @@ from rcnn.files import InputError
 from rcnn.googlenet import MOST, Model
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
-PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
+PYTORCH_ONLY = ("dropout", "precision")  # Caffe's nets always drop out, and compute in float32
 CAFFE_ONLY = (
     "encoding",
     "cnn_iterations",
@@ -97,6 +97,10 @@ class Learning:
     previous_loss: Truth = Field(default=False, description="a loss on frame t-1 too")
     cut_gradient: Truth = Field(default=True, description="no gradient into frame t-1 (Eq. 6)")
     dropout: Truth = Field(default=True, description="no: without, for comparisons, as each process draws its own")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the layers' arithmetic; bfloat16 is faster on processors and GPUs that have it",
+    )
 
 
 @dataclass(frozen=True, config=CONFIG)

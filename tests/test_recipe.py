@@ -34,6 +34,7 @@ SETTINGS = {  # the paper's, and another
     "previous-loss": (False, True),
     "cut-gradient": (True, False),
     "dropout": (True, False),
+    "precision": ("float32", "bfloat16"),
     "rate": (0.01, 0.5),
     "final-rate": (0.01, 1.0),
     "momentum": (0.9, 0.0),

@@ -230,6 +230,8 @@ def check(description: Description) -> None:
         lacking = [str(value) for value in needed if value not in getattr(description, key)]
         if lacking:
             raise InputError(f"description: {key}: the claims need {', '.join(lacking)} too")
+    if description.engine != "caffe":
+        raise InputError("description: engine: the claims need caffe, whose log says where a training went on")
     if not (description.recurrent_test and description.motion_energy):
         raise InputError("description: recurrent-test and motion-energy: the claims need both to be true")
     if description.fps != (25, 5) or (description.make or {}).get("set") != "scenes":

@@ -258,7 +258,7 @@ class _Run(Trainings):
             "motion_energy",
             "motion_energy.py",
             [path],
-            net=self.deployed("rcnn_r", "rcnn_r"),
+            net=self.deployed("rcnn_r"),
             weights=self.weights("rcnn_r"),
             pairs=self.test_pairs,
             **self.as_trained,
@@ -268,7 +268,7 @@ class _Run(Trainings):
     def scores(self, net, crops, tested=None, name=None):
         """Add the test of a net's weights, in the net `tested` if that is another one."""
         tested, name = tested or net, name or f"scores_{net}"
-        path, deployed = self.folder / f"{name}{self.suffix}.h5", self.deployed(net, tested)
+        path, deployed = self.folder / f"{name}{self.suffix}.h5", self.deployed(tested)
         self.add(
             name,
             "evaluate.py",

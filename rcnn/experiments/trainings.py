@@ -59,11 +59,6 @@ def updates(run: str, options: Mapping[str, Any]) -> int:
     return options[name or ("stage1-iterations" if run.endswith(STAGE1) else "iterations")]
 
 
-def engine_of(description: Description, net: str) -> str:
-    """Return what trains a net; sequential sampling is Caffe's in any case."""
-    return "caffe" if net == "rcnn_s" else description.engine
-
-
 def need(description: Description) -> None:
     """Raise InputError unless what trains the nets of a description is installed."""
     if description.engine == "torch":
@@ -75,16 +70,13 @@ def of_caffe(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name.replace("-", "_") not in PYTORCH_ONLY}
 
 
-def of_torch(
-    run: str, options: Mapping[str, Any], out: Path, weights: Optional[Path], pairs: Path, seed: int
-) -> dict[str, Any]:
-    """Return the options of train_torch.py for a training that writes OUT_iter_N.pt."""
+def of_torch(run: str, options: Mapping[str, Any], out: Path, weights: Optional[Path], seed: int) -> dict[str, Any]:
+    """Return the options of train_torch.py for a training that writes OUT_iter_N.pt, but for its data."""
 
     def taken(name):
         return PART_OF[name] not in ("model", "fillers") and name not in (*CAFFE_ONLY, "iterations")
 
     return {
-        "pairs": pairs,
         "weights": weights,
         "stage": 1 if run.endswith(STAGE1) else 2,
         "size": recipe.parse(options).model.size,
@@ -161,7 +153,7 @@ class Trainings:
 
     def weights(self, run: str) -> Path:
         """Return what a training ends with."""
-        suffix = SUFFIX[engine_of(self.description, run.replace(STAGE1, ""))]
+        suffix = SUFFIX[self.description.engine]
         return self.snapshots / f"{run}{self.suffix}_iter_{updates(run, self.options)}.{suffix}"
 
     @property
@@ -212,12 +204,14 @@ class Trainings:
 
     def training(self, run: str, weights: Optional[Path]) -> None:
         """Add one training from weights, None where Caffe fills the net."""
-        net, files = run.replace(STAGE1, ""), f"{run}{self.suffix}"
-        data, engine = [lmdb(self.train_pairs)[0], lmdb(self.test_pairs)[0]], engine_of(self.description, net)
+        net, files, engine = run.replace(STAGE1, ""), f"{run}{self.suffix}", self.description.engine
+        videos = {"frames": self.frames, "list": self.lists["train"]}
+        source = videos if net == "rcnn_s" else {"pairs": self.train_pairs}
+        inputs = None
         if engine == "torch":
-            inputs = None
-            options = of_torch(run, self.options, self.snapshots / files, weights, self.train_pairs, self.seed)
+            options = {**source, **of_torch(run, self.options, self.snapshots / files, weights, self.seed)}
         else:
+            data = [lmdb(self.train_pairs)[0], lmdb(self.test_pairs)[0]]
             if net == "rcnn_s":
                 data = [lmdb(self.frames)[0], *self.lists.values()]
             options = {"solver": self.net(f"solver_{run}"), "weights": weights}
@@ -233,9 +227,9 @@ class Trainings:
             **options,
         )
 
-    def deployed(self, net: str, kind: str) -> Optional[Path]:
-        """Return the prototxt to run a net's weights in, that of `kind`; None where the weights are PyTorch's."""
-        return self.net(f"deploy_{kind}") if engine_of(self.description, net) == "caffe" else None
+    def deployed(self, net: str) -> Optional[Path]:
+        """Return the prototxt to run trained weights in; None where they are PyTorch's, which tell their net."""
+        return self.net(f"deploy_{net}") if self.description.engine == "caffe" else None
 
 
 class _First(Trainings):

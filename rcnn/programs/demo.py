@@ -2,7 +2,7 @@
 
     python tools/demo.py                          # what `make demo` runs; all it makes goes under demo/
     python tools/demo.py --seed 2 --out demo2     # another set of videos, other weights
-    python tools/demo.py --engine torch --out demo_torch    # the CNN and RCNN-r train in PyTorch
+    python tools/demo.py --engine torch --out demo_torch    # the same, trained in PyTorch
     python tools/demo.py --quick                  # about half a minute: that every step works; its numbers mean nothing
 
 It makes the videos and their LMDBs, trains a single-frame CNN (which stands in for the ImageNet GoogLeNet), and starts

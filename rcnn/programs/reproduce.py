@@ -8,9 +8,8 @@
 What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
 pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
 from what, rcnn/experiments/trainings.py what the nets start from and how long each learns.  --engine says what trains:
-Caffe, or PyTorch, whose weights ONNX Runtime or PyTorch tests; RCNN-s is Caffe's in any case.  --dry-run shows each
-step with its state, expected time and disk, and changes nothing; rcnn/experiments/estimates.py says how these are
-reckoned.
+Caffe, or PyTorch, whose weights ONNX Runtime or PyTorch tests.  --dry-run shows each step with its state, expected time
+and disk, and changes nothing; rcnn/experiments/estimates.py says how these are reckoned.
 
 Interrupted or killed, the same command goes on where it stopped.  Done, it does nothing.  A step whose command or files
 have changed since is stale: --force makes it again, and removes what it made before.  A step that fails stops only
