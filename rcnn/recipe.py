@@ -23,8 +23,15 @@ from rcnn.files import InputError
 from rcnn.googlenet import MOST, Model
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
-PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
-CAFFE_ONLY = ("encoding", "cnn_iterations", "stage1_iterations", "test_iterations", "test_interval")
+PYTORCH_ONLY = ("dropout", "precision")  # Caffe's nets always drop out, and compute in float32
+CAFFE_ONLY = (
+    "encoding",
+    "cnn_iterations",
+    "cnn_stage1_iterations",
+    "stage1_iterations",
+    "test_iterations",
+    "test_interval",
+)
 TEST_PAIRS = 60 * 64  # pairs a test while training, unless the recipe says otherwise
 WORDING = (
     ("Input ", "it "),
@@ -90,6 +97,10 @@ class Learning:
     previous_loss: Truth = Field(default=False, description="a loss on frame t-1 too")
     cut_gradient: Truth = Field(default=True, description="no gradient into frame t-1 (Eq. 6)")
     dropout: Truth = Field(default=True, description="no: without, for comparisons, as each process draws its own")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the layers' arithmetic; bfloat16 is faster on processors and GPUs that have it",
+    )
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -109,6 +120,9 @@ class Solver:
     )
     iter_size: Count = Field(default=1, description="forward passes an update")
     cnn_iterations: Count = Field(default=20000, description="updates of the single-frame net")
+    cnn_stage1_iterations: Optional[Count] = Field(
+        default=None, description="updates of a stage 1 of the single-frame net, which has none if not given"
+    )
     stage1_iterations: Count = Field(default=10000, description="updates of stage 1")
     iterations: Count = Field(default=30000, description="updates; of a set of nets, those of stage 2")
     test_iterations: Optional[Count] = Field(

@@ -32,6 +32,12 @@ def changed(**values):
     return {key: value for key, value in asked.items() if value is not None}
 
 
+def pretrained(**values):
+    """Return GIVEN from a file's weights, whose CNN has the updates of the RCNN."""
+    nets = {key: value for key, value in GIVEN["nets"].items() if key != "cnn-iterations"}
+    return {**changed(nets=nets), "pretrained": "bvlc.caffemodel", **values}
+
+
 def nets(**values):
     return changed(nets={key: value for key, value in {**GIVEN["nets"], **values}.items() if value is not None})
 
@@ -86,7 +92,7 @@ def test_the_flow_stream():
     assert description.parse(changed(streams=["image", "flow"])) == read
     read = description.parse(flow(method="dis", between="samples", bound=3, nets={"iterations": 7, "rate": 0.1}))
     assert (read.flow.method, read.flow.between, read.flow.bound) == ("dis", "samples", 3)
-    assert read.flow_nets == {"batch": 4, "size": 64, "cnn-iterations": 2, "iterations": 7, "snapshot": 2, "rate": 0.1}
+    assert read.flow_nets == {"batch": 4, "size": 64, "iterations": 7, "snapshot": 2, "rate": 0.1}
     mean = {**GIVEN["nets"], "mean": [1, 2, 3], "scale": 0.5}
     assert "mean" not in description.parse({**flow(), "nets": mean}).flow_nets
     assert description.parse({**flow(nets={"mean": [127, 127]}), "nets": mean}).flow_nets["mean"] == [127, 127]

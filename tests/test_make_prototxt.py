@@ -222,7 +222,7 @@ def test_each_phase_has_the_layers_of_its_own_net(settings):
             (net.TEST, paths.test_pairs, paths.test_list),
         ):
             alone = {
-                "cnn": lambda: net.cnn(chosen, pairs, phase),
+                "cnn": lambda: net.cnn(chosen, pairs, phase, stage),
                 "rcnn_r": lambda: net.rcnn_r(chosen, pairs, phase, stage),
                 "rcnn_s": lambda: net.rcnn_s(chosen, paths.frames, videos, phase, stage),
             }[kind]()
@@ -256,7 +256,26 @@ def test_every_option_is_tested_here(make, capsys):
     with pytest.raises(SystemExit):
         make("--help")
     usage = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out.split("\n\n")[0]))
-    assert usage - {"--out", "--check", "--version", "--channels", "--mean"} == {row[0] for row in OPTIONS}
+    others = {"--out", "--check", "--version", "--channels", "--mean", "--cnn-stage1-iterations"}
+    assert usage - others == {row[0] for row in OPTIONS}
+
+
+def test_stage_1_of_the_cnn(make, base, tmp_path):
+    """One more net and solver; in it what GoogLeNet has keeps still, and all else learns."""
+    assert make("--out mine --cnn-stage1-iterations 9") is None
+    written = bodies(texts(tmp_path / "mine"))
+    assert set(written) - set(base) == {"cnn_stage1_train_val", "solver_cnn_stage1"}
+    assert all(written[name] == text for name, text in base.items())
+    assert "max_iter: 9\n" in written["solver_cnn_stage1"] and "cnn_stage1_train_val" in written["solver_cnn_stage1"]
+    message = text_format.Parse(written["cnn_stage1_train_val"], caffe_pb2.NetParameter())
+    rates = {
+        layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param]
+        for layer in message.layer
+        if layer.param
+    }
+    fresh = {"loss3/fc", *(f"loss{number}/classifier_video" for number in (1, 2, 3))}
+    assert {name for name, of in rates.items() if of == [(1, 1), (2, 0)]} == fresh
+    assert {str(of) for name, of in rates.items() if name not in fresh} == {"[(0.0, 0.0), (0.0, 0.0)]"}
 
 
 def test_frames_of_other_channels(make, tmp_path):

@@ -42,13 +42,23 @@ GIVEN = {
 MORE = {
     "crops": [1, 5, 10],
     "streams": ["image", "flow"],
-    "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}},
+    "flow": {"method": "dis", "bound": 3, "nets": {"iterations": 10}},
     "variants": {"one stage": {"stages": 1, "unhalved": False, "nets": {"previous-loss": "yes"}}},
     "recurrent-test": True,
     "motion-energy": True,
 }
 RUN = ["rcnn_r_stage1", "rcnn_r", "scores_rcnn_r", "pairs_train", "pairs_test", "nets"]
-WHOLE = [*RUN, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
+WHOLE = [
+    *RUN,
+    "start_cnn.nets",
+    "start_cnn.cnn",
+    "cnn",
+    "start",
+    "scores_cnn",
+    "rcnn_s_stage1",
+    "rcnn_s",
+    "scores_rcnn_s",
+]
 FLOW = [
     f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
 ]
@@ -72,6 +82,7 @@ TABLES = {
     "logs/report.log",
     "steps/report.json",
 }
+FIRST = "split01_5fps/start_cnn"  # the folder of the CNN that all nets start from
 LAYER = "inception_3a/3x3"
 
 
@@ -134,14 +145,14 @@ def runs(tmp_path_factory):
     seen["plan before"] = planned(folder)
     process = start(folder)
     deadline = time.monotonic() + 200
-    while not snapshots.of(out / "split01_5fps" / "snapshots" / "cnn"):
+    while not snapshots.of(out / FIRST / "snapshots" / "cnn"):
         assert process.poll() is None and time.monotonic() < deadline, end(process)
         time.sleep(0.02)
     seen["children"] = children(process.pid)
     process.send_signal(signal.SIGINT)
     seen["stopped"] = end(process)
     seen["left running"] = [child for child in seen["children"] if alive(child)]
-    seen["stopped at"] = next(iter(snapshots.of(out / "split01_5fps" / "snapshots" / "cnn")))
+    seen["stopped at"] = next(iter(snapshots.of(out / FIRST / "snapshots" / "cnn")))
     seen["plan when stopped"] = planned(folder)
     (out / "split02_5fps" / "scores_cnn.h5").mkdir(parents=True)  # in the way of a step
     seen["failed"] = end(start(folder))
@@ -175,15 +186,15 @@ def test_ctrl_c_saves_and_leaves_nothing_running(runs):
     assert len(seen["children"]) >= 2 and not seen["left running"] and seconds < 60
     assert 10 <= seen["stopped at"] < 200
     states = seen["plan when stopped"][0]
-    assert states["split01_5fps.cnn"] == "begun" and states["videos"] == "done"
+    assert states["split01_5fps.start_cnn.cnn"] == "begun" and states["videos"] == "done"
     assert states["split01_5fps.rcnn_r"] == "missing"
 
 
 def test_it_goes_on_where_it_stopped(runs):
     out, seen = runs
-    log = (out / "logs" / "split01_5fps.cnn.log").read_text()
+    log = (out / "logs" / "split01_5fps.start_cnn.cnn.log").read_text()
     assert log.count("$ python tools/train.py") == 2
-    assert f"going on from out/split01_5fps/snapshots/cnn_iter_{seen['stopped at']}.solverstate" in log
+    assert f"going on from out/{FIRST}/snapshots/cnn_iter_{seen['stopped at']}.solverstate" in log
 
 
 def test_a_step_that_fails_leaves_the_others_results(runs):
@@ -267,7 +278,8 @@ def test_the_nets_are_trained_and_start_from_one_another(runs):
 
     for split in ("split01_5fps", "split02_5fps"):
         began = values(f"{split}/snapshots/start.caffemodel")
-        assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel") == began).all()
+        assert (values(f"{split}/start_cnn/snapshots/cnn_iter_200.caffemodel") == began).all()
+        assert (values(f"{split}/snapshots/cnn_iter_30.caffemodel") != began).any()
         assert not values(f"{split}/snapshots/start.caffemodel", LAYER + "/temporal").any()
         for net in ("rcnn_r", "rcnn_s"):
             first, last = (f"{split}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
@@ -329,13 +341,14 @@ def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
         *(
             f"split0{split}_5fps.{step}{net}"
             for split in (1, 2)
-            for net in ("rcnn_r", "rcnn_s")
+            for net in ("cnn", "rcnn_r", "rcnn_s")
             for step in ("", "scores_")
         ),
         *("split01_5fps.scores_rcnn_r_recurrent", "split01_5fps.motion_energy"),
         *(f"split01_5fps.one stage.{step}" for step in ("nets", "rcnn_r", "scores_rcnn_r")),
     }
-    assert states["report"] == states["split01_5fps.cnn"] == "open" and states["split01_5fps.pairs_train"] == "done"
+    assert states["report"] == states["split01_5fps.start"] == "open"
+    assert states["split01_5fps.start_cnn.cnn"] == states["split01_5fps.pairs_train"] == "done"
     assert "open: done as it stands; made again only if" in lines[2]
 
 

@@ -26,7 +26,7 @@ from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
 from rcnn.recipe import PYTORCH_ONLY, Recipe
 
-NEEDED = ("batch", "size", "cnn-iterations", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
+NEEDED = ("batch", "size", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
 SET = (
     "check",
     "out",
@@ -40,8 +40,15 @@ SET = (
     "frames",
     "train-list",
     "test-list",
+    "cnn-stage1-iterations",
 )  # options of make_prototxt.py that follow from the rest
-IMAGE_ONLY = ("mean", "stage1-iterations")  # options of the image stream's nets that are not the flow stream's too
+IMAGE_ONLY = (
+    "mean",
+    "cnn-iterations",
+    "stage1-iterations",
+)  # options of the image stream's nets that are not the flow stream's too
+ENGINES = ("caffe", "torch")  # what trains
+STARTS = ("pretrained", "cnn", "nothing")
 FRAME_RATE = 25  # of UCF-101's videos and of the synthetic ones
 CONFIG = ConfigDict(
     extra="forbid", strict=True, populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
@@ -67,6 +74,10 @@ def _each_once(values: tuple) -> tuple:
     return values
 
 
+def _each_once_if_any(values: tuple) -> tuple:
+    return _each_once(values) if values else values
+
+
 def _protocol(value: int) -> int:
     if value not in protocols.PROTOCOLS:
         raise ValueError(f"{value} is not one of {', '.join(map(str, protocols.PROTOCOLS))}")
@@ -76,6 +87,7 @@ def _protocol(value: int) -> int:
 Line = Annotated[str, AfterValidator(_one_line)]
 Number = Annotated[Any, AfterValidator(_number)]
 Whole = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Crops = Annotated[int, AfterValidator(_protocol)]
 Split = Annotated[int, Field(ge=1, le=99)]
 EachOnce = AfterValidator(_each_once)
@@ -109,7 +121,7 @@ class Description:
     """What a description says."""
 
     name: Line  # what the tables call the set of videos
-    nets: Nets  # those of NEEDED must be there, those of SET must not
+    nets: Nets  # those of NEEDED must be there, those of SET must not; cnn-iterations where start is "cnn"
     fps: Annotated[tuple[Number, ...], Field(max_length=2), EachOnce]  # of two, the first is for Table 2's row 1 alone
     size: Whole  # height and width of the stored frames, pixels
     splits: Annotated[tuple[Split, ...], EachOnce] = (1, 2, 3)  # Table 2 is about the first
@@ -123,7 +135,11 @@ class Description:
     hold_out_next: Optional[Whole] = None  # validate; or how many, those after the split's test groups
     validate: bool = False  # test on the groups held out of the training videos, and never on the test videos
     make: Optional[dict[str, Any]] = None  # instead of all these: options of tools/make_motion_videos.py
-    pretrained: Optional[Line] = None  # caffemodel to start from; None: the CNN from nothing, and the RCNNs from it
+    pretrained: Optional[Line] = None  # caffemodel of a GoogLeNet
+    # What all nets start from, and have the same updates after: "pretrained"; "cnn", a CNN that learns cnn-iterations
+    # from `pretrained` or nothing; "nothing".  None: "pretrained" if that is given, else "cnn".
+    start: Optional[Literal[STARTS]] = None  # type: ignore[valid-type]
+    engine: Literal[ENGINES] = ENGINES[0]  # type: ignore[valid-type]
     unhalved: bool = False  # as init_weights.py --unhalved
     samplings: Annotated[tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
     crops: Annotated[tuple[Crops, ...], EachOnce] = protocols.PROTOCOLS
@@ -133,7 +149,9 @@ class Description:
     variants: dict[str, Variant] = field(default_factory=dict)
     recurrent_test: bool = False  # test RCNN-r's weights in the recurrent net too, frame after frame
     motion_energy: bool = False  # have tools/motion_energy.py measure RCNN-r's first layer on the test pairs
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # of the synthetic videos, the order of pairs, fillers and crops
+    seed: Seed = 1  # of the synthetic videos, the order of pairs, fillers and crops
+    # Of the trainings of the first split, on the same pairs, each once; `seed` is one of them.  (): `seed` alone.
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_each_once_if_any)] = ()
     test_batch: Whole = 10  # crops a forward pass of the test
     test_pairs_per_video: Optional[Whole] = 1  # pairs of each test video to watch a training by; None: all
     mean_seconds: Number = 7.2  # mean length of a video, for estimates of disk and time
@@ -151,6 +169,11 @@ class Description:
     def own_lists(self) -> bool:
         """Whether the splits are not those of official lists, so that their lists are to be written."""
         return self.make is None and (self.lists is None or self.validate)
+
+    @property
+    def starts(self) -> str:
+        """What all nets of the image stream start from, of STARTS; the flow stream's start from nothing."""
+        return self.start or ("pretrained" if self.pretrained else "cnn")
 
     @property
     def flow_nets(self) -> dict[str, Any]:
@@ -239,11 +262,17 @@ def _problem(error):
 def _check(description):
     """Raise InputError for values that do not go together."""
     _demand("image" in description.streams, 'streams: "image" is always one of them')
-    _check_nets("nets", description.nets, NEEDED, description.size)
+    _demand(description.start != "pretrained" or description.pretrained, 'start: "pretrained" needs the key pretrained')
+    _demand(
+        not description.seeds or description.seed in description.seeds,
+        f"seeds: seed, {description.seed}, is one of them",
+    )
+    _check_nets("nets", description.nets, NEEDED, description)
+    _check_cnn(description)
     if description.flow:
         _demand("stage1-iterations" not in description.flow.nets, "flow: nets: stage1-iterations: flow has no stage 1")
         needed = [key for key in NEEDED if key not in IMAGE_ONLY]
-        _check_nets("flow: nets", description.flow_nets, needed, description.size, flow.CHANNELS)
+        _check_nets("flow: nets", description.flow_nets, needed, description, flow.CHANNELS)
     for name, variant in description.variants.items():
         part = f"variants: {name}"
         _demand(re.fullmatch(r"[a-z0-9][a-z0-9 -]*", name), f"{part}: a name is of small letters, digits, blanks and -")
@@ -252,10 +281,14 @@ def _check(description):
             f"{part}: from nothing there is one stage: say stages 1",
         )
         _demand(
+            variant.start == "nothing" or description.starts != "nothing",
+            f'{part}: all nets start from nothing: say start "nothing" and stages 1',
+        )
+        _demand(
             variant.stages == 2 or "stage1-iterations" not in variant.nets,
             f"{part}: nets: stage1-iterations: with stages 1 there is no stage 1 of its own",
         )
-        _check_nets(f"{part}: nets", {**description.nets, **variant.nets}, NEEDED, description.size)
+        _check_nets(f"{part}: nets", {**description.nets, **variant.nets}, NEEDED, description)
     for key in ("variants", "recurrent-test", "motion-energy"):
         _demand(
             not getattr(description, key.replace("-", "_")) or "random" in description.samplings,
@@ -275,11 +308,34 @@ def _check(description):
     _demand(problem is None, problem)
 
 
-def _check_nets(part, nets, needed, size, channels=3):
+def _check_cnn(description):
+    """Raise InputError where the CNN is not to have as many updates as the RCNN after what both start from."""
+    given, both = description.nets.get("cnn-iterations"), ("stage1-iterations", "iterations")
+    if description.starts == "cnn":
+        _demand(given is not None, 'nets: cnn-iterations is missing: updates of the CNN that all start from ("start")')
+    else:
+        updates = sum(description.nets[key] for key in both)
+        _demand(
+            given in (None, updates),
+            f"nets: cnn-iterations {given}: the CNN has the {updates} updates of the RCNN; leave it out",
+        )
+    if description.flow:
+        updates = description.flow_nets["iterations"]
+        given = description.flow.nets.get("cnn-iterations")
+        _demand(
+            given in (None, updates),
+            f"flow: nets: cnn-iterations {given}: the CNN has the {updates} updates of the RCNN; leave it out",
+        )
+
+
+def _check_nets(part, nets, needed, description, channels=3):
     """Raise InputError where settings of nets make no recipe, lack what is needed, or have what is set by the rest."""
     for key, value in nets.items():
         _demand(key not in SET, f"{part}: {key} follows from the rest; leave it out")
-        _demand(key not in PYTORCH_ONLY, f"{part}: {key} is of trainings in PyTorch; leave it out")
+        _demand(
+            description.engine == "torch" or key.replace("-", "_") not in PYTORCH_ONLY,
+            f"{part}: {key} is of trainings in PyTorch; leave it out",
+        )
         _demand(value is not None, f"{part}: {key} is null; leave it out")
     for key in needed:
         _demand(key in nets, f"{part}: {key} is missing")
@@ -288,8 +344,8 @@ def _check_nets(part, nets, needed, size, channels=3):
     except InputError as error:
         raise InputError(f"{part}: {error}") from None
     _demand(
-        size >= net.model.size,
-        f"size: frames of {size} pixels are smaller than the nets' input of {net.model.size} ({part})",
+        description.size >= net.model.size,
+        f"size: frames of {description.size} pixels are smaller than the nets' input of {net.model.size} ({part})",
     )
 
 

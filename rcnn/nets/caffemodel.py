@@ -141,6 +141,19 @@ def read_state(path: PathLike) -> SolverState:
     return state
 
 
+def state(iteration: int, weights: str, history: Sequence[np.ndarray]) -> SolverState:
+    """Return the SolverState after so many updates; history: one array a parameter, in the order of the net's."""
+    blobs = [BlobProto(data=[np.ascontiguousarray(value, "<f4").tobytes()]) for value in history]
+    for blob, value in zip(blobs, history):
+        blob.shape.dim.extend(value.shape)
+    return SolverState(iter=iteration, learned_net=weights, history=blobs, current_step=0)
+
+
+def history(path: PathLike, state: SolverState) -> list[np.ndarray]:
+    """Return the arrays of a SolverState's history, as `state` takes them; path: of its file, for messages."""
+    return [_array(path, f"number {number} of the history", "", 0, blob) for number, blob in enumerate(state.history)]
+
+
 def fits(shape: Sequence[int], values: np.ndarray) -> bool:
     """Return whether parameters as read have a shape of at most four dimensions, of which leading ones do not count.
 

@@ -1,6 +1,6 @@
 """Every net and solver, as Caffe prototxt made with pycaffe's NetSpec from `rcnn.googlenet` and a `rcnn.recipe.Recipe`.
 
-    cnn(recipe, pairs, phase)             the single-frame baseline
+    cnn(recipe, pairs, phase, stage)      the single-frame baseline
     rcnn_r(recipe, pairs, phase, stage)   RCNN-r: a pair of frames in, the loss at frame t out
     rcnn_s(recipe, frames, videos, phase, stage)
                                           RCNN-s: the next frame of each stream in, v^{t-1} from the pass before
@@ -36,21 +36,23 @@ TRAIN, TEST = caffe.TRAIN, caffe.TEST
 Path = Union[str, PathLike]
 
 
-def cnn(recipe: Recipe, pairs: Path, phase: int) -> NetParameter:
+def cnn(recipe: Recipe, pairs: Path, phase: int, stage: int = 2) -> NetParameter:
     """Return the single-frame net of frame t of each pair, with its losses (and accuracies where phase is TEST).
 
     Parameters
     ----------
     recipe
-        Its learning rates and stages mean nothing here: all learns.
+        Its learning rates mean nothing here.
     pairs
         A pairs LMDB.
     phase
         TRAIN or TEST.
+    stage
+        1 or 2, as of `rcnn_r`: in 1 the classifiers for video and what stands under them learn alone.
     """
     net = caffe.NetSpec()
     label = _input(net, recipe, pairs, phase, pair=False)
-    _Tower(net, recipe, 2).losses(label, phase)
+    _Tower(net, recipe, stage).losses(label, phase)
     return _named(net, "GoogLeNet")
 
 
@@ -298,8 +300,10 @@ class _Tower:
         weight, bias = {}, {}
         if self.stage is not None:
             rate = 1.0
-            if pretrained and (self.share or self.previous is not None):
-                rate = 0.0 if self.stage == 1 else self.recipe.learning.spatial_rate
+            if pretrained and self.stage == 1:
+                rate = 0.0
+            elif pretrained and (self.share or self.previous is not None):
+                rate = self.recipe.learning.spatial_rate
             weight.update(lr_mult=rate, decay_mult=1.0 if rate else 0.0)
             bias.update(lr_mult=2 * rate, decay_mult=0.0)
         if self.share:

@@ -52,7 +52,10 @@ def runs(recipe: Recipe) -> dict[str, tuple[str, int, int]]:
     Flow starts from nothing (Sec. 3.4), and so does any input but images: there is no stage 1.  RCNN-s reads a frames
     LMDB, which holds images or flow.
     """
-    solver, trainings = recipe.solver, {"cnn": ("cnn", 2, recipe.solver.cnn_iterations)}
+    solver, trainings = recipe.solver, {}
+    if solver.cnn_stage1_iterations:
+        trainings["cnn_stage1"] = "cnn", 1, solver.cnn_stage1_iterations
+    trainings["cnn"] = "cnn", 2, solver.cnn_iterations
     for net in ("rcnn_r", "rcnn_s") if recipe.model.channels in crops.MEANS else ("rcnn_r",):
         if recipe.model.channels == len(crops.MEAN):
             trainings[f"{net}_stage1"] = net, 1, solver.stage1_iterations
@@ -96,7 +99,9 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
     def alone(net, phase, pairs, videos, stage):
         if net == "rcnn_s":
             return prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage)
-        return prototxt.cnn(recipe, pairs, phase) if net == "cnn" else prototxt.rcnn_r(recipe, pairs, phase, stage)
+        return (
+            prototxt.cnn(recipe, pairs, phase, stage) if net == "cnn" else prototxt.rcnn_r(recipe, pairs, phase, stage)
+        )
 
     for run, (net, stage, iterations) in runs(recipe).items():
         train = alone(net, prototxt.TRAIN, paths.train_pairs, paths.train_list, stage)

@@ -11,6 +11,7 @@ import numpy as np
 from caffe.proto import caffe_pb2
 
 from rcnn.files import InputError, PathLike
+from rcnn.nets import caffemodel, weight_files
 from rcnn.nets.caffemodel import Parameters, combination, fits, plain_name, shape_text, sum_coefficients
 from rcnn.nets.protos import read_net
 
@@ -73,6 +74,28 @@ def build(path: PathLike, seed: int) -> tuple["caffe.Net", caffe_pb2.NetParamete
 def combine_of(message: caffe_pb2.NetParameter) -> Optional[str]:
     """Return how a net combines the parts of Eq. 3, as `caffemodel.combination`."""
     return combination(sum_coefficients(message.layer), "net: it")
+
+
+def source(path: PathLike) -> Parameters:
+    """Return the Parameters of a caffemodel, or of a file of our own nets that `weight_files.read` takes."""
+    if weight_files.suffix_of(path, "--weights") == ".caffemodel":
+        return caffemodel.read(path)
+    arrays, model = weight_files.read(path)
+    coefficients = {"average": (0.5, 0.5), "sum": ()}[model.combine]
+    return Parameters(arrays, {coefficients} if model.temporal else set(), path)
+
+
+def filled(net: "caffe.Net", message: caffe_pb2.NetParameter) -> list[Blob]:
+    """Return what `copy` does for a net whose parameters all stay as its fillers made them."""
+    layers = {layer.name: layer for layer in message.layer}
+    rows = {
+        plain_name(name): [
+            Blob(FRESH, plain_name(name), part, tuple(blob.shape), _filler(layers[name], part))
+            for part, blob in enumerate(blobs)
+        ]
+        for name, blobs in net.params.items()
+    }
+    return [row for name in rows for row in rows[name]]
 
 
 def copy(

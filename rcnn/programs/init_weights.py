@@ -5,7 +5,8 @@ r"""Make the starting weights of a training: a GoogLeNet's parameters, by layer 
     caffe train -solver prototxt/solver_rcnn_r_stage1.prototxt -weights start.caffemodel
 
 --net is the deploy net of the model to train: it has every parameter and filler of its training nets, and needs no
-LMDB to be built.  --weights is BVLC's GoogLeNet, a CNN of our own or an RCNN's snapshot.  What it lacks (temporal
+LMDB to be built.  --weights is BVLC's GoogLeNet, a CNN of our own or an RCNN's snapshot, a caffemodel or what
+tools/train_torch.py writes (.pt); without it all is as the net's fillers make it.  What it lacks (temporal
 parts, classifiers for video) starts as the net's fillers make it from --seed.  A net that adds its two parts
 (--combine sum) starts from half of the W and b of every layer that has a temporal part; one that averages them
 starts from W and b as they are.  --unhalved takes them as they are for a sum too, which fits temporal parts that
@@ -22,7 +23,7 @@ from rcnn.files import InputError, replacing
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--net", type=input_path, required=True, help="deploy net (prototxt) of the model to train")
-    options.add_argument("--weights", type=input_path, required=True, help="caffemodel to copy from")
+    options.add_argument("--weights", type=input_path, help="caffemodel, .pt or .safetensors to copy from, if any")
     options.add_argument("--out", type=PathType("file", ".caffemodel"), required=True, help="caffemodel to write")
     options.add_argument(
         "--combine",
@@ -40,9 +41,8 @@ def main() -> None:
     )
     options.add_argument("--seed", type=seed, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
-    from rcnn.nets import caffemodel, weights
+    from rcnn.nets import weights
 
-    source = caffemodel.read(args.weights)
     net, message = weights.build(args.net, args.seed)
     combine = weights.combine_of(message)
     if args.combine not in (None, combine):
@@ -50,7 +50,10 @@ def main() -> None:
             f"--combine {args.combine}: {args.net} has {combine or 'no temporal parts'}; leave the option "
             f"out, or make the net with --combine {args.combine}"
         )
-    rows = weights.copy(net, message, source, args.fresh, args.unhalved)
+    if args.weights:
+        rows = weights.copy(net, message, weights.source(args.weights), args.fresh, args.unhalved)
+    else:
+        rows = weights.filled(net, message)
     with replacing(args.out) as part:
         net.save(str(part))
     print(weights.table(rows))

@@ -2,13 +2,15 @@
 
     python tools/reproduce.py data/motion.json --out data/motion --jobs 2     # synthetic; under an hour on two cores
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --gpu 0
+    python tools/reproduce.py data/ucf101.json --out data/ucf101/torch --gpu 0 --engine torch
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
     python tools/reproduce.py data/weizmann.json --videos weizmann --weights bvlc.caffemodel --out w --validate
 
 What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
 pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
-from what.  --dry-run shows each with its state, expected time and disk, and changes nothing;
-rcnn/experiments/estimates.py says how these are reckoned.
+from what, rcnn/experiments/trainings.py what the nets start from and how long each learns.  --engine says what trains:
+Caffe, or PyTorch, whose weights ONNX Runtime or PyTorch tests.  --dry-run shows each step with its state, expected time
+and disk, and changes nothing; rcnn/experiments/estimates.py says how these are reckoned.
 
 Interrupted or killed, the same command goes on where it stopped.  Done, it does nothing.  A step whose command or files
 have changed since is stale: --force makes it again, and removes what it made before.  A step that fails stops only
@@ -24,11 +26,11 @@ import argparse
 from rcnn import command
 from rcnn.data.lists import MISSING
 from rcnn.experiments import description as descriptions
-from rcnn.experiments import plan, preview, results
+from rcnn.experiments import plan, preview, results, trainings
 from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 
-CHANGEABLE = ("videos", "lists", "pretrained", "missing", "splits", "validate")  # what options say instead
+CHANGEABLE = ("videos", "lists", "pretrained", "missing", "splits", "validate", "engine")  # what options say instead
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
 
 
@@ -44,6 +46,7 @@ def main() -> int:
         preview.show([*steps, page], out, args.jobs)
         tell_missing(counts)
         return 0
+    trainings.need(description)
     states = Records(out).states(steps)
     if not args.force:
         refuse_stale(states, out, NEEDS_FORCE)
@@ -85,5 +88,8 @@ def arguments() -> argparse.Namespace:
         "--validate",
         action="store_true",
         help="to choose settings: test on the groups that the description holds out of the training videos",
+    )
+    options.add_argument(
+        "--engine", choices=descriptions.ENGINES, help="what trains (default: what the description says, or else caffe)"
     )
     return options.parse_args()
