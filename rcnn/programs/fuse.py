@@ -96,7 +96,7 @@ def arguments() -> Namespace:
 
 def fuse(files: Sequence[Scores], args: Namespace, fusions: Sequence[str]) -> dict[str, np.ndarray]:
     """Return {fusion: video scores, float64, videos x classes} of one file or two, in the order of the first."""
-    order = matched(*files) if len(files) == 2 else None
+    order = matched(files[0], files[1]) if len(files) == 2 else None
     fused = [file.fused(args.signal, fusions, args.crops) for file in files]
     if order is None:
         return fused[0]
