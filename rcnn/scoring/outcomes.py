@@ -91,6 +91,7 @@ def outcomes(
     signal: str = "high",
     crops: Optional[int] = None,
     averaged: int = 1,
+    weight: Optional[float] = None,
     like: Optional[Scores] = None,
 ) -> Outcomes:
     """Return the Outcomes of a score file.
@@ -98,9 +99,11 @@ def outcomes(
     Parameters
     ----------
     files
-        One, or several whose pairs are fused by the mean of their logarithms, as two CNNs of different seeds.
+        One, or two whose pairs are fused by the mean of their logarithms, as those of two CNNs of different seeds.
     signal, crops, averaged
         As for `Scores.pairs`.
+    weight
+        Of the first of two files, 0 to 1; None for 0.5.
     like
         The scores whose videos and frames alone count, so that files compare the same; None for the first's.
 
@@ -109,14 +112,16 @@ def outcomes(
     InputError
         Where a file lacks a video or a frame, or what `Scores.pairs` refuses.
     """
-    first = like or files[0]
-    places = [_places(first, file) for file in files]
+    first, share = like or files[0], 0.5 if weight is None else weight
+    places = [matched(first, file, more=like is not None) for file in files]
     rows = []
     for index, label in enumerate(first.labels):
         times = first.pair_times(index)
-        logs = np.mean(
-            [_logs(file, place[index], times, (signal, crops, averaged)) for file, place in zip(files, places)], axis=0
+        logs, *second = (
+            _logs(file, place[index], times, (signal, crops, averaged)) for file, place in zip(files, places)
         )
+        if second:
+            logs = share * logs + (1 - share) * second[0]
         rows.append((len(times), (predictions(logs) == label).sum(), predictions(logs.mean(axis=0)[None])[0] == label))
     pairs, right_pairs, right = map(np.array, zip(*rows))
     groups = [group_of(name, first.classes[label]) for name, label in zip(first.names, first.labels)]
@@ -171,13 +176,6 @@ def bootstrap(
     shares = (drawn @ part) / (drawn @ whole)
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(part.sum() / whole.sum()), float(low), float(high))
-
-
-def _places(first, file):
-    """Return for each video of `first` its index in `file`, which may have more."""
-    if file is first:
-        return np.arange(len(first))
-    return matched(first, file, more=True)
 
 
 def _logs(file, index, times, settings):

@@ -24,7 +24,7 @@ import numpy as np
 
 from rcnn.files import InputError, PathLike, existing
 from rcnn.googlenet import SIGNALS
-from rcnn.scoring.scores import FUSIONS, average_crops, average_pairs, average_signals, fuse
+from rcnn.scoring.scores import FUSIONS, average_crops, average_pairs, average_signals, fuse, fuse_streams
 
 ALL = "all"  # instead of a signal: the three of them, averaged
 BLOCK = 64  # frames that are read or copied at a time
@@ -247,6 +247,38 @@ def matched(one: Scores, two: Scores, more: bool = False) -> np.ndarray:
                 f"{two.classes[two.labels[places[name]]]} in {two.path}"
             )
     return np.array([places[name] for name in one.names], np.int64)
+
+
+def fuse_files(
+    files: Sequence[Scores],
+    signal: str = "high",
+    fusions: Sequence[str] = FUSIONS,
+    crops: Optional[int] = None,
+    weight: Optional[float] = None,
+    averaged: Optional[int] = None,
+) -> dict[str, np.ndarray]:
+    """Return {fusion: scores of every video, float64, videos x classes} of one file, or of two by `fuse_streams`.
+
+    Parameters
+    ----------
+    files
+        The order of the videos is that of the first.
+    signal, fusions, crops, averaged
+        As for `Scores.fused`.
+    weight
+        Of the first of two files, 0 to 1; None for 0.5.
+
+    Raises
+    ------
+    InputError
+        As `matched` does, and where a file lacks a signal, or crops.
+    """
+    order = matched(files[0], files[1]) if len(files) == 2 else None
+    fused = [file.fused(signal, fusions, crops, averaged) for file in files]
+    if order is None:
+        return fused[0]
+    share = 0.5 if weight is None else weight
+    return {how: fuse_streams(fused[0][how], fused[1][how][order], share, how) for how in fusions}
 
 
 def check_finite(scores: np.ndarray, name: str, before: int = 0, total: Optional[int] = None) -> None:
