@@ -23,6 +23,7 @@ from rcnn.data.synthetic import scenes
 from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
 from rcnn.recipe import PYTORCH_ONLY, Recipe
+from rcnn.scoring.probe import SHOWN
 
 NEEDED = ("batch", "size", "cnn-iterations", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
 SET = (
@@ -127,6 +128,8 @@ class Description:
     flow: Optional[Flow] = None  # None: there is no such stream
     variants: dict[str, Variant] = field(default_factory=dict)
     recurrent_test: bool = False  # test RCNN-r's weights in the recurrent net too, frame after frame
+    # what RCNNs are shown in place of frame t - 1, as evaluate.py --previous; None: no motion probe
+    probe: Optional[Annotated[tuple[Literal[SHOWN], ...], EachOnce]] = None  # type: ignore[valid-type]
     motion_energy: bool = False  # have tools/motion_energy.py measure RCNN-r's first layer on the test pairs
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # of the synthetic videos, the order of pairs, fillers and crops
     test_batch: Whole = 10  # crops a forward pass of the test

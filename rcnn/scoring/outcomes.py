@@ -28,7 +28,7 @@ class Interval(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcomes:
     """What became of videos.
 
@@ -73,7 +73,7 @@ class Outcomes:
         Raises
         ------
         InputError
-            Where `other` is of other videos or frames, or there are fewer than two groups.
+            Where `other` is of other videos or frames.
         """
         right_pairs, right = self.right_pairs, self.right.astype(np.int64)
         if other is not None:
@@ -154,6 +154,8 @@ def bootstrap(
 ) -> Interval:
     """Return the share sum(right) / sum(total) and its 95 % interval: percentiles over groups drawn with replacement.
 
+    A single group tells nothing of how groups spread; low and high are NaN then.
+
     Parameters
     ----------
     right, total
@@ -162,20 +164,16 @@ def bootstrap(
         Of each video; a draw takes all videos of a group.
     seed, resamples
         Of the draws, and their number.
-
-    Raises
-    ------
-    InputError
-        Where there are fewer than two groups, which tell nothing of how they spread.
     """
     names, place = np.unique(np.asarray(groups), return_inverse=True)
-    if len(names) < 2:
-        raise InputError(f"bootstrap: an interval needs two groups of videos or more, there is {len(names)}")
     part, whole = (np.bincount(place, weights=np.asarray(values, np.float64)) for values in (right, total))
+    value = float(part.sum() / whole.sum())
+    if len(names) == 1:
+        return Interval(value, np.nan, np.nan)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
     shares = (drawn @ part) / (drawn @ whole)
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(part.sum() / whole.sum()), float(low), float(high))
+    return Interval(value, float(low), float(high))
 
 
 def _logs(file, index, times, settings):
