@@ -304,6 +304,9 @@ def test_the_real_sets_of_the_repository(real_data):
         ({**variant(), "samplings": ["sequential"]}, 'variants: it needs the sampling "random"'),
         (changed(samplings=["sequential"], recurrent_test=True), 'recurrent-test: it needs the sampling "random"'),
         (changed(samplings=["sequential"], motion_energy=True), 'motion-energy: it needs the sampling "random"'),
+        (changed(probe=[]), "probe: .* is not a list of some, each once"),
+        (changed(probe=["same", "same"]), "probe: .* is not a list of some, each once"),
+        (changed(probe=["true"]), "probe: .*it should be 'same', 'far', 'reversed', 'none' or 'other'"),
         (changed(recurrent_test="yes"), 'recurrent-test: "yes": it should be true or false'),
     ],
 )

@@ -278,6 +278,31 @@ def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
         assert step.outputs == (folder / output,)
 
 
+def test_the_motion_probe_is_of_every_split_and_leaves_the_rest_as_it_is():
+    """RCNN-s, tested in order otherwise, is shown the true frame alone too."""
+    asked = {**GIVEN, "splits": [2, 1], "seed": 7, "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5}}
+    before, steps = planned(description.parse(asked)), planned(description.parse({**asked, "probe": ["same", "other"]}))
+    assert list(before.values()) == [step for name, step in steps.items() if name in before]
+    added = [name for name in steps if name not in before]
+    assert added == [
+        f"split{split:02d}_5fps.probe_{net}"
+        for split in (2, 1)
+        for net in ("rcnn_r_same", "rcnn_r_other", "rcnn_s_true", "rcnn_s_same", "rcnn_s_other")
+    ]
+    files = plan.probe_files(description.parse({**asked, "probe": ["same", "other"]}), OUT)
+    assert {path for name in added for path in steps[name].outputs} == set(files.values())
+    assert files["rcnn_s", 1, "true"] == OUT / "split01_5fps" / "probe_rcnn_s_true.h5"
+    for name in added:
+        test, kind = steps[name], name[len("split01_5fps.probe_") :][:6]
+        usual = steps[name.split(".")[0] + f".scores_{kind}"]
+        for option in ("--net", "--weights", "--frames", "--list", "--classes", "--scale"):
+            assert words(test, option) == words(usual, option)
+        assert words(test, "--previous") == (name.rsplit("_", 1)[1],) and words(test, "--crops") == ("5",)
+        assert words(test, "--seed") == ("7",) if name.endswith("other") else "--seed" not in test.command
+        assert "--mode" not in test.command
+    assert plan.probe_files(description.parse(asked), OUT) == {}
+
+
 def test_only_the_main_net_is_tested_with_ten_crops():
     crops = {name: words(step, "--crops") for name, step in planned(MOTION).items() if step.command[0] == "evaluate.py"}
     assert crops.pop("split01_5fps.scores_rcnn_r") == ("10",)

@@ -46,6 +46,7 @@ MORE = {
     "variants": {"one stage": {"stages": 1, "unhalved": False, "nets": {"previous-loss": "yes"}}},
     "recurrent-test": True,
     "motion-energy": True,
+    "probe": ["same"],
 }
 RUN = ["rcnn_r_stage1", "rcnn_r", "scores_rcnn_r", "pairs_train", "pairs_test", "nets"]
 WHOLE = [
@@ -62,6 +63,7 @@ WHOLE = [
 FLOW = [
     f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
 ]
+PROBE = ["rcnn_r_same", "rcnn_s_true", "rcnn_s_same"]
 VARIANT = [f"one stage.{name}" for name in ("nets", "start", "rcnn_r", "scores_rcnn_r")]
 STEPS = {
     *("videos", "frames_5fps", "frames_10fps"),
@@ -71,11 +73,13 @@ STEPS = {
 ADDED = {
     "frames_5fps_flow",
     *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in FLOW),
+    *(f"split{split:02d}_5fps.probe_{name}" for split in (1, 2) for name in PROBE),
     *(f"split01_5fps.{name}" for name in ("scores_rcnn_r_recurrent", "motion_energy", *VARIANT)),
 }
 TABLES = {
     "table2.md",
     "table3.md",
+    "pairs.md",
     "tables.json",
     "results.json",
     "report.html",
@@ -235,7 +239,7 @@ def test_a_description_that_says_more_makes_only_that(runs):
     assert status == 0 and f"{number} of {number} steps done" in out, error
     assert not set(seen["before the last"]) - set(seen["files"])
     old = {path for path in changed(seen["before the last"], seen["files"]) if "_flow" not in path}
-    assert {path for path in old if not any(new in path for new in ("one", "recurrent", "motion_energy"))} == {
+    assert {path for path in old if not any(new in path for new in ("one", "recurrent", "motion_energy", "probe"))} == {
         *TABLES,
         *("split01_5fps/scores_rcnn_r.h5", "split02_5fps/scores_cnn.h5"),
         *(f"logs/{name}.log" for name in (stale, "split02_5fps.scores_cnn")),
@@ -270,6 +274,25 @@ def test_the_figures_are_those_of_the_score_files(runs):
         with Scores(out / "split01_5fps" / f"{name}.h5") as file:
             assert (file.attributes["mode"], file.crops, len(file)) == (mode, 1, 2)
     assert json.loads((out / "split01_5fps" / "motion_energy.json").read_text())["motion"]["sum"] > 0
+
+
+def test_the_motion_probe_is_in_the_tables(runs):
+    out, seen = runs
+    (table,) = [table for table in tables.read(out / "tables.json")[0] if table.title.startswith("Motion")]
+    assert tables.markdown(table) in (out / "pairs.md").read_text() and tables.markdown(table) in seen["finished"][1]
+    assert [row[:2] for row in table.rows] == [
+        *(["RCNN-r", previous] for previous in ("true", "same")),
+        *(["RCNN-s", previous] for previous in ("all frames before", "true", "same")),
+        *([net, "–"] for net in ("single-frame CNN", "CNN averaged over both frames")),
+    ]
+    rows = json.loads((out / "results.json").read_text())["motion"]
+    pairs = right = 0
+    for split in (1, 2):
+        with Scores(out / f"split{split:02d}_5fps" / "probe_rcnn_r_same.h5") as file:
+            for index, label in enumerate(file.labels):
+                predicted = file.averaged(index).argmax(axis=1)
+                pairs, right = pairs + len(predicted), right + (predicted == label).sum()
+    assert rows[1]["pair"]["value"] == right / pairs and rows[1]["pairs"] == pairs
 
 
 def test_the_nets_are_trained_and_start_from_one_another(runs):

@@ -25,6 +25,7 @@ from rcnn.experiments import made_videos
 from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
 from rcnn.recipe import PYTORCH_ONLY, Recipe
+from rcnn.scoring.probe import SHOWN
 
 NEEDED = ("batch", "size", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
 SET = (
@@ -148,6 +149,8 @@ class Description:
     flow: Optional[Flow] = None  # None: there is no such stream
     variants: dict[str, Variant] = field(default_factory=dict)
     recurrent_test: bool = False  # test RCNN-r's weights in the recurrent net too, frame after frame
+    # what RCNNs are shown in place of frame t - 1, as evaluate.py --previous; None: no motion probe
+    probe: Optional[Annotated[tuple[Literal[SHOWN], ...], EachOnce]] = None  # type: ignore[valid-type]
     motion_energy: bool = False  # have tools/motion_energy.py measure RCNN-r's first layer on the test pairs
     seed: Seed = 1  # of the synthetic videos, the order of pairs, fillers and crops
     # Of the trainings of the first split, on the same pairs, each once; `seed` is one of them.  (): `seed` alone.

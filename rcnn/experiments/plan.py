@@ -77,6 +77,22 @@ def score_files(description: Description, out: Union[str, Path]) -> dict[tuple[s
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
 
 
+def probe_files(description: Description, out: Union[str, Path]) -> dict[tuple[str, int, str], Path]:
+    """Return {(net, split, previous): path} of the motion probe's score files; previous: of `probe.PREVIOUS`.
+
+    RCNN-s, which is tested in order otherwise, is also shown the true frame alone.
+    """
+    if not description.probe:
+        return {}
+    keys = [
+        (NET_OF[sampling], split, previous)
+        for split in description.splits
+        for sampling in description.samplings
+        for previous in (("true", *description.probe) if sampling == "sequential" else description.probe)
+    ]
+    return {key: folder_of(out, key[1], description.fps[-1]) / f"probe_{key[0]}_{key[2]}.h5" for key in keys}
+
+
 def frames(description: Description, out: Union[str, Path]) -> Path:
     """Return the frames LMDB of images at the rate of Table 3."""
     return Path(out) / f"frames_{description.fps[-1]:g}fps.lmdb"
@@ -171,6 +187,8 @@ class _Plan:
             self.frames(f"frames_{fps:g}fps{FLOW}", fps, cost, **options)
         for (split, fps, suffix), nets in runs.items():
             _Run(self, split, fps, suffix).steps(nets)
+        for (net, split, previous), path in probe_files(description, out).items():
+            _Run(self, split, description.fps[-1]).scores(net, min(description.crops), None, path.stem, previous)
         main = _Run(self, description.splits[0], description.fps[-1])
         for seed in _others(description):
             _Seed(main, seed).steps([net for other, net in seed_scores(description, out) if other == seed])
@@ -277,15 +295,15 @@ class _Run(Trainings):
             out=path,
         )
 
-    def scores(self, net, crops, tested=None, name=None):
-        """Add the test of a net's weights, in the net `tested` if that is another one."""
+    def scores(self, net, crops, tested=None, name=None, previous=None):
+        """Add the test of a net's weights, in the net `tested` if that is another one; previous: of a motion probe."""
         tested, name = tested or net, name or f"scores_{net}"
         path, deployed = self.folder / f"{name}{self.suffix}.h5", self.deployed(tested)
         self.add(
             name,
             "evaluate.py",
             [path],
-            self.costs.test(tested, self.fps, self.plan.counts.splits[self.split][1], crops),
+            self.costs.test("rcnn_r" if previous else tested, self.fps, self.plan.counts.splits[self.split][1], crops),
             leftovers=built(path),
             settings=("--batch", str(self.description.test_batch), *self.plan.gpu),
             net=deployed,
@@ -297,6 +315,8 @@ class _Run(Trainings):
             crops=crops,
             mode=None if deployed else trainings.MODES[tested],
             **self.as_trained,
+            previous=previous,
+            seed=self.description.seed if previous == "other" else None,
             out=path,
         )
 

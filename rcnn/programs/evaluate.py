@@ -13,6 +13,10 @@ RCNN-s was trained; --mode pair makes it score as deploy_rcnn_r does.
 Without --net the weights tell the net, and ONNX Runtime or PyTorch runs it without Caffe: an .onnx or .pt of
 tools/export.py, or a caffemodel, if its shapes tell enough.  Only an .onnx tells its mode.
 
+--previous is the motion probe of a two-frame net: each frame is scored with another one in place of the one before, as
+by --mode pair; a net that looks at motion loses by it.  In all its modes, to compare the same frames, a video's first
+and last one are left out, and so are videos of fewer than three.
+
 The file of --out (HDF5, described in rcnn/scoring/score_files.py) has the score of every frame and crop by every
 signal; tools/fuse.py fuses it by any rule without the net.  Interrupted, the same command goes on with the videos that
 are left; finished, it only prints the accuracy again: of scores averaged over crops and fused over frames.
@@ -31,7 +35,7 @@ from rcnn.files import InputError, sha256
 from rcnn.googlenet import SIGNALS
 from rcnn.nets.backends import add_options, check_choices, mean_of, open_network
 from rcnn.nets.network import KINDS
-from rcnn.scoring import score_files, scores
+from rcnn.scoring import outcomes, probe, score_files, scores
 from rcnn.scoring.score_videos import write_scores
 
 
@@ -39,7 +43,8 @@ def main() -> None:
     args = arguments()
     began = time.monotonic()
     whole, classes = read_chosen(args)
-    network, mode = open_network(args.backend, args.net, args.weights, args.gpu, args.mode)
+    mode = args.mode or (args.previous and "pair")
+    network, mode = open_network(args.backend, args.net, args.weights, args.gpu, mode, pairs=bool(args.previous))
     name = args.net or args.weights
     check_choices(network, name, args.signal, args.classes, classes)
     mean = mean_of(args.mean, network, name)
@@ -61,6 +66,7 @@ def main() -> None:
             "mean": mean,
             "input_scale": args.scale,
             "mode": mode,
+            **probe.attributes(args.previous, args.seed),
         }
         if not write_scores(args.out, network, frames, videos, classes, attributes, args.batch, args.force):
             print(f"{args.out} is there already, made with these settings")
@@ -78,6 +84,7 @@ def arguments() -> Namespace:
     options.add_argument("--out", type=output_file, required=True, help="HDF5 file to write the scores to")
     options.add_argument("--crops", type=int, choices=crops.PROTOCOLS, default=5, help="crops a frame")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose accuracy is printed")
+    probe.add_options(options)
     options.add_argument("--confusion", type=output_picture, help="PNG to draw the confusion matrix of log-mean to")
     options.add_argument(
         "--batch", type=positive, default=10, help="crops a forward pass, at least one frame's; it bounds the memory"
@@ -95,7 +102,8 @@ def print_results(args: Namespace, seconds: float) -> None:
             f"video accuracy, {args.signal} signal, {args.crops} crops: {', '.join(shares)}; "
             f"chance {100 / len(file.classes):.1f} %"
         )
-        print(f"{len(file)} videos, {file.first[-1]} frames, {seconds:.1f} s; scores: {args.out}")
+        pairs = f"{100 * outcomes.outcomes([file], args.signal).pair_accuracy:.1f} % by the pair"
+        print(f"{len(file)} videos, {file.first[-1]} frames, {pairs}, {seconds:.1f} s; scores: {args.out}")
         if args.confusion:
             matrix = scores.confusion(predicted["log-mean"], file.labels, len(file.classes))
             plots.confusion_matrix(
