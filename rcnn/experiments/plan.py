@@ -262,12 +262,14 @@ class _Run:
 
     def nets(self):
         channels = {"channels": flow.CHANNELS} if self.suffix else {}
+        pretrained = self.description.pretrained if not self.suffix else None  # flow starts from nothing
         self.add(
             "nets",
             "make_prototxt.py",
             [self.net(name) for name in prototxt_set.names(recipe.parse(channels))],
-            inputs=[],
+            inputs=[Path(pretrained)] if pretrained else [],
             out=self.folder / "prototxt",
+            weights=pretrained,
             snapshots=self.snapshots,
             train_pairs=self.train,
             test_pairs=self.test,
