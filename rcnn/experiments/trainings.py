@@ -129,12 +129,14 @@ class Trainings:
     def nets(self) -> None:
         """Add the prototxt of all nets and solvers."""
         channels, options = {"channels": flow.CHANNELS} if self.suffix else {}, of_caffe(self.options)
+        weights = self.source if self.description.engine == "caffe" else None  # PyTorch reads what is fresh in them
         self.add(
             "nets",
             "make_prototxt.py",
             [self.net(name) for name in prototxt_set.names(recipe.parse({**channels, **options}))],
-            inputs=[],
+            inputs=[weights] if weights else [],
             out=self.folder / "prototxt",
+            weights=weights,
             snapshots=self.snapshots,
             train_pairs=self.train_pairs,
             test_pairs=self.test_pairs,
@@ -171,13 +173,14 @@ class Trainings:
     def starting_points(self) -> None:
         """Add what the nets of this split start from."""
         weights = self.description.pretrained if self.starts != "nothing" else None
-        self.start_cnn = self.starting("start_cnn", "deploy_cnn", weights and Path(weights))
+        first = _First(self) if self.starts == "cnn" and self.description.engine == "caffe" else self
+        self.start_cnn = self.starting("start_cnn", first.net("deploy_cnn"), weights and Path(weights))
         if self.starts == "cnn":
             _First(self).steps(self.start_cnn)
             self.start_cnn = self.source
-        self.starting("start", "deploy_rcnn_r", self.source)
+        self.starting("start", self.net("deploy_rcnn_r"), self.source)
 
-    def starting(self, name: str, net: str, weights: Optional[Path]) -> Optional[Path]:
+    def starting(self, name: str, net: Path, weights: Optional[Path]) -> Optional[Path]:
         """Add the weights that a net starts from and return their path; None where Caffe fills the net by itself."""
         if weights is None and self.description.engine == "caffe":
             return None
@@ -186,11 +189,11 @@ class Trainings:
             name,
             "init_weights.py",
             [path],
-            self.plan.costs.weights(net != "deploy_cnn"),
-            net=self.net(net),
+            self.plan.costs.weights(name != "start_cnn"),
+            net=net,
             weights=weights,
             out=path,
-            unhalved=() if self.unhalved and net != "deploy_cnn" and weights else None,
+            unhalved=() if self.unhalved and name != "start_cnn" and weights else None,
             seed=self.seed,
         )
         return path
