@@ -77,10 +77,16 @@ class Data:
     )
     scale: Positive = Field(default=1.0, description="multiplies the input after the mean is taken off")
     together: Truth = Field(default=True, description="one crop and mirror for both frames of a pair")
+    crop: Literal["random", "corners"] = Field(
+        default="random",
+        description="where a training crop lies: anywhere, or corners: the centre or a corner, in four sizes",
+    )
 
     def __post_init__(self):
         if self.encoding == "raw" and not self.together:
             raise ValueError("raw pairs have one crop for both frames; use jpeg pairs to draw it for each frame")
+        if self.encoding == "raw" and self.crop != "random":
+            raise ValueError(f"raw pairs are cut by Caffe, at random; use jpeg pairs for --crop {self.crop}")
 
 
 @dataclass(frozen=True, config=CONFIG)

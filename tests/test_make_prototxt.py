@@ -78,6 +78,7 @@ OPTIONS = [
     ("--high-rnn", "no", NETS, "loss3/classifier_video", "loss3/fc"),
     ("--conv1-temporal-kernel", "9", RECURRENT, "kernel_size: 9\n", None),
     ("--together", "no", PAIRS, r'\\"together\\": false', r'\\"together\\": true'),
+    ("--crop", "corners", FED, r'\\"crop\\": \\"corners\\"', None),
     ("--spatial-rate", "0.25", {"rcnn_r_train_val", "rcnn_s_train_val"}, "lr_mult: 0.25\n", None),
     ("--filler", "msra", NETS, '"msra"', None),
     ("--temporal-filler", "constant", RECURRENT, "/temporal", None),

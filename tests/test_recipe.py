@@ -30,6 +30,7 @@ SETTINGS = {  # the paper's, and another
     "mean": (None, (1.0, 2.5)),
     "scale": (1, 0.25),
     "together": (True, True),  # raw pairs cannot have the other
+    "crop": ("random", "random"),  # nor this
     "spatial-rate": (1, 0.5),
     "previous-loss": (False, True),
     "cut-gradient": (True, False),
@@ -74,7 +75,8 @@ def test_settings_and_words_are_read_back():
     options = parser("")
     recipe.add_options(options, without=())
     assert recipe.parse(recipe.typed(options.parse_args(recipe.words(OTHERS)))) == other
-    assert recipe.settings(other, Recipe()) == {name: value for name, value in OTHERS.items() if name != "together"}
+    changed = {name: value for name, value in OTHERS.items() if name not in ("together", "crop")}
+    assert recipe.settings(other, Recipe()) == changed
     assert recipe.settings(other, other) == {} and hash(other) == hash(recipe.parse(OTHERS))
     assert recipe.parse({"batch": 8}, other) == replace(other, data=replace(other.data, batch=8))
 
@@ -129,6 +131,10 @@ def test_the_mean():
         ({"mean": [1, "x", 3]}, 'mean: "x": it should be a number'),
         ({"mean": [1, 2]}, "mean: frames of 3 channels take 3 numbers, not 2"),
         ({"conv1-temporal-kernel": 4}, "no network .* 4 x 4 temporal kernel: .* the kernel odd"),
+        (
+            {"encoding": "raw", "crop": "corners"},
+            "raw pairs are cut by Caffe, at random; use jpeg pairs for --crop corners",
+        ),
         ({"encoding": "raw", "together": "no"}, "raw pairs have one crop for both frames; use jpeg pairs"),
     ],
 )

@@ -86,7 +86,7 @@ def test_gradients_are_caffes(tmp_path, model, cut, previous_loss):
     assert moved > 0.9 * len(arrays)
 
 
-OPTIONS = dict(spatial_rate=0.2, previous_loss=True, cut_gradient=False, together=False, iter_size=2)
+OPTIONS = dict(spatial_rate=0.2, previous_loss=True, cut_gradient=False, together=False, crop="corners", iter_size=2)
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 
         size=model.size,
         mean=mean,
         scale=recipe.data.scale,
-        **_seed(recipe),
+        **_drawn(recipe),
     )
     net["frame"], net["label"], net["first"] = L.Python(
         module="layers.sequential_frames", layer="SequentialFrames", param_str=json.dumps(options), ntop=3
@@ -373,7 +373,7 @@ def _input(net, recipe, pairs, phase, pair):
     if model.channels not in crops.MEANS:
         raise InputError(f"channels: jpeg pairs have 3 (images) or 2 (flow), not {model.channels}; use raw pairs")
     net["pair"], net["label"] = L.Data(source=str(pairs), backend=P.Data.LMDB, batch_size=data.batch, ntop=2)
-    options = dict(size=model.size, mean=mean, scale=data.scale, together=data.together, **_seed(recipe))
+    options = dict(size=model.size, mean=mean, scale=data.scale, together=data.together, **_drawn(recipe))
     augment = dict(module="layers.pair_augment", layer="PairAugment", param_str=json.dumps(options))
     if pair:
         net[tops[0]], net[tops[1]] = L.Python(net["pair"], ntop=2, **augment)
@@ -382,8 +382,10 @@ def _input(net, recipe, pairs, phase, pair):
     return net["label"]
 
 
-def _seed(recipe):
-    return {} if recipe.solver.seed is None else {"seed": recipe.solver.seed}
+def _drawn(recipe):
+    """Return the options of a layer that say how it draws its crops, where they are not the defaults."""
+    crop = {} if recipe.data.crop == "random" else {"crop": recipe.data.crop}
+    return crop if recipe.solver.seed is None else {**crop, "seed": recipe.solver.seed}
 
 
 def _deploy_input(model, batch, *names):

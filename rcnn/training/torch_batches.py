@@ -59,10 +59,12 @@ class Batches:
 
     records: records.Records
     in_order = False
+    _sides: tuple[int, int, int]
 
     def __init__(self, recipe: Recipe, generator: np.random.Generator, rank: int, world: int) -> None:
         self._data, self._size, self._mean = recipe.data, recipe.model.size, recipe.mean(crops.MEANS)
         self._rows, self._generator = range(rank, recipe.data.batch, world), generator
+        self._corners = recipe.data.crop == "corners"
         self._decoders, self._maker = ThreadPoolExecutor(cores()), ThreadPoolExecutor(1)
         if not self._rows:
             raise InputError(f"batch: {recipe.data.batch} is smaller than the number of processes, {world}")
@@ -105,6 +107,9 @@ class Batches:
     def _restore(self, state):
         self._generator.bit_generator.state = json.loads(state)
 
+    def _draw(self):
+        return crops.draw(self._generator, *self._sides, self._corners)
+
     def _input(self, images):
         values = crops.network_input(np.stack(images), self._mean, self._data.scale)
         return torch.from_numpy(values).contiguous(memory_format=torch.channels_last)
@@ -133,8 +138,8 @@ class Pairs(Batches):
         self.records = records.open_records(path, "pairs")
         self._keys = self.records.key_list()
         height, width, channels = records.decode_pair(self.records.get(self._keys[0]))[0].shape
-        self._place = height, width, self._size
-        crops.positions(*self._place)
+        self._sides = height, width, self._size
+        crops.positions(*self._sides)
         classes = len(self.records.manifest["recipe"].get("classes", []))
         if channels != recipe.model.channels:
             raise InputError(f"pairs: {path} has frames of {channels} channels, the net takes {recipe.model.channels}")
@@ -150,7 +155,7 @@ class Pairs(Batches):
 
     def _batch(self, steps):
         keys = next(steps)
-        places = [[crops.draw(self._generator, *self._place) for _ in range(2 - self._data.together)] for _ in keys]
+        places = [[self._draw() for _ in range(2 - self._data.together)] for _ in keys]
         rows = [(self.records.get(keys[row]), places[row]) for row in self._rows]
         frames, previous, labels = zip(*self._decoders.map(self._row, rows))
         return Batch(self._input(frames), torch.tensor(labels), self._input(previous), None, self._state())
@@ -158,11 +163,7 @@ class Pairs(Batches):
     def _row(self, row):
         record, places = row
         before, now, label = records.decode_pair(record)
-        frame, previous = (
-            crops.cut(image, top, left, self._size, mirror)
-            for image, (top, left, mirror) in ((now, places[0]), (before, places[-1]))
-        )
-        return frame, previous, label
+        return crops.cut(now, places[0], self._size), crops.cut(before, places[-1], self._size), label
 
 
 class Sequences(Batches):
@@ -192,8 +193,8 @@ class Sequences(Batches):
         videos, self.skipped = sequences.listed_videos(self.records, list_path)
         self._counts = {video.name: len(times) for video, times in videos}
         settings = self.records.manifest["recipe"]
-        self._place = settings["size"], settings["size"], self._size
-        self._places = [(*crops.positions(*self._place)[0], False)] * recipe.data.batch
+        self._sides = settings["size"], settings["size"], self._size
+        self._places = [crops.centre(*self._sides)] * recipe.data.batch
         if self.records.channels != recipe.model.channels:
             raise InputError(
                 f"frames: {path} has frames of {self.records.channels} channels, the net takes {recipe.model.channels}"
@@ -208,20 +209,21 @@ class Sequences(Batches):
         step = next(steps)
         for row, (_, _, first) in enumerate(step):
             if first:
-                self._places[row] = crops.draw(self._generator, *self._place)
+                self._places[row] = self._draw()
         mine = [(self.records.get(records.frame_key(*step[row][:2])), self._places[row]) for row in self._rows]
         frames, labels = zip(*self._decoders.map(self._row, mine))
         first = torch.tensor([step[row][2] for row in self._rows])
         return Batch(self._input(frames), torch.tensor(labels), None, first, self._state())
 
     def _row(self, row):
-        record, (top, left, mirror) = row
+        record, place = row
         image, label = records.decode_frame(record)
-        return crops.cut(image, top, left, self._size, mirror), label
+        return crops.cut(image, place, self._size), label
 
     def _state(self):
         return json.dumps({"generator": self._generator.bit_generator.state, "places": self._places})
 
     def _restore(self, state):
         saved = json.loads(state)
-        self._generator.bit_generator.state, self._places = saved["generator"], saved["places"]
+        self._generator.bit_generator.state = saved["generator"]
+        self._places = [crops.Place(*place) for place in saved["places"]]
