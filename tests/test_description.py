@@ -194,7 +194,9 @@ def test_folds_and_what_is_held_out(tmp_path):
 
 def test_other_folders_than_the_descriptions(tmp_path):
     read = description.parse(changed(classes="old/classInd.txt"))
-    other = description.adapt(read, {"videos": "my videos", "lists": "mine", "pretrained": "w", "splits": [2]})
+    other = description.adapt(
+        read, {"videos": "my videos", "lists": "mine", "pretrained": "w", "splits": [2], "start": "cnn"}
+    )
     assert (other.videos, other.lists, other.pretrained, other.splits) == ("my videos", "mine", "w", (2,))
     assert str(description.lists(other, "out").classes) == "mine/classInd.txt"
     assert description.adapt(read, {}) == read

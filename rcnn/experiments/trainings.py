@@ -6,7 +6,8 @@ that what a recurrent net is better by is not a longer training:
     start         each net
     pretrained    stage 1, what is fresh in it; stage 2, everything
     cnn           as pretrained, from a CNN that learnt cnn-iterations; nothing is fresh in the CNN itself, so that it
-                  goes on for the updates of both stages at once
+                  goes on for the updates of both stages at once (in Caffe stage 1 of an RCNN lets the classifiers for
+                  video learn too)
     nothing       the updates of both stages at once, as there is nothing that stage 1 could leave as it is
 
 The flow stream starts from nothing (Sec. 3.4).
@@ -129,7 +130,9 @@ class Trainings:
     def nets(self) -> None:
         """Add the prototxt of all nets and solvers."""
         channels, options = {"channels": flow.CHANNELS} if self.suffix else {}, of_caffe(self.options)
-        weights = self.source if self.description.engine == "caffe" else None  # PyTorch reads what is fresh in them
+        weights = None  # PyTorch reads what is fresh in them
+        if self.starts == "pretrained" and self.description.engine == "caffe":
+            weights = self.source
         self.add(
             "nets",
             "make_prototxt.py",
@@ -173,14 +176,13 @@ class Trainings:
     def starting_points(self) -> None:
         """Add what the nets of this split start from."""
         weights = self.description.pretrained if self.starts != "nothing" else None
-        first = _First(self) if self.starts == "cnn" and self.description.engine == "caffe" else self
-        self.start_cnn = self.starting("start_cnn", first.net("deploy_cnn"), weights and Path(weights))
+        self.start_cnn = self.starting("start_cnn", "deploy_cnn", weights and Path(weights))
         if self.starts == "cnn":
             _First(self).steps(self.start_cnn)
             self.start_cnn = self.source
-        self.starting("start", self.net("deploy_rcnn_r"), self.source)
+        self.starting("start", "deploy_rcnn_r", self.source)
 
-    def starting(self, name: str, net: Path, weights: Optional[Path]) -> Optional[Path]:
+    def starting(self, name: str, net: str, weights: Optional[Path]) -> Optional[Path]:
         """Add the weights that a net starts from and return their path; None where Caffe fills the net by itself."""
         if weights is None and self.description.engine == "caffe":
             return None
@@ -189,11 +191,11 @@ class Trainings:
             name,
             "init_weights.py",
             [path],
-            self.plan.costs.weights(name != "start_cnn"),
-            net=net,
+            self.plan.costs.weights(net != "deploy_cnn"),
+            net=self.net(net),
             weights=weights,
             out=path,
-            unhalved=() if self.unhalved and name != "start_cnn" and weights else None,
+            unhalved=() if self.unhalved and net != "deploy_cnn" and weights else None,
             seed=self.seed,
         )
         return path
