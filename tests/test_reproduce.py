@@ -367,6 +367,7 @@ def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
             for net in ("cnn", "rcnn_r", "rcnn_s")
             for step in ("", "scores_")
         ),
+        *(f"split{split:02d}_5fps.probe_{name}" for split in (1, 2) for name in PROBE),
         *("split01_5fps.scores_rcnn_r_recurrent", "split01_5fps.motion_energy"),
         *(f"split01_5fps.one stage.{step}" for step in ("nets", "rcnn_r", "scores_rcnn_r")),
     }
