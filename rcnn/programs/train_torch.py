@@ -69,7 +69,7 @@ def arguments() -> argparse.Namespace:
     options.add_argument(
         "--out", type=any_path, required=True, help="start of the names of what is written, such as snapshots/torch"
     )
-    options.add_argument("--stage", type=int, choices=(1, 2), default=2, help="1: GoogLeNet's W and b stay as they are")
+    options.add_argument("--stage", type=int, choices=(1, 2), default=2, help="1: what is pretrained stays as it is")
     options.add_argument(
         "--size",
         type=positive,
