@@ -398,8 +398,8 @@ def test_table_3_of_the_two_streams(runs):
         (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
         (json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}), "class list: no such file: none/"),
         (
-            json.dumps({**GIVEN, "pretrained": "none.caffemodel", "start": "cnn"}),
-            "pretrained: no such file: none.caffemodel",
+            json.dumps({**GIVEN, "pretrained": "none", "start": "cnn"}),
+            "pretrained: no such file: none",
         ),
     ],
 )
