@@ -421,7 +421,10 @@ def test_table_3_of_the_two_streams(runs):
         ("{", "description: given.json is not JSON: Expecting property name"),
         (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
         (json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}), "lists: no such folder: none"),
-        (json.dumps({**GIVEN, "pretrained": "none.caffemodel"}), "pretrained: no such file: none.caffemodel"),
+        (
+            json.dumps({**GIVEN, "pretrained": "none", "start": "cnn"}),
+            "pretrained: no such file: none",
+        ),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, message):

@@ -175,11 +175,10 @@ class Trainings:
 
     def starting_points(self) -> None:
         """Add what the nets of this split start from."""
-        weights = self.description.pretrained if self.starts != "nothing" else None
-        self.start_cnn = self.starting("start_cnn", "deploy_cnn", weights and Path(weights))
         if self.starts == "cnn":
-            _First(self).steps(self.start_cnn)
-            self.start_cnn = self.source
+            _First(self).steps()
+        first = self.starts == "cnn"
+        self.start_cnn = self.source if first else self.starting("start_cnn", "deploy_cnn", self.source)
         self.starting("start", "deploy_rcnn_r", self.source)
 
     def starting(self, name: str, net: str, weights: Optional[Path]) -> Optional[Path]:
@@ -246,7 +245,7 @@ class _First(Trainings):
         later = ("stage1-iterations", "iterations")  # another number of them leaves this one as it is
         self.options = {name: value for name, value in self.description.nets.items() if name not in later}
 
-    def steps(self, weights):
-        if self.description.engine == "caffe":
-            self.nets()
-        self.training("cnn", weights)
+    def steps(self):
+        weights = self.description.pretrained and Path(self.description.pretrained)
+        self.nets()
+        self.training("cnn", self.starting("start", "deploy_cnn", weights))
