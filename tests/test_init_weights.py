@@ -11,10 +11,16 @@ import pytest
 from caffe.proto import caffe_pb2
 from calls import caller, refused, words
 from nets import recipe, write_pairs
+from random_nets import TORCH
 from runs import ROOT, run
 from test_nets_weights import CLASSES, RCNN, old_googlenet, values, written
 
+from rcnn.files import InputError
+from rcnn.nets import caffemodel, compare
 from rcnn.nets import prototxt as net
+from rcnn.nets import weight_files as files
+from rcnn.nets.model import NetModel
+from rcnn.recipe import Fillers
 
 OPTIONS = dict(net="deploy.prototxt", weights="googlenet.caffemodel", out="start.caffemodel")
 
@@ -101,6 +107,50 @@ def test_one_seed_gives_one_file(init_weights):
         init_weights(seed=seed)
         made.append(Path("start.caffemodel").read_bytes())
     assert made[0] == made[1] != made[2]
+
+
+@pytest.mark.parametrize("suffix", ["caffemodel", "onnx", pytest.param("pt", marks=TORCH)])
+def test_a_finished_cnn_is_taken_whole(init_weights, suffix):
+    """Its classifiers too; beside it a sum starts with temporal parts of 0, so that its net is the CNN."""
+    model = NetModel(classes=CLASSES, width=RCNN.width, size=RCNN.size, temporal=False)
+    arrays = compare.random_arrays(model)
+    files.save(f"cnn.{suffix}", arrays, model, "frame")
+    fillers = Fillers(temporal_filler="constant")
+    written(Path("deploy.prototxt"), net.deploy_rcnn_r(replace(RCNN, combine="sum"), fillers=fillers))
+    init_weights(weights=f"cnn.{suffix}", unhalved="")
+    start = caffemodel.read("start.caffemodel")
+    assert len(start.fresh) == 62 and all(name.endswith("/temporal") for name in start.fresh)
+    for name, blobs in start.arrays.items():
+        assert caffemodel.same(blobs, arrays[name]) if name in arrays else not blobs[0].any(), name
+    init_weights(weights=f"cnn.{suffix}")
+    half = caffemodel.read("start.caffemodel").arrays
+    np.testing.assert_array_equal(half["loss1/conv"][0], arrays["loss1/conv"][0] / 2)
+    assert caffemodel.same(half["loss3/classifier_video"], arrays["loss3/classifier_video"])
+
+
+def test_an_rcnn_of_another_file_is_not_halved_again(init_weights):
+    model = NetModel(classes=CLASSES, width=RCNN.width, size=RCNN.size, combine="sum")
+    arrays = compare.random_arrays(model)
+    files.save("rcnn.onnx", arrays, model, "pair")
+    with pytest.raises(InputError, match="made with --combine sum, the net has average"):
+        init_weights(weights="rcnn.onnx")
+    written(Path("deploy.prototxt"), net.deploy_rcnn_r(replace(RCNN, combine="sum")))
+    init_weights(weights="rcnn.onnx")
+    start = caffemodel.read("start.caffemodel")
+    assert start.fresh == set() and all(caffemodel.same(start.arrays[name], arrays[name]) for name in arrays)
+
+
+def test_it_says_what_does_not_fit_and_marks_what_is_fresh(init_weights, capsys):
+    tuned = old_googlenet(classifier="classifier_video", classes=7)
+    Path("tuned.caffemodel").write_bytes(tuned.SerializeToString())
+    init_weights(weights="tuned.caffemodel")
+    heads = {f"loss{number}/classifier_video" for number in (1, 2, 3)}
+    said = capsys.readouterr().out.splitlines()[-2]
+    assert said.startswith(
+        "fresh, though the weights have them: loss1/classifier_video (7 x 51 in the weights, 5 x 51 in"
+    )
+    fresh = caffemodel.read("start.caffemodel").fresh
+    assert {name for name in fresh if not name.endswith("/temporal")} == {"loss3/fc", *heads}
 
 
 @pytest.mark.parametrize(

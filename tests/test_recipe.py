@@ -11,7 +11,7 @@ from rcnn import recipe
 from rcnn.command import parser
 from rcnn.files import InputError
 from rcnn.googlenet import Model
-from rcnn.recipe import PART_OF, PARTS, Data, Recipe
+from rcnn.recipe import PART_OF, PARTS, Data, Recipe, spatial_rates
 
 SETTINGS = {  # the paper's, and another
     "classes": (101, 7),
@@ -41,8 +41,8 @@ SETTINGS = {  # the paper's, and another
     "weight-decay": (0.0002, 0.0),
     "clip-gradients": (None, 2.0),
     "iter-size": (1, 4),
+    "cnn-stage1-iterations": (0, 4),
     "cnn-iterations": (20000, 5),
-    "cnn-stage1-iterations": (None, 12),
     "stage1-iterations": (10000, 6),
     "iterations": (30000, 7),
     "test-iterations": (None, 8),
@@ -180,3 +180,21 @@ def test_it_imports_no_framework_and_nothing_above_it(module, ours):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert set(done.stdout.split()) == {f"rcnn.{name}" for name in {module, *ours}}
+
+
+def test_what_learns_in_which_stage():
+    """By the architecture what BVLC GoogLeNet's file has is pretrained, else what the starting weights have."""
+    layers = Recipe().model.layers()
+    heads = {f"loss{number}/classifier_video" for number in (1, 2, 3)}
+
+    def learning(*arguments, **options):
+        return {name for name, rate in spatial_rates(layers, *arguments, **options).items() if rate}
+
+    every = set(spatial_rates(layers, 2, True))
+    assert {"conv1/7x7_s2", "loss1/conv", "loss3/fc", *heads} < every and len(every) == 65
+    for temporal in (False, True):
+        assert learning(1, temporal) == {"loss3/fc", *heads}
+        assert learning(1, temporal, fresh=["loss1/fc", *heads]) == {"loss1/fc", *heads}
+        assert learning(1, temporal, fresh=[]) == set() and learning(2, temporal, fresh=[]) == every
+    slow = {name for name, rate in spatial_rates(layers, 2, True, 0.2).items() if rate == 0.2}
+    assert slow == every - {"loss3/fc", *heads} and set(spatial_rates(layers, 2, False, 0.2).values()) == {1.0}

@@ -127,13 +127,17 @@ def test_ten_updates_are_caffes(tmp_path, pairs, model, stage, settings):
     assert np.median(list(changes.values())) > 1e-3  # ten times the tolerance
 
 
-@pytest.mark.parametrize("stage, temporal", [(1, True), (2, True), (2, False)])
-def test_rates_are_those_of_caffes_net(stage, temporal):
+LOW = ["loss1/conv", "loss1/fc", "loss1/classifier_video"]
+
+
+@pytest.mark.parametrize("stage, temporal", [(1, True), (1, False), (2, True), (2, False)])
+@pytest.mark.parametrize("fresh", [None, LOW])
+def test_rates_are_those_of_caffes_net(stage, temporal, fresh):
     model = replace(MODEL, temporal_bias=True)
-    settings, phase = recipe(model, spatial_rate=0.25), net.TRAIN
-    message = net.rcnn_r(settings, "a.lmdb", phase, stage) if temporal else net.cnn(settings, "a.lmdb", phase)
+    make = net.rcnn_r if temporal else net.cnn
+    message = make(recipe(model, spatial_rate=0.25), "a.lmdb", net.TRAIN, stage, fresh)
     expected = {layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param] for layer in message.layer}
-    for name, rates in torch_solver.rates(replace(model, temporal=temporal), stage, 0.25).items():
+    for name, rates in torch_solver.rates(replace(model, temporal=temporal), stage, 0.25, fresh).items():
         layer, part = name.rsplit(".", 1)
         assert rates == expected[layer][part == "bias"], name
 
@@ -269,6 +273,54 @@ def test_frames_in_order_go_on_where_they_stopped(folder, train):
         path.unlink()
     assert "going on from whole_iter_2.pt" in train(f"{words} whole")
     assert same(expected, weights(folder / "whole_iter_6.pt"))
+
+
+def moved(before, after):
+    """Return the layers whose W is not bit for bit what it was."""
+    return {name[:-2] for name in before if name.endswith("/0") and not np.array_equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("temporal", [True, False], ids=["RCNN", "CNN"])
+@pytest.mark.parametrize("fresh", [LOW, None], ids=["said", "not said"])
+def test_stage_1_lets_learn_what_the_weights_say_is_fresh(folder, train, temporal, fresh):
+    """Resumed too, where the snapshot alone is left; weights that say nothing are taken for BVLC's whole file."""
+    caffemodel.write("start.caffemodel", *parameters(MODEL, "pair" if temporal else "frame"))
+    if fresh:
+        caffemodel.mark_fresh("start.caffemodel", fresh)
+    before = {
+        f"{name}/{part}": value
+        for name, values in caffemodel.read("start.caffemodel").arrays.items()
+        for part, value in enumerate(values)
+    }
+    expected = set(fresh or ["loss3/fc", *(f"loss{number}/classifier_video" for number in (1, 2, 3))])
+    train("--out made --stage 1 --rate 1")
+    found = moved(before, weights(folder / "made_iter_6.pt"))
+    assert {name for name in found if not name.endswith("/temporal")} == expected
+    assert temporal == any(name.endswith("/temporal") for name in found)
+    last = weights(folder / "made_iter_6.pt")
+    for path in [*folder.glob("made_iter_[46].*"), folder / "start.caffemodel"]:
+        path.unlink()
+    assert "going on from made_iter_2.pt" in train("--out made --stage 1 --rate 1")
+    assert same(last, weights(folder / "made_iter_6.pt"))
+
+
+def test_a_cnn_of_which_nothing_is_fresh_has_no_stage_1(folder, train):
+    caffemodel.write("start.caffemodel", *parameters(MODEL, "frame"))
+    caffemodel.mark_fresh("start.caffemodel", [])
+    with pytest.raises(InputError, match="stage 1: the weights have every layer of this net, so nothing would learn"):
+        train("--out made --stage 1")
+    assert not list(folder.glob("made*"))
+
+
+def test_googlenets_own_weights_are_refused(folder, train):
+    """Whose classifiers are not of videos: labels would be taken for ImageNet's."""
+    model = replace(MODEL, temporal=False, high_rnn=False, side_heads=False, classifier="classifier")
+    caffemodel.write("start.caffemodel", compare.random_arrays(model), model)
+    with pytest.raises(
+        InputError, match="start.caffemodel has GoogLeNet's own classifiers, classifier, and none .*init"
+    ):
+        train("--out made")
+    assert not list(folder.glob("made*"))
 
 
 def test_a_training_that_diverges_ends(folder, train):

@@ -5,15 +5,19 @@ r"""Make the starting weights of a training: a GoogLeNet's parameters, by layer 
     caffe train -solver prototxt/solver_rcnn_r_stage1.prototxt -weights start.caffemodel
 
 --net is the deploy net of the model to train: it has every parameter and filler of its training nets, and needs no
-LMDB to be built.  --weights is BVLC's GoogLeNet, a CNN of our own or an RCNN's snapshot, a caffemodel or what
-tools/train_torch.py writes (.pt); without it all is as the net's fillers make it.  What it lacks (temporal
-parts, classifiers for video) starts as the net's fillers make it from --seed.  A net that adds its two parts
+LMDB to be built.  --weights is BVLC's GoogLeNet, whole or of its deploy net alone, one that was tuned from it for other
+classes, a finished CNN of our own or an RCNN's snapshot; a .pt, .safetensors or .onnx of ours will do too;
+without it all starts as the fillers make it.  What it
+lacks (temporal parts, classifiers for video, side heads) starts as the net's fillers make it from --seed, and so do
+classifiers of another number of classes and loss1/fc and loss2/fc of another input size.  OUT says which layers these
+are: train_torch.py lets them learn in stage 1, and train.py refuses a stage 1 that would not (make its nets by
+make_prototxt.py --weights).  A net that adds its two parts
 (--combine sum) starts from half of the W and b of every layer that has a temporal part; one that averages them
 starts from W and b as they are.  --unhalved takes them as they are for a sum too, which fits temporal parts that
 start at zero.
 
-Every parameter is listed: copied, halved, fresh (with its filler), or unused, which only the weights have.  A shape
-that differs is an error.  OUT is complete or not there.
+Every parameter is listed: copied, halved, fresh (with its filler), or unused, which only the weights have.  A
+convolution of another shape, or none, is an error: it is another net's.  OUT is complete or not there.
 """
 
 from rcnn.command import PathType, input_path, parser, seed
@@ -23,7 +27,9 @@ from rcnn.files import InputError, replacing
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--net", type=input_path, required=True, help="deploy net (prototxt) of the model to train")
-    options.add_argument("--weights", type=input_path, help="caffemodel, .pt or .safetensors to copy from, if any")
+    options.add_argument(
+        "--weights", type=input_path, help=".caffemodel, .pt, .safetensors or .onnx to copy from, if any"
+    )
     options.add_argument("--out", type=PathType("file", ".caffemodel"), required=True, help="caffemodel to write")
     options.add_argument(
         "--combine",
@@ -41,7 +47,7 @@ def main() -> None:
     )
     options.add_argument("--seed", type=seed, default=1, help="of the fillers, 0 to 4294967295")
     args = options.parse_args()
-    from rcnn.nets import weights
+    from rcnn.nets import caffemodel, weight_files, weights
 
     net, message = weights.build(args.net, args.seed)
     combine = weights.combine_of(message)
@@ -51,10 +57,13 @@ def main() -> None:
             f"out, or make the net with --combine {args.combine}"
         )
     if args.weights:
-        rows = weights.copy(net, message, weights.source(args.weights), args.fresh, args.unhalved)
+        rows = weights.copy(net, message, weight_files.source(args.weights), args.fresh, args.unhalved)
     else:
         rows = weights.filled(net, message)
     with replacing(args.out) as part:
         net.save(str(part))
+        caffemodel.mark_fresh(part, weights.fresh_of(rows))
     print(weights.table(rows))
+    if unfit := weights.unfit_of(rows):
+        print(f"fresh, though the weights have them: {', '.join(unfit)}")
     print(f"wrote {args.out}")

@@ -21,6 +21,7 @@ from rcnn.command import progress, tell
 from rcnn.data import crops
 from rcnn.files import InputError, TrainingError, replacing
 from rcnn.nets import torch_net, weight_files
+from rcnn.nets.model import NetModel
 from rcnn.nets.torch_net import EXTRA, GoogLeNetRCNN
 from rcnn.recipe import CAFFE_ONLY, PART_OF, Recipe
 from rcnn.training import exchange, log
@@ -120,8 +121,20 @@ def train(
         arrays, model = weight_files.read(begin, combine, size)
         recipe = recipes.parse({"seed": 1, **settings}, Recipe(model=model))
         torch.set_flush_denormal(True)  # on a CPU each number near 0 costs as much as a hundred others
+        if model.classifier != NetModel.classifier:
+            raise InputError(
+                f"weights: {begin} has GoogLeNet's own classifiers, {model.classifier}, and none for videos; make "
+                "starting weights of it with tools/init_weights.py"
+            )
         net = torch_net.build(arrays, model).to(place)
-        solver = Solver(net, recipe, stage)
+        fresh = (
+            fresh_of(f"{out}_iter_{start}.solver.pt")
+            if start
+            else begun.fresh
+            if begun
+            else weight_files.marked_fresh(begin)
+        )
+        solver = Solver(net, recipe, stage, fresh)
         state = restore(solver, f"{out}_iter_{start}.solver.pt", place) if start else None
         if begun:
             start = solver.iteration = begun.iteration
@@ -208,10 +221,16 @@ def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
         "state": state,
         "values": {name: value.cpu() for name, value in (solver.state or {}).items()},
         "recipe": repr(_decisive(solver)),
+        "fresh": None if solver.fresh is None else sorted(solver.fresh),
     }
     for kind, values in (("pt", weights), ("solver.pt", training)):
         with replacing(f"{out}_iter_{solver.iteration}.{kind}") as part:
             torch.save(values, part)
+
+
+def fresh_of(path: Union[str, Path]) -> Optional[list[str]]:
+    """Return the names of the layers that a snapshot's training found fresh, None where its weights did not say."""
+    return torch.load(path, map_location="cpu", weights_only=True).get("fresh")
 
 
 def restore(solver: Solver, path: Union[str, Path], device: torch.device) -> str:

@@ -5,7 +5,7 @@ layer takes them.  With several processes (torch.distributed) each reads and com
 gradients are added up, so that an update is the same whatever their number.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Optional
 
 import torch
@@ -13,23 +13,28 @@ from torch import distributed
 from torch.nn import functional
 
 from rcnn import googlenet
+from rcnn.files import InputError
 from rcnn.googlenet import Classifier
 from rcnn.nets.model import NetModel
 from rcnn.nets.torch_net import GoogLeNetRCNN, Tensors
-from rcnn.recipe import Recipe
+from rcnn.recipe import Recipe, spatial_rates
 from rcnn.training.torch_batches import Batch
 
 
-def rates(model: NetModel, stage: int = 2, spatial_rate: float = 1.0) -> dict[str, tuple[float, float]]:
-    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W."""
-    pretrained = {
-        layer.name
-        for layer in model.layers()
-        if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and (model.temporal or stage == 1)
-    }
-    multipliers = {}
+def rates(
+    model: NetModel, stage: int = 2, spatial_rate: float = 1.0, fresh: Optional[Collection[str]] = None
+) -> dict[str, tuple[float, float]]:
+    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W.
+
+    Arguments as of `recipe.spatial_rates`.  InputError where nothing would learn.
+    """
+    spatial, multipliers = spatial_rates(model.layers(), stage, model.temporal, spatial_rate, fresh), {}
+    if not (model.temporal or any(spatial.values())):
+        raise InputError(
+            "stage 1: the weights have every layer of this net, so nothing would learn; begin with stage 2"
+        )
     for name, shapes in model.parameters().items():
-        rate = (0.0 if stage == 1 else spatial_rate) if name in pretrained else 1.0
+        rate = spatial.get(name, 1.0)
         multipliers[name + ".weight"] = rate, 1.0 if rate else 0.0
         if len(shapes) > 1:
             multipliers[name + ".bias"] = 2 * rate, 0.0
@@ -46,7 +51,9 @@ class Solver:
     recipe
         Its learning and solver settings count.
     stage
-        1: W and b of every layer that GoogLeNet has stay as they are; 2: all learn.
+        1: what is pretrained stays as it is; 2: all learn.
+    fresh
+        What is not pretrained, as of `rates`.
 
     Attributes
     ----------
@@ -58,9 +65,9 @@ class Solver:
         {layer name: v^t} of the last batch of frames in order, from which the next one starts; None of pairs.
     """
 
-    def __init__(self, net: GoogLeNetRCNN, recipe: Recipe, stage: int = 2):
-        self.recipe, self.stage, self.iteration = recipe, stage, 0
-        self._multipliers = rates(net.model, stage, recipe.learning.spatial_rate)
+    def __init__(self, net: GoogLeNetRCNN, recipe: Recipe, stage: int = 2, fresh: Optional[Collection[str]] = None):
+        self.recipe, self.stage, self.fresh, self.iteration = recipe, stage, fresh, 0
+        self._multipliers = rates(net.model, stage, recipe.learning.spatial_rate, fresh)
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(self._multipliers[name][0] > 0)
         self._learning = {name: value for name, value in net.named_parameters() if value.requires_grad}
