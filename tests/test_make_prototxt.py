@@ -331,24 +331,6 @@ def test_weights_that_make_no_set(make, tmp_path, weights, words, said):
         make("--weights g.caffemodel")
 
 
-def test_stage_1_of_the_cnn(make, base, tmp_path):
-    """One more net and solver; in it what GoogLeNet has keeps still, and all else learns."""
-    assert make("--out mine --cnn-stage1-iterations 9") is None
-    written = bodies(texts(tmp_path / "mine"))
-    assert set(written) - set(base) == {"cnn_stage1_train_val", "solver_cnn_stage1"}
-    assert all(written[name] == text for name, text in base.items())
-    assert "max_iter: 9\n" in written["solver_cnn_stage1"] and "cnn_stage1_train_val" in written["solver_cnn_stage1"]
-    message = text_format.Parse(written["cnn_stage1_train_val"], caffe_pb2.NetParameter())
-    rates = {
-        layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param]
-        for layer in message.layer
-        if layer.param
-    }
-    fresh = {"loss3/fc", *(f"loss{number}/classifier_video" for number in (1, 2, 3))}
-    assert {name for name, of in rates.items() if of == [(1, 1), (2, 0)]} == fresh
-    assert {str(of) for name, of in rates.items() if name not in fresh} == {"[(0.0, 0.0), (0.0, 0.0)]"}
-
-
 def test_frames_of_other_channels(make, tmp_path):
     make("--out mine --channels 4 --mean 128 127 2 1 --encoding raw")
     data, split, *_ = in_phase(protos.read_net(tmp_path / "mine/rcnn_r_train_val.prototxt"), net.TRAIN)

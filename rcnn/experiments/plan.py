@@ -253,9 +253,10 @@ class _Run(Trainings):
         main = (self.folder, self.suffix) == (main_folder(self.description, self.plan.out), "")
         self.pairs("train", self.train_pairs, None)
         self.pairs("test", self.test_pairs, self.description.test_pairs_per_video)
-        self.nets()
-        if "cnn" in nets:  # not at the rate of row 1, which starts from the other one's weights
+        if "cnn" in nets:
             self.starting_points()
+        else:  # at the rate of row 1, which starts from the other one's weights
+            self.nets(self.source)
         for net in nets:
             self.train(net)
             self.scores(net, most if main and net == "rcnn_r" else min(5, most))
@@ -327,10 +328,10 @@ class _Seed(_Run):
     def __init__(self, main, seed):
         super().__init__(main.plan, main.split, main.fps)
         self.folder, self.name, self.seed = _seed_folder(main.folder, seed), f"{main.name}.seed_{seed}", seed
+        self.home = self.folder
         self.start = None if self.filled_by_caffe else self.snapshots / "start.caffemodel"
 
     def steps(self, nets):
-        self.nets()
         self.starting_points()
         for net in nets:
             self.train(net)
@@ -350,7 +351,7 @@ class _Variant(_Run):
             self.unhalved = variant.unhalved
 
     def steps(self, nets):
-        self.nets()
+        self.nets(self.initial)
         weights = self.starting("start", "deploy_rcnn_r", self.initial)
         for net in nets:
             for run in [net + trainings.STAGE1, net][2 - self.variant.stages :]:

@@ -115,7 +115,8 @@ class Trainings:
         self.frames = plan.out / f"frames_{fps:g}fps{suffix}.lmdb"
         self.train_pairs, self.test_pairs = (self.folder / f"pairs_{part}{suffix}.lmdb" for part in ("train", "test"))
         self.lists = {"train": plan.where.train(split), "test": plan.where.test(split)}
-        start = folder_of(plan.out, split, description.fps[-1]) / "snapshots" / f"start{suffix}.caffemodel"
+        self.home = folder_of(plan.out, split, description.fps[-1])  # has what its nets start from
+        start = self.home / "snapshots" / f"start{suffix}.caffemodel"
         self.start = None if self.filled_by_caffe else start
 
     @property
@@ -127,8 +128,8 @@ class Trainings:
         """Add a step; arguments as of plan._step."""
         self.plan.add(f"{self.name}.{name}{self.suffix}", *step, **options)
 
-    def nets(self) -> None:
-        """Add the prototxt of all nets and solvers."""
+    def nets(self, weights: Optional[Path] = None) -> None:
+        """Add the prototxt of all nets and solvers; weights: what the nets start from, which decides stage 1."""
         channels, options = {"channels": flow.CHANNELS} if self.suffix else {}, of_caffe(self.options)
         weights = None  # PyTorch reads what is fresh in them
         if self.starts == "pretrained" and self.description.engine == "caffe":
@@ -174,9 +175,10 @@ class Trainings:
         return Path(self.description.pretrained) if self.starts == "pretrained" else None
 
     def starting_points(self) -> None:
-        """Add what the nets of this split start from."""
+        """Add what the nets of this split start from, and the nets, of which that decides what learns in stage 1."""
         if self.starts == "cnn":
             _First(self).steps()
+        self.nets(self.source)
         first = self.starts == "cnn"
         self.start_cnn = self.source if first else self.starting("start_cnn", "deploy_cnn", self.source)
         self.starting("start", "deploy_rcnn_r", self.source)
@@ -241,7 +243,7 @@ class _First(Trainings):
 
     def __init__(self, run):
         super().__init__(run.plan, run.split, run.fps)
-        self.folder, self.name, self.seed = run.folder / "start_cnn", f"{run.name}.start_cnn", run.seed
+        self.folder, self.name, self.seed = run.home / "start_cnn", f"{run.name}.start_cnn", run.seed
         later = ("stage1-iterations", "iterations")  # another number of them leaves this one as it is
         self.options = {name: value for name, value in self.description.nets.items() if name not in later}
 

@@ -26,7 +26,9 @@ from rcnn.files import InputError, replacing
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--net", type=input_path, required=True, help="deploy net (prototxt) of the model to train")
-    options.add_argument("--weights", type=input_path, help=".caffemodel to copy from, .pt, .safetensors or .onnx")
+    options.add_argument(
+        "--weights", type=input_path, help=".caffemodel, .pt, .safetensors or .onnx to copy from, if any"
+    )
     options.add_argument("--out", type=PathType("file", ".caffemodel"), required=True, help="caffemodel to write")
     options.add_argument(
         "--combine",

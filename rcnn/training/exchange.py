@@ -17,6 +17,7 @@ import numpy as np
 from rcnn.files import InputError, PathLike, existing, replacing
 from rcnn.nets import caffemodel, weight_files
 from rcnn.nets.caffemodel import PARTS, plain_name
+from rcnn.nets.model import TEMPORAL
 from rcnn.training import snapshots
 
 SOLVER = ".solver.pt"
@@ -46,6 +47,12 @@ class Snapshot(NamedTuple):
     iteration: int
     weights: Path
     momentum: dict[str, np.ndarray]
+
+    @property
+    def fresh(self) -> list[str]:
+        """The layers whose W has learnt, temporal parts left out: in stage 1 those that it found fresh."""
+        weights = ((name[: -len(".weight")], h) for name, h in self.momentum.items() if name.endswith(".weight"))
+        return [layer for layer, h in weights if not layer.endswith(TEMPORAL) and h.any()]
 
 
 def of_caffe(path: PathLike) -> Snapshot:

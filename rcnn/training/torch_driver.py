@@ -127,7 +127,13 @@ def train(
                 "starting weights of it with tools/init_weights.py"
             )
         net = torch_net.build(arrays, model).to(place)
-        fresh = fresh_of(f"{out}_iter_{start}.solver.pt") if start else weight_files.marked_fresh(begin)
+        fresh = (
+            fresh_of(f"{out}_iter_{start}.solver.pt")
+            if start
+            else begun.fresh
+            if begun
+            else weight_files.marked_fresh(begin)
+        )
         solver = Solver(net, recipe, stage, fresh)
         state = restore(solver, f"{out}_iter_{start}.solver.pt", place) if start else None
         if begun:
