@@ -176,3 +176,46 @@ def test_as_a_program():
     status, out, error = run("init_weights", *words(**{**OPTIONS, "weights": "half.caffemodel"}))
     assert status == 2 and out == "" and error.startswith("init_weights.py: weights: half.caffemodel is cut short")
     assert error.count("\n") == 1
+
+
+def test_difference_starts_conv1_at_minus_the_frame_before(init_weights):
+    """A frame shown twice leaves of conv1 what one frame leaves below zero, which the ReLU takes: nothing."""
+    model = replace(RCNN, combine="sum")
+    written(Path("deploy.prototxt"), net.deploy_rcnn_r(model, fillers=Fillers(temporal_filler="constant")))
+    init_weights("--unhalved", difference="1")
+    start, source = saved("start.caffemodel"), values(old_googlenet())
+    temporal = start["conv1/7x7_s2/temporal", 0]
+    expected = np.zeros_like(temporal)
+    for channel in range(len(temporal)):
+        expected[channel, channel, 1, 1] = -1
+    np.testing.assert_array_equal(temporal, expected)
+    assert not any(array.any() for (name, _), array in start.items() if "/temporal" in name and "conv1/" not in name)
+    np.testing.assert_array_equal(start["conv1/7x7_s2", 0], np.float32(source["conv1/7x7_s2", 0]))
+    assert "conv1/7x7_s2/temporal" in caffemodel.read("start.caffemodel").fresh
+    made = net.caffe.Net("deploy.prototxt", "start.caffemodel", net.TEST)
+    frames = np.random.default_rng(0).integers(-100, 100, (2, *made.blobs["frame"].data.shape[1:]))
+    for previous, now in ((frames[0], frames[0]), (frames[0], frames[1])):
+        made.blobs["previous/frame"].data[...], made.blobs["frame"].data[...] = previous, now
+        made.forward()
+        assert made.blobs["conv1/7x7_s2"].data.any() == (previous is not now)
+
+
+@pytest.mark.parametrize(
+    "prototxt, weights, said",
+    [
+        (lambda: net.deploy_cnn(RCNN), None, "--difference: the net has no temporal parts; leave the option out"),
+        (
+            lambda: net.deploy_rcnn_r(RCNN),
+            "start.caffemodel",
+            "have conv1/7x7_s2/temporal already; leave the option out",
+        ),
+    ],
+)
+def test_no_difference_for_other_nets_and_weights(init_weights, prototxt, weights, said):
+    if weights:
+        init_weights()
+        Path("trained.caffemodel").write_bytes(Path(weights).read_bytes())
+        caffemodel.mark_fresh("trained.caffemodel", [])
+    written(Path("deploy.prototxt"), prototxt())
+    with pytest.raises(InputError, match=said):
+        init_weights(difference="0.5", **({"weights": "trained.caffemodel"} if weights else {}))

@@ -88,6 +88,7 @@ def _protocol(value: int) -> int:
 Line = Annotated[str, AfterValidator(_one_line)]
 Number = Annotated[Any, AfterValidator(_number)]
 Whole = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Crops = Annotated[int, AfterValidator(_protocol)]
 Split = Annotated[int, Field(ge=1, le=99)]
@@ -112,7 +113,8 @@ class Variant:
     """RCNN-r of the first split with other settings, for tools/claims.py."""
 
     nets: Nets = field(default_factory=dict)  # where they differ
-    unhalved: Optional[bool] = None  # None: the description's
+    unhalved: Optional[bool] = None  # None: the description's, as of the next
+    difference: Optional[Share] = None
     stages: Annotated[int, Field(ge=1, le=2)] = 2  # 1: all updates are in the second
     start: Literal["pretrained", "nothing"] = "pretrained"  # "nothing": one stage, from the fillers
 
@@ -142,6 +144,7 @@ class Description:
     start: Optional[Literal[STARTS]] = None  # type: ignore[valid-type]
     engine: Literal[ENGINES] = ENGINES[0]  # type: ignore[valid-type]
     unhalved: bool = False  # as init_weights.py --unhalved
+    difference: Share = 0.0  # as init_weights.py --difference
     samplings: Annotated[tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
     crops: Annotated[tuple[Crops, ...], EachOnce] = protocols.PROTOCOLS
     signals: Annotated[tuple[Literal[SIGNALS], ...], EachOnce] = SIGNALS  # type: ignore[valid-type]

@@ -349,6 +349,8 @@ class _Variant(_Run):
         self.initial = main.source if variant.start == "pretrained" else None
         if variant.unhalved is not None:
             self.unhalved = variant.unhalved
+        if variant.difference is not None:
+            self.difference = variant.difference
 
     def steps(self, nets):
         self.nets(self.initial)

@@ -6,8 +6,7 @@ that what a recurrent net is better by is not a longer training:
     start         each net
     pretrained    stage 1, what is fresh in it; stage 2, everything
     cnn           as pretrained, from a CNN that learnt cnn-iterations; nothing is fresh in the CNN itself, so that it
-                  goes on for the updates of both stages at once (in Caffe stage 1 of an RCNN lets the classifiers for
-                  video learn too)
+                  goes on for the updates of both stages at once
     nothing       the updates of both stages at once, as there is nothing that stage 1 could leave as it is
 
 The flow stream starts from nothing (Sec. 3.4).
@@ -111,6 +110,7 @@ class Trainings:
         self.seed = description.seed
         self.costs = plan.flow_costs if suffix else plan.costs
         self.folder, self.unhalved = folder_of(plan.out, split, fps), description.unhalved
+        self.difference = 0.0 if suffix else description.difference
         self.name = self.folder.name
         self.frames = plan.out / f"frames_{fps:g}fps{suffix}.lmdb"
         self.train_pairs, self.test_pairs = (self.folder / f"pairs_{part}{suffix}.lmdb" for part in ("train", "test"))
@@ -131,9 +131,6 @@ class Trainings:
     def nets(self, weights: Optional[Path] = None) -> None:
         """Add the prototxt of all nets and solvers; weights: what the nets start from, which decides stage 1."""
         channels, options = {"channels": flow.CHANNELS} if self.suffix else {}, of_caffe(self.options)
-        weights = None  # PyTorch reads what is fresh in them
-        if self.starts == "pretrained" and self.description.engine == "caffe":
-            weights = self.source
         self.add(
             "nets",
             "make_prototxt.py",
@@ -197,6 +194,7 @@ class Trainings:
             weights=weights,
             out=path,
             unhalved=() if self.unhalved and net != "deploy_cnn" and weights else None,
+            difference=self.difference or None if net != "deploy_cnn" else None,
             seed=self.seed,
         )
         return path

@@ -13,6 +13,7 @@ from caffe.proto import caffe_pb2
 
 from rcnn.files import InputError, PathLike
 from rcnn.nets.caffemodel import Parameters, combination, fresh_layers, plain_name, shape_text, sum_coefficients
+from rcnn.nets.model import CONV1, TEMPORAL
 from rcnn.nets.protos import read_net
 
 PARTS = ("W", "b")
@@ -150,6 +151,44 @@ def copy(
         if name not in used
         for part, value in enumerate(values)
     ]
+
+
+def take_off_previous(net: "caffe.Net", rows: Sequence[Blob], share: float) -> list[Blob]:
+    """Start conv1's temporal weights at -share for the same place and channel of frame t-1, and 0 else.
+
+    The first layer then sees what is new since frame t-1: at share 1 what stands still is gone from it.  A start of
+    this project, not the paper's.
+
+    Parameters
+    ----------
+    net
+        Of `build`, filled.
+    rows
+        `copy`'s report.
+    share
+        Above 0, at most 1.
+
+    Returns
+    -------
+    list
+        The report with that filler.
+
+    Raises
+    ------
+    InputError
+        Where the net has no temporal part, or the source had trained ones.
+    """
+    name = CONV1 + TEMPORAL
+    if name not in net.params:
+        raise InputError("--difference: the net has no temporal parts; leave the option out")
+    if name not in fresh_of(rows):
+        raise InputError(f"--difference: the weights have {name} already; leave the option out")
+    weights = net.params[name][0].data
+    channels, middle = np.arange(len(weights)), weights.shape[-1] // 2
+    weights[...] = 0
+    weights[channels, channels, middle, middle] = -share
+    filler = f"-{share:g} of frame t-1"
+    return [row._replace(filler=filler) if (row.layer, row.part) == (name, 0) else row for row in rows]
 
 
 def table(rows: Sequence[Blob]) -> str:

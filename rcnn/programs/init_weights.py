@@ -15,11 +15,14 @@ the W and b of every layer that has a temporal part; one that averages them star
 --unhalved takes them as they are for a sum too, which fits temporal parts that
 start at zero.
 
+--difference 1 starts conv1's temporal weights at minus frame t-1, so that the net sees what is new since then, and what
+stands still is gone; a start of this project, for --combine sum with other temporal parts at zero.
+
 Every parameter is listed: copied, halved, fresh (with its filler), or unused, which only the weights have.  A
 convolution of another shape, or none, is an error: it is another net's.  OUT is complete or not there.
 """
 
-from rcnn.command import PathType, input_path, parser, seed
+from rcnn.command import PathType, input_path, parser, seed, share
 from rcnn.files import InputError, replacing
 
 
@@ -35,6 +38,9 @@ def main() -> None:
         choices=("average", "sum"),
         default=None,
         help="how the net combines the parts of Eq. 3; it says so itself, another one is an error",
+    )
+    options.add_argument(
+        "--difference", type=share, default=0.0, help="start conv1's temporal weights at minus this share of frame t-1"
     )
     options.add_argument("--unhalved", action="store_true", help="do not halve W and b for a net that adds its parts")
     options.add_argument(
@@ -59,6 +65,8 @@ def main() -> None:
         rows = weights.copy(net, message, weight_files.source(args.weights), args.fresh, args.unhalved)
     else:
         rows = weights.filled(net, message)
+    if args.difference:
+        rows = weights.take_off_previous(net, rows, args.difference)
     with replacing(args.out) as part:
         net.save(str(part))
         caffemodel.mark_fresh(part, weights.fresh_of(rows))
