@@ -260,9 +260,9 @@ def test_a_stage_1_that_would_hold_random_values_still_is_refused(kind, weights,
         return
     with pytest.raises(InputError) as error:
         check_weights(paths, training_net(1, kind), Path("tiny"))
-    first = "conv1/7x7_s2" if weights is None else "loss1/conv"
-    said = f"has no trained values for {lost} layers that the net holds still (lr_mult 0), the first is {first}"
-    assert said in str(error.value) and "make_prototxt.py --weights" in str(error.value)
+    first, way = ("loss1/conv", "make_prototxt.py --weights") if paths else ("conv1/7x7_s2", "give starting weights")
+    said = f"for {lost} layers that the net holds still (lr_mult 0), the first is {first}; "
+    assert said in str(error.value) and way in str(error.value)
     assert "\n" not in str(error.value)
 
 

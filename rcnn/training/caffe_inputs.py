@@ -125,12 +125,14 @@ def check_weights(paths: Sequence[str], net: PhaseNet, prefix: Path) -> None:
                     f"{caffemodel.shape_text(shapes[name])}; are width, input size and classes the same? Else "
                     "tools/init_weights.py makes starting weights of it"
                 )
-        trained = trained - (source.fresh or set()) | source.arrays.keys() - (source.fresh or set())
+        trained = (trained | source.arrays.keys()) - (source.fresh or set())
     held = {caffemodel.plain_name(layer.name): None for layer in net.net.layer if _held(layer)}
     if lost := [name for name in held if name not in trained]:
+        what = f"{len(lost)} layers that the net holds still (lr_mult 0), the first is {lost[0]}"
+        if not paths:
+            raise InputError(f"weights: none are given, and so none for {what}; give starting weights with --weights")
         raise InputError(
-            f"weights: {', '.join(paths) or 'none are given, which'} has no trained values for {len(lost)} layers that "
-            f"the net holds still (lr_mult 0), the first is {lost[0]}; make the net with tools/make_prototxt.py "
+            f"weights: {', '.join(paths)} has no trained values for {what}; make the net with tools/make_prototxt.py "
             "--weights FILE, which lets learn what FILE lacks"
         )
 
