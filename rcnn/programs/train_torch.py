@@ -44,8 +44,8 @@ def main() -> None:
     def opened(*settings):
         return Pairs(args.pairs, *settings) if args.pairs else Sequences(args.frames, args.list, *settings)
 
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # as train.py does
     check_writable(f"{args.out}.jsonl")
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # as train.py does
     torch_driver.train(
         args.out,
         opened,
