@@ -106,10 +106,10 @@ def test_there_and_back_keeps_every_bit(folder):
     assert by_caffe("--weights", "start.caffemodel") == 0
     assert by_torch(2, "--resume-from", f"caffe_iter_{WHOLE}.solverstate") == 0  # finished: it writes nothing
     assert not list(folder.glob("torch_iter*"))
-    assert by_torch(2, "--resume-from", f"caffe_iter_{HALF}.solverstate") == 0
-    saved = torch.load(f"torch_iter_{WHOLE}.solver.pt", weights_only=True)["momentum"]
+    assert by_torch(2, "--resume-from", f"caffe_iter_{HALF}.solverstate", "--out", "new/folder/torch") == 0
+    saved = torch.load(f"new/folder/torch_iter_{WHOLE}.solver.pt", weights_only=True)["momentum"]
     solver = replace_prefix(folder, "back")
-    state = exchange.to_caffe(f"torch_iter_{WHOLE}.solver.pt", *solver, folder / "back")
+    state = exchange.to_caffe(f"new/folder/torch_iter_{WHOLE}.solver.pt", *solver, folder / "back")
     again = exchange.of_caffe(state)
     assert (again.iteration, again.weights) == (WHOLE, folder / f"back_iter_{WHOLE}.caffemodel")
     assert set(again.momentum) == set(saved) and all(

@@ -275,6 +275,20 @@ def test_frames_in_order_go_on_where_they_stopped(folder, train):
     assert same(expected, weights(folder / "whole_iter_6.pt"))
 
 
+def test_in_order_temporal_parts_alone_begin_with_nothing_to_learn(folder, train):
+    """In stage 1 from weights of which no layer is fresh, where all videos begin at once: as Caffe, it goes on."""
+    frames.write(folder / "f.lmdb", {f"v_{n}": (n % 2, 5) for n in range(4)}, ["a", "b"], 45)
+    arrays, model = parameters(MODEL, "recurrent")
+    caffemodel.write(folder / "start.caffemodel", arrays, model)
+    caffemodel.mark_fresh("start.caffemodel", [])
+    train(
+        "--frames f.lmdb --list f.txt --batch 2 --stage 1 --rate 1 --momentum 0 --weight-decay 0 --snapshot 1 --out s"
+    )
+    before = {f"{name}/{part}": value for name, values in arrays.items() for part, value in enumerate(values)}
+    first, last = (weights(folder / f"s_iter_{iteration}.pt") for iteration in (1, 6))
+    assert same(before, first) and all("/temporal" in name for name in moved(before, last)) and moved(before, last)
+
+
 def moved(before, after):
     """Return the layers whose W is not bit for bit what it was."""
     return {name[:-2] for name in before if name.endswith("/0") and not np.array_equal(before[name], after[name])}

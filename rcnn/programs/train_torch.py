@@ -26,6 +26,7 @@ Several machines need one OUT, in a folder that they share.
 """
 
 import argparse
+from pathlib import Path
 
 from rcnn import recipe
 from rcnn.command import any_path, input_path, parser, positive
@@ -44,6 +45,7 @@ def main() -> None:
         return Pairs(args.pairs, *settings) if args.pairs else Sequences(args.frames, args.list, *settings)
 
     check_writable(f"{args.out}.jsonl")
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # as train.py does
     torch_driver.train(
         args.out,
         opened,

@@ -191,7 +191,8 @@ def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> tuple[
     for _ in range(recipe.solver.iter_size):
         batch = _on(device, next(batches))
         loss, outputs, solver.state = losses(net, recipe, batch, solver.state)
-        loss.backward()
+        if loss.requires_grad:  # else every video begins, and only temporal parts learn, which have nothing to see
+            loss.backward()
         shares = torch.stack(
             [loss.detach(), *(value * len(batch.labels) / recipe.data.batch for value in outputs.values())]
         )
