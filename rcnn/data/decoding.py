@@ -49,8 +49,12 @@ class Reader:
     def __init__(self, url: str, warnings: list[str], timeout: Optional[float] = None) -> None:
         try:
             self._container = av.open(url, metadata_errors="replace", timeout=timeout)
+        except av.InvalidDataError:
+            raise VideoError("the file is damaged or not a video: FFmpeg cannot open it") from None
+        except av.ExitError:
+            raise VideoError(f"no answer for {timeout} s") from None
         except av.FFmpegError as error:
-            raise VideoError(f"the file is damaged or not a video: FFmpeg says: {error.strerror}") from None
+            raise VideoError(f"FFmpeg cannot open it: {error.strerror}") from None
         stream = self._container.streams.best("video")
         if not isinstance(stream, VideoStream) or stream.codec_context is None:
             self._container.close()
@@ -61,8 +65,18 @@ class Reader:
         rate = stream.guessed_rate or stream.average_rate
         self.gap = float(1 / rate) if rate else 0.04
         self.duration = self._container.duration and self._container.duration / av.time_base
-        # An AVI stores no times of presentation; those of decoding, which a frame leaves the decoder with, are these.
-        self._stamp = "dts" if self._container.format.name == "avi" else "pts"
+        self._stamp = "pts"
+        if self._container.format.name == "avi":
+            # It stores no times of presentation; those of decoding, which a frame leaves the decoder with, are these.
+            self._stamp = "dts"
+            # FFmpeg cuts its duration to the size of a file that breaks off.
+            self.duration = max(self.duration or 0.0, stream.frames * self.gap) or None
+
+    def expected(self, fps: float) -> Optional[int]:
+        """Return how many frames there are at a rate by what the container says, None where it says nothing."""
+        ticks, base = self._stream.duration, self._stream.time_base
+        length = float(ticks * base) if ticks and base else self.duration
+        return int(max(0.0, length - self.gap) * fps + 1.001) if length else None
 
     def frames(self) -> Iterator[tuple[float, VideoFrame]]:
         """Yield (seconds from the first frame on, rising; picture, of `image`) of every frame that can be decoded.

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from av import VideoFrame
 
-from rcnn.data import flow, video
+from rcnn.data import decoding, flow, video
 from rcnn.files import InputError, PathLike
 
 BETWEEN = ("neighbours", "samples")
@@ -90,7 +90,7 @@ def _steps(frames: Iterable[tuple[float, VideoFrame]]) -> Iterator[tuple[float, 
     before = last = None
     for frame in frames:
         if min(frame[1].width, frame[1].height) < flow.LEAST_SIDE:
-            raise video.VideoError(
+            raise decoding.VideoError(
                 f"its frames are smaller than {flow.LEAST_SIDE} x {flow.LEAST_SIDE}, too small for flow"
             )
         if last is not None:

@@ -11,10 +11,8 @@ from typing import NamedTuple, Optional, TypeVar
 import cv2
 import numpy as np
 
-from rcnn.data.decoding import DECODER, Reader, VideoError
+from rcnn.data.decoding import Reader, VideoError
 from rcnn.files import InputError, PathLike, existing
-
-__all__ = ["DECODER", "VideoError"]
 
 cv2.setLogLevel(2)  # errors; else a camera that is not there is also reported by OpenCV
 
@@ -170,8 +168,7 @@ def open_source(source: str, fps: float, warnings: Optional[list[str]] = None) -
             reader = open_video(path, warnings)
     except VideoError as error:
         raise InputError(f"{source}: {error}") from None
-    whole = reader.duration
-    return Source(_sampled(reader, fps), int(max(0.0, whole - reader.gap) * fps + 1) if whole else None, not whole)
+    return Source(_sampled(reader, fps), reader.expected(fps), reader.duration is None)
 
 
 def images(path: str) -> list[Path]:
