@@ -1,13 +1,13 @@
 """The frames of a video as FFmpeg decodes them: their times, sizes and turns, and what it reports of damage."""
 
-from collections import defaultdict
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, Optional, cast
 
 import av
 import numpy as np
 from av import VideoFrame, VideoStream
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
 from rcnn.files import InputError
 
@@ -60,22 +60,20 @@ class Reader:
             self._container.close()
             raise VideoError("it has no video of a kind that FFmpeg can decode")
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        self._stream, self._warnings = stream, warnings
-        self._converters: defaultdict[tuple[int, bool], VideoReformatter] = defaultdict(VideoReformatter)
+        self._stream, self._warnings, self._base = stream, warnings, stream.time_base or Fraction(1, av.time_base)
+        self._conversions: dict[tuple[int, int, str], tuple[VideoReformatter, dict[str, Any]]] = {}
+        self._turned = False
         rate = stream.guessed_rate or stream.average_rate
         self.gap = float(1 / rate) if rate else 0.04
         self.duration = self._container.duration and self._container.duration / av.time_base
-        self._stamp = "pts"
-        if self._container.format.name == "avi":
-            # It stores no times of presentation; those of decoding, which a frame leaves the decoder with, are these.
-            self._stamp = "dts"
-            # FFmpeg cuts its duration to the size of a file that breaks off.
+        # An AVI stores no times of presentation; those of decoding, which a frame leaves the decoder with, are these.
+        self._by_dts = self._container.format.name == "avi"
+        if self._by_dts:  # FFmpeg cuts the duration to the size of a file that breaks off
             self.duration = max(self.duration or 0.0, stream.frames * self.gap) or None
 
     def expected(self, fps: float) -> Optional[int]:
         """Return how many frames there are at a rate by what the container says, None where it says nothing."""
-        ticks, base = self._stream.duration, self._stream.time_base
-        length = float(ticks * base) if ticks and base else self.duration
+        length = float(self._stream.duration * self._base) if self._stream.duration else self.duration
         return int(max(0.0, length - self.gap) * fps + 1.001) if length else None
 
     def frames(self) -> Iterator[tuple[float, VideoFrame]]:
@@ -83,14 +81,15 @@ class Reader:
 
         A frame without a time of its own, or with one that does not rise, follows the one before it by one gap.
         """
-        base = self._stream.time_base
+        ticks, second = self._base.as_integer_ratio()
         first, time = 0.0, None
         with self._container:
             for frame in self._decoded():
-                stamp = getattr(frame, self._stamp)
-                own = None if stamp is None else float(stamp * base) - first
+                stamp = frame.dts if self._by_dts else frame.pts
+                own = None if stamp is None else stamp * ticks / second - first
                 if time is None:
                     first, time = own or 0.0, 0.0
+                    self._turned = "DISPLAYMATRIX" in frame.side_data  # slow, and `rotation` is 0 where it only mirrors
                 else:
                     time = own if own is not None and own > time else time + self.gap
                 yield time, frame
@@ -100,17 +99,18 @@ class Reader:
     def _decoded(self) -> Iterator[VideoFrame]:
         """Yield the decoded frames; what FFmpeg reports on the way goes to the warnings."""
         coded = flawed = corrupt = 0
-        end, cut = 0.0, False
+        ends, cut = dict[int, int](), False  # of each stream, in its own units
+        step = int(self.gap / self._base)
         for packet, flaw in self._packets():
+            own = packet is None or packet.stream is self._stream
             if packet is None or not packet.size:  # the end, after which the decoder gives what it still holds
                 cut, flaw = cut or flaw, False
             else:
-                coded += packet.stream is self._stream
-                stamp = packet.dts if packet.pts is None else packet.pts
+                coded += own
+                stamp, index = packet.dts if packet.pts is None else packet.pts, packet.stream_index
                 if stamp is not None:
-                    lasts = float((packet.duration or 0) * packet.time_base) or self.gap
-                    end = max(end, float(stamp * packet.time_base) + lasts)
-            if packet is None or packet.stream is self._stream:
+                    ends[index] = max(ends.get(index, 0), stamp + (packet.duration or (step if own else 0)))
+            if own:
                 reports = _reports()
                 try:
                     frames = self._stream.decode(packet)
@@ -121,8 +121,9 @@ class Reader:
                     corrupt += frame.is_corrupt
                     yield frame
             flawed += flaw
+        end = max((ticks * (self._container.streams[index].time_base or 0) for index, ticks in ends.items()), default=0)
         if self.duration and self.duration - end > 0.75 * self.gap:
-            self._warnings.append(f"broken off: it ends at {end:.2f} s of {self.duration:.2f} s")
+            self._warnings.append(f"broken off: it ends at {float(end):.2f} s of {self.duration:.2f} s")
         elif cut:
             self._warnings.append("broken off: FFmpeg reports an error at its end")
         if flawed or corrupt:
@@ -147,21 +148,27 @@ class Reader:
 
     def image(self, frame: VideoFrame) -> np.ndarray:
         """Return a picture of `frames` the way up that it is shown, uint8 height x width x 3, BGR."""
-        matrix = frame.colorspace if frame.colorspace in MATRICES else BT601
-        whole = frame.color_range == ColorRange.JPEG
-        yuv = not (frame.format.is_rgb or frame.format.has_palette)
-        try:
-            converted = self._converters[matrix, whole].reformat(
-                frame,
-                format="bgr24",
-                interpolation="BICUBIC",
-                src_colorspace=matrix if yuv else BT601,
-                dst_colorspace=BT601,
-                src_color_range=frame.color_range if yuv else 0,
+        kind = frame.colorspace, frame.color_range, frame.format.name
+        if kind not in self._conversions:
+            yuv = not (frame.format.is_rgb or frame.format.has_palette)
+            self._conversions[kind] = (
+                VideoReformatter(),
+                {
+                    "format": "bgr24",
+                    "interpolation": Interpolation.BICUBIC,
+                    "src_colorspace": frame.colorspace if yuv and frame.colorspace in MATRICES else BT601,
+                    "dst_colorspace": BT601,
+                    "src_color_range": frame.color_range if yuv else ColorRange.UNSPECIFIED,
+                },
             )
+        converter, options = self._conversions[kind]
+        try:
+            converted = converter.reformat(frame, **options)
         except (av.FFmpegError, ValueError) as error:
-            raise VideoError(f"a frame of the format {frame.format.name} cannot be converted: {error}") from None
-        image, turn = converted.to_ndarray(), cast(Any, frame.side_data.get("DISPLAYMATRIX"))
+            raise VideoError(f"a frame of the format {kind[2]} cannot be converted: {error}") from None
+        plane, width = converted.planes[0], 3 * converted.width  # whose rows may end in padding
+        image = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, :width].reshape(converted.height, -1, 3)
+        turn = cast(Any, frame.side_data.get("DISPLAYMATRIX")) if self._turned or frame.rotation else None
         if turn is None:
             return image
         across, into_down, into_across, down = np.frombuffer(turn, np.int32)[[0, 1, 3, 4]]

@@ -21,8 +21,8 @@ Caffe runs a --net, a prototxt, with a caffemodel.  Without --net the weights te
 tools/export.py (or a caffemodel, if its shapes tell enough), run by ONNX Runtime or PyTorch with the same numbers.
 Only an .onnx tells its mode; give --mode pair with the other files of an RCNN-r.
 
-A camera, or a stream without an end, runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second Ctrl-C ends at once).  With a
-file or a folder Ctrl-C is an interruption: status 130, and no output is written.
+A camera, or a stream without an end, runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second
+Ctrl-C ends at once).  With a file or a folder Ctrl-C is an interruption: status 130, and no output is written.
 """
 
 from argparse import Namespace
