@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import sys
@@ -121,6 +122,21 @@ def test_done_already_and_other_settings(tmp_path):
     assert status == 2 and "(fps); give another --out, or --force" in error and contents(tmp_path / "f.lmdb") == before
     assert run("build_frames", *arguments, "--fps", 10, "--force")[0] == 0
     assert contents(tmp_path / "f.lmdb")[1]["recipe"]["fps"] == 10
+
+
+def test_frames_of_the_decoder_before_still_serve(tmp_path):
+    """They say which it was; pairs are made of them, and the same command does not take them for its own."""
+    arguments = [*make_set(tmp_path, 4, 12), "--out", tmp_path / "f.lmdb"]
+    assert run("build_frames", *arguments)[0] == 0
+    manifest = json.loads((tmp_path / "f.lmdb/manifest.json").read_text())
+    manifest["recipe"]["decoder"] = "OpenCV 4.11.0, FFMPEG"
+    (tmp_path / "f.lmdb/manifest.json").write_text(json.dumps(manifest))
+    pairs = options(frames=tmp_path / "f.lmdb", list=tmp_path / "trainlist01.txt", classes=tmp_path / "classInd.txt")
+    assert run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")[0] == 0
+    made_of = json.loads((tmp_path / "p.lmdb/manifest.json").read_text())["recipe"]["frames"]
+    assert made_of["decoder"] == "OpenCV 4.11.0, FFMPEG"
+    status, _, error = run("build_frames", *arguments)
+    assert status == 2 and "(decoder); give another --out, or --force" in error and len(error.splitlines()) == 1
 
 
 def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):

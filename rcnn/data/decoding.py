@@ -166,7 +166,7 @@ class Reader:
             converted = converter.reformat(frame, **options)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(f"a frame of the format {kind[2]} cannot be converted: {error}") from None
-        plane, width = converted.planes[0], 3 * converted.width  # whose rows may end in padding
+        plane, width = cast(Any, converted.planes[0]), 3 * converted.width  # whose rows may end in padding
         image = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, :width].reshape(converted.height, -1, 3)
         turn = cast(Any, frame.side_data.get("DISPLAYMATRIX")) if self._turned or frame.rotation else None
         if turn is None:
