@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -6,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import cv2
 import in_process
 import numpy as np
@@ -20,6 +22,7 @@ from rcnn.data.lists import Video
 from rcnn.files import InputError
 
 SETTINGS = frames_lmdb.Settings(size=64)
+UNREADABLE = "the file is damaged or not a video: FFmpeg cannot open it"
 
 
 def test_frames_are_those_of_the_videos(tmp_path):
@@ -72,13 +75,15 @@ def test_bad_videos_are_skipped_and_named(tmp_path):
         _, manifest = contents(tmp_path / "f.lmdb")
         assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
             "v_Archery_g01_c01": "the file is empty",
-            "v_Archery_g02_c01": "the file is damaged or not a video: OpenCV cannot open it",
+            "v_Archery_g02_c01": UNREADABLE,
             "v_Biking_g01_c01": "it has no frame that can be decoded",
             "v_Biking_g02_c01": "a single frame at 5 frames a second, and a pair needs two",
         }
         assert manifest["counts"]["skipped"] == 4 and manifest["counts"]["videos"] == 2
-        assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"]
-        assert manifest["warnings"][0]["reason"].startswith("broken off: its frames end at ")
+        assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"] * 2
+        assert manifest["warnings"][0]["reason"].startswith("broken off: it ends at ")
+        assert manifest["warnings"][1]["reason"].startswith("damaged: FFmpeg reports errors in 1 of ")
+        assert manifest["recipe"]["decoder"] == f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
         assert all(f"skipped {entry['video']}: {entry['reason']}" in error for entry in manifest["skipped"])
         assert "v_Archery_g03_c01: broken off" in error
 
@@ -195,6 +200,21 @@ def test_done_already_and_other_settings(tmp_path):
     assert status == 2 and "(fps); give another --out, or --force" in error and contents(tmp_path / "f.lmdb") == before
     assert run("build_frames", *arguments, "--fps", 10, "--force")[0] == 0
     assert contents(tmp_path / "f.lmdb")[1]["recipe"]["fps"] == 10
+
+
+def test_frames_of_the_decoder_before_still_serve(tmp_path):
+    """They say which it was; pairs are made of them, and the same command does not take them for its own."""
+    arguments = [*make_set(tmp_path, 4, 12), "--out", tmp_path / "f.lmdb"]
+    assert run("build_frames", *arguments)[0] == 0
+    manifest = json.loads((tmp_path / "f.lmdb/manifest.json").read_text())
+    manifest["recipe"]["decoder"] = "OpenCV 4.11.0, FFMPEG"
+    (tmp_path / "f.lmdb/manifest.json").write_text(json.dumps(manifest))
+    pairs = options(frames=tmp_path / "f.lmdb", list=tmp_path / "trainlist01.txt", classes=tmp_path / "classInd.txt")
+    assert run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")[0] == 0
+    made_of = json.loads((tmp_path / "p.lmdb/manifest.json").read_text())["recipe"]["frames"]
+    assert made_of["decoder"] == "OpenCV 4.11.0, FFMPEG"
+    status, _, error = run("build_frames", *arguments)
+    assert status == 2 and "(decoder); give another --out, or --force" in error and len(error.splitlines()) == 1
 
 
 def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
@@ -360,13 +380,12 @@ def test_flow_of_videos_of_other_kinds(tmp_path):
     assert status == 0, error
     stored, manifest = contents(tmp_path / "f.lmdb")
     assert [video["name"] for video in manifest["videos"]] == ["v_cut", "v_good", "v_grey", "v_sizes"]
-    warned = {entry["video"]: entry["reason"] for entry in manifest["warnings"]}
-    assert set(warned) == {"v_cut", "v_sizes"} and warned["v_cut"].startswith("broken off")
-    assert warned["v_sizes"] == "broken off: the size of its frames changes at 0.24 s, which OpenCV cannot follow"
+    assert [entry["reason"].split(":")[0] for entry in manifest["warnings"]] == ["broken off", "damaged"]
+    assert {entry["video"] for entry in manifest["warnings"]} == {"v_cut"}
     assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
         "v_single": "a single frame at 5 frames a second, and a pair needs two",
         "v_small": "its frames are smaller than 16 x 16, too small for flow",
-        "v_torn": "the file is damaged or not a video: OpenCV cannot open it",
+        "v_torn": "the file is damaged or not a video: FFmpeg cannot open it",
     }
     for name in ("good", "grey"):
         np.testing.assert_allclose(middle(stored[f"v_{name}/000001".encode()]), [1, 2 / 3], atol=0.1)

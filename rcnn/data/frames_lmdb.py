@@ -8,7 +8,7 @@ from typing import Any, Callable, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from rcnn.data import flow_frames, records, video, workers
+from rcnn.data import decoding, flow_frames, records, video, workers
 from rcnn.data.builds import Build
 from rcnn.data.lists import NO_FILE, Video
 from rcnn.files import InputError
@@ -62,7 +62,7 @@ def recipe(
         "size": settings.size,
         "resize": video.RESIZE_RULE,
         "quality": settings.quality,
-        "decoder": video.DECODER,
+        "decoder": decoding.DECODER,
     }
     return {**made_of, "flow": settings.flow} if settings.flow else made_of
 
@@ -87,7 +87,7 @@ def decode(job: Job) -> tuple[Note, list[tuple[bytes, bytes]]]:
             entries.append((key, records.encode_frame(frame, job.listed.label, quality)))
             times.append(round(time, 6))
             clipped.append(share)
-    except (video.VideoError, cv2.error) as error:
+    except (decoding.VideoError, cv2.error) as error:
         return {"reason": " ".join(str(error).split())}, []
     if len(times) < 2:
         reason = f"a single frame at {fps:g} frames a second, and a pair needs two"
