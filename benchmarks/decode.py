@@ -2,9 +2,9 @@
 
     python benchmarks/decode.py data/ucf101/UCF-101 --clips 40
 
-Each round reads all clips at every --fps in turn, by rcnn.data.video.sample and by what read them before: a pass of
-cv2.VideoCapture over the packets, for headers, then one that decodes and converts every frame on one thread (`plain` is
-the second pass alone).  The rounds alternate; the median of the rounds' ratios counts, of processor time too, which
+Each round reads all clips at every --fps in turn, by rcnn.data.video.sample and by what read them before PyAV: a pass
+of cv2.VideoCapture over the packets, for headers, then one that decodes and converts every frame on one thread (`plain`
+is the second pass alone).  The rounds alternate; the median of the rounds' ratios counts, of processor time too, which
 depends less on what else the machine does.  The aim is a ratio of at least 0.95 over the reader before.
 """
 

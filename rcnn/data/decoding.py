@@ -7,7 +7,7 @@ from typing import Any, Optional, cast
 import av
 import numpy as np
 from av import VideoFrame, VideoStream
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from rcnn.files import InputError
 
@@ -155,10 +155,10 @@ class Reader:
                 VideoReformatter(),
                 {
                     "format": "bgr24",
-                    "interpolation": Interpolation.BICUBIC,
+                    "interpolation": int(Interpolation.BICUBIC),
                     "src_colorspace": frame.colorspace if yuv and frame.colorspace in MATRICES else BT601,
                     "dst_colorspace": BT601,
-                    "src_color_range": frame.color_range if yuv else ColorRange.UNSPECIFIED,
+                    "src_color_range": frame.color_range if yuv else 0,
                 },
             )
         converter, options = self._conversions[kind]
