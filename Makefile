@@ -1,10 +1,11 @@
 # Each target first sees to it that Caffe and .venv are there, which takes a second where they are.
 
-.PHONY: help caffe cuda cudnn claims demo lint test clean-room clean
+.PHONY: help caffe torch cuda cudnn claims demo lint test clean-room clean
 
 help:
 	@echo "make demo        from nothing to a trained and tested GoogLeNet-RCNN, with its numbers and pictures"
-	@echo "make test        make lint, then the tests"
+	@echo "make test        make lint, then the tests; make torch test: those of PyTorch too"
+	@echo "make torch       add PyTorch to .venv: 0.8 GB for CPUs, or 6 GB as PyPI has it, with CUDA"
 	@echo "make lint        only ruff, check and format, and mypy"
 	@echo "make claims      what holds of the paper's claims, in one to three hours: docs/claims.md; SIZE=large is for a GPU"
 	@echo "make caffe       only build Caffe and .venv (tools/install_caffe.sh --help says more)"
@@ -17,6 +18,9 @@ caffe:
 
 cuda cudnn:
 	tools/install_caffe.sh --$@
+
+torch: caffe
+	.venv/bin/pip install --disable-pip-version-check -q -r requirements-torch.txt
 
 demo: caffe
 	.venv/bin/python tools/demo.py

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, Optional, TypeVar
+from typing import Annotated, Any, Literal, Optional, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
@@ -27,6 +27,7 @@ class CropOptions(Options):
         list(crops.MEAN), description="three numbers, blue, green, red, or for flow two, x and y"
     )
     scale: FiniteFloat = Field(1.0, description="a number")
+    crop: Literal["random", "corners"] = Field("random", description='"random" or "corners"')
     seed: Optional[NonNegativeInt] = Field(None, description="a whole number of at least 0, or null")
 
 

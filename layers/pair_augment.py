@@ -31,6 +31,7 @@ class PairAugment(caffe.Layer):
         size      side of the crop in pixels, required
         mean      three numbers, BGR, or two for flow; default [104, 117, 123]
         scale     multiplies what is left after the mean; default 1
+        crop      "random" places in training, or "corners" and the centre in four sizes; default random
         seed      of the crops' random numbers; default a fresh one each run
         together  false draws crop and mirror for each frame by itself; default true
 
@@ -45,7 +46,7 @@ class PairAugment(caffe.Layer):
         options = read_options("PairAugment", self.param_str, PairOptions)
         if len(bottom) != 1 or len(top) not in (1, 2):
             raise InputError(f"PairAugment takes one bottom and one or two tops, not {len(bottom)} and {len(top)}")
-        self.size, self.together = options.size, options.together
+        self.size, self.together, self.corners = options.size, options.together, options.crop == "corners"
         self.mean = np.array(options.mean, np.float32).reshape(-1, 1, 1)
         self.scale = np.float32(options.scale)
         self.generator = np.random.default_rng(options.seed)
@@ -84,26 +85,26 @@ class PairAugment(caffe.Layer):
             for index, out in frames.items():
                 if index == 0 and not self.together:
                     place = self._place(*pairs.shape[3:])
-                self._cut(pair[index], out[row], *place)
+                self._cut(pair[index], out[row], place)
         for out in frames.values():
             out -= self.mean
             if self.scale != 1:
                 out *= self.scale
 
-    def _cut(self, frame: np.ndarray, out: np.ndarray, top: int, left: int, mirror: bool) -> None:
+    def _cut(self, frame: np.ndarray, out: np.ndarray, place: crops.Place) -> None:
         for plane, target in zip(frame, out):
-            crop = crops.cut(plane, top, left, self.size)
-            if mirror:
+            crop = crops.cut(plane, place._replace(mirror=False), self.size)
+            if place.mirror:
                 cv2.flip(crop, 1, target)  # NumPy is slow on rows that run backwards
             else:
                 target[...] = crop
-        if mirror and len(out) == flow.CHANNELS:
+        if place.mirror and len(out) == flow.CHANNELS:
             out[0] = flow.negate(out[0])
 
     def backward(self, top: Blobs, propagate_down: Sequence[bool], bottom: Blobs) -> None:
         pass
 
-    def _place(self, height: int, width: int) -> tuple[int, int, bool]:
+    def _place(self, height: int, width: int) -> crops.Place:
         if self.phase == caffe.TRAIN:
-            return crops.draw(self.generator, height, width, self.size)
-        return *crops.positions(height, width, self.size)[0], False
+            return crops.draw(self.generator, height, width, self.size, self.corners)
+        return crops.centre(height, width, self.size)

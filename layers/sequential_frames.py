@@ -40,6 +40,7 @@ class SequentialFrames(caffe.Layer):
         size      side of the crop in pixels, required
         mean      three numbers, BGR, or two for flow; default [104, 117, 123]
         scale     multiplies what is left after the mean; default 1
+        crop      as of layers/pair_augment.py
         seed      of the videos' order and the crops; default a fresh one each run, and 0 at test
 
     layer {
@@ -60,7 +61,7 @@ class SequentialFrames(caffe.Layer):
         frames = sequences.open_frames(options.source)
         videos, skipped = sequences.listed_videos(frames, options.list)
         self.side, self.size = frames.manifest["recipe"]["size"], options.size
-        centre = crops.positions(self.side, self.side, self.size)[0]
+        self.corners = options.crop == "corners"
         if len(options.mean) != frames.channels:
             raise InputError(
                 f"SequentialFrames: {options.source} has frames of {frames.channels} channels, and "
@@ -77,7 +78,7 @@ class SequentialFrames(caffe.Layer):
         self.scale = np.float32(options.scale)
         seed = 0 if options.seed is None and self.phase == caffe.TEST else options.seed
         self.generator, order = sequences.draws(seed)
-        self.places = [(*centre, False)] * options.batch
+        self.places = [crops.centre(self.side, self.side, self.size)] * options.batch
         self.steps = sequences.rows(frames, videos, options.batch, order, ThreadPoolExecutor(cores()))
 
     def reshape(self, bottom: Blobs, top: Blobs) -> None:
@@ -90,9 +91,8 @@ class SequentialFrames(caffe.Layer):
         out, labels, firsts = top[0].data, top[1].data, top[2].data
         for row, (image, label, first) in enumerate(next(self.steps)):
             if first and self.phase == caffe.TRAIN:
-                self.places[row] = crops.draw(self.generator, self.side, self.side, self.size)
-            top_edge, left, mirror = self.places[row]
-            crop = crops.cut(image, top_edge, left, self.size, mirror)
+                self.places[row] = crops.draw(self.generator, self.side, self.side, self.size, self.corners)
+            crop = crops.cut(image, self.places[row], self.size)
             np.subtract(crop.transpose(2, 0, 1), self.mean, out=out[row])
             labels[row], firsts[row] = label, first
         if self.scale != 1:

@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
@@ -21,6 +21,7 @@ with environment.hidden("TQDM_", keep="TQDM_DISABLE"):
 
 VERSION = f"googlenet-rcnn {__version__}"
 Number = TypeVar("Number", int, float)
+MANY = 10  # videos that are not named one by one
 ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 
 
@@ -131,6 +132,17 @@ def progress(total: Optional[float], unit: str, done: float = 0, name: Optional[
 def tell(text: str) -> None:
     """Print a line to standard error, above a progress bar if there is one."""
     tqdm.write(text, file=sys.stderr)
+
+
+def tell_reasons(what: str, reasons: Iterable[tuple[str, str]]) -> None:
+    """Print a line for each (video, reason), after a word such as "skipped"; MANY of the same reason share one line."""
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    for reason, of_one in names.items():
+        few = of_one if len(of_one) < MANY else [f"{len(of_one)} videos, the first is {of_one[0]}"]
+        for name in few:
+            tell(f"{what} {name}: {reason}")
 
 
 def run(main: Callable[[], Optional[int]]) -> NoReturn:

@@ -13,6 +13,7 @@ LOSS_WEIGHT = {"low": 0.3, "medium": 0.3, "high": 1.0}
 RNN_WIDTH = 1024
 LEAST_SIZE = 33  # pixels; a smaller input leaves the last pool nothing
 MOST = 2**31 - 1  # Caffe counts in 32 bits
+SIDE_HEADS = ("loss1/", "loss2/")  # begin the names of what only low and medium need
 PREVIOUS = "previous/"  # stands before the name of what belongs to frame t-1
 
 # 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, projection of the pool
@@ -110,6 +111,8 @@ class Classifier:
     name: str
     bottom: str
     signal: str
+
+    pretrained = False
 
 
 RECURRENT = (Convolution, FullyConnected)

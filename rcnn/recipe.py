@@ -12,7 +12,7 @@ Every setting has one name, its part's field: `clip_gradients` is spelled --clip
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, Literal, Optional, get_args, get_origin
 
@@ -20,11 +20,14 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from rcnn.files import InputError
-from rcnn.googlenet import MOST, Model
+from rcnn.googlenet import MOST, RECURRENT, Classifier, Layer, Model
 
 CONFIG = ConfigDict(extra="forbid", allow_inf_nan=False)
-PYTORCH_ONLY = ("dropout",)  # Caffe's nets always have it
-CAFFE_ONLY = ("encoding", "cnn_iterations", "stage1_iterations", "test_iterations", "test_interval")
+PYTORCH_ONLY = ("dropout", "precision")  # Caffe's nets always drop out, and compute in float32
+CAFFE_ONLY = (
+    *("encoding", "cnn_stage1_iterations", "cnn_iterations", "stage1_iterations"),
+    *("test_iterations", "test_interval"),
+)
 TEST_PAIRS = 60 * 64  # pairs a test while training, unless the recipe says otherwise
 WORDING = (
     ("Input ", "it "),
@@ -74,15 +77,21 @@ class Data:
     )
     scale: Positive = Field(default=1.0, description="multiplies the input after the mean is taken off")
     together: Truth = Field(default=True, description="one crop and mirror for both frames of a pair")
+    crop: Literal["random", "corners"] = Field(
+        default="random",
+        description="where a training crop lies: anywhere, or corners: the centre or a corner, in four sizes",
+    )
 
     def __post_init__(self):
         if self.encoding == "raw" and not self.together:
             raise ValueError("raw pairs have one crop for both frames; use jpeg pairs to draw it for each frame")
+        if self.encoding == "raw" and self.crop != "random":
+            raise ValueError(f"raw pairs are cut by Caffe, at random; use jpeg pairs for --crop {self.crop}")
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Learning:
-    """What learns in stage 2, and from which losses (Sec. 2.2, 3.1); in stage 1 no layer that GoogLeNet has learns."""
+    """What learns in stage 2, and from which losses (Sec. 2.2, 3.1); in stage 1 nothing pretrained learns."""
 
     spatial_rate: Positive = Field(
         default=1.0, description="lr_mult of the spatial weights in stage 2 (b has twice that); a temporal one has 1"
@@ -90,6 +99,10 @@ class Learning:
     previous_loss: Truth = Field(default=False, description="a loss on frame t-1 too")
     cut_gradient: Truth = Field(default=True, description="no gradient into frame t-1 (Eq. 6)")
     dropout: Truth = Field(default=True, description="no: without, for comparisons, as each process draws its own")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the layers' arithmetic; bfloat16 is faster on processors and GPUs that have it",
+    )
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -108,6 +121,9 @@ class Solver:
         default=None, description="largest Euclidean norm of all gradients together; the paper does not clip"
     )
     iter_size: Count = Field(default=1, description="forward passes an update")
+    cnn_stage1_iterations: Annotated[int, Field(strict=True, ge=0, le=MOST)] = Field(
+        default=0, description="updates of stage 1 of the single-frame net; 0: it has none, as in the paper"
+    )
     cnn_iterations: Count = Field(default=20000, description="updates of the single-frame net")
     stage1_iterations: Count = Field(default=10000, description="updates of stage 1")
     iterations: Count = Field(default=30000, description="updates; of a set of nets, those of stage 2")
@@ -164,6 +180,39 @@ FIELDS = {
     for kind in (dataclass(Model, frozen=True), Fillers, Data, Learning, Solver)
     for name, field in vars(kind)["__pydantic_fields__"].items()
 }  # Model is a plain dataclass
+
+
+def spatial_rates(
+    layers: Sequence[Layer],
+    stage: int,
+    temporal: bool,
+    spatial_rate: float = 1.0,
+    fresh: Optional[Collection[str]] = None,
+) -> dict[str, float]:
+    """Return {layer name: lr_mult of its W} of every layer with W and b (Sec. 3.1); that of b is twice as much.
+
+    Parameters
+    ----------
+    layers
+        Of the net, as `googlenet.googlenet` returns them.
+    stage
+        1: what is pretrained stays as it is; 2: all learn.
+    temporal
+        Whether the net has temporal parts, which always learn at rate 1; the single-frame net has not.
+    spatial_rate
+        In stage 2, of what BVLC GoogLeNet's own file has, in a net with temporal parts.
+    fresh
+        Names of the layers that stage 1 finds at their fillers' values, as `caffemodel.fresh_layers` tells them of the
+        starting weights; None: those that BVLC GoogLeNet's own file lacks.
+    """
+    if stage not in (1, 2):
+        raise InputError(f"stage: there are stages 1 and 2, not {stage}")
+    rates = {}
+    for layer in layers:
+        if isinstance(layer, (*RECURRENT, Classifier)):
+            pretrained = layer.pretrained if fresh is None or stage == 2 else layer.name not in fresh
+            rates[layer.name] = 1.0 if not pretrained else 0.0 if stage == 1 else spatial_rate if temporal else 1.0
+    return rates
 
 
 def parse(settings: Mapping[str, Any], base: Recipe = Recipe()) -> Recipe:

@@ -1,10 +1,13 @@
+import json
 import os
+import shutil
 import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import av
 import cv2
 import in_process
 import numpy as np
@@ -13,12 +16,13 @@ from runs import contents, kill_ten_times, options, run, start
 from videos import flow_set, make_set, number_of, numbered, write_avi, write_motion, write_packets, write_stamped
 
 from rcnn.command import progress
-from rcnn.data import flow, flow_frames, frames_lmdb, records, workers
+from rcnn.data import flow, flow_frames, frames_lmdb, records, sequences, workers
 from rcnn.data.builds import Build
 from rcnn.data.lists import Video
 from rcnn.files import InputError
 
 SETTINGS = frames_lmdb.Settings(size=64)
+UNREADABLE = "the file is damaged or not a video: FFmpeg cannot open it"
 
 
 def test_frames_are_those_of_the_videos(tmp_path):
@@ -71,13 +75,15 @@ def test_bad_videos_are_skipped_and_named(tmp_path):
         _, manifest = contents(tmp_path / "f.lmdb")
         assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
             "v_Archery_g01_c01": "the file is empty",
-            "v_Archery_g02_c01": "the file is damaged or not a video: OpenCV cannot open it",
+            "v_Archery_g02_c01": UNREADABLE,
             "v_Biking_g01_c01": "it has no frame that can be decoded",
             "v_Biking_g02_c01": "a single frame at 5 frames a second, and a pair needs two",
         }
         assert manifest["counts"]["skipped"] == 4 and manifest["counts"]["videos"] == 2
-        assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"]
-        assert manifest["warnings"][0]["reason"].startswith("broken off: its frames end at ")
+        assert [entry["video"] for entry in manifest["warnings"]] == ["v_Archery_g03_c01"] * 2
+        assert manifest["warnings"][0]["reason"].startswith("broken off: it ends at ")
+        assert manifest["warnings"][1]["reason"].startswith("damaged: FFmpeg reports errors in 1 of ")
+        assert manifest["recipe"]["decoder"] == f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
         assert all(f"skipped {entry['video']}: {entry['reason']}" in error for entry in manifest["skipped"])
         assert "v_Archery_g03_c01: broken off" in error
 
@@ -99,6 +105,83 @@ def test_missing_file_ends_it_before_any_work(tmp_path):
     assert "lacks 1 of the 4 listed videos, the first is Biking/v_Biking_g02_c01.avi" in error
 
 
+def test_missing_files_are_counted_and_named_where_asked(tmp_path):
+    """And only then is it another LMDB; where the folder has changed since, it is not taken for the same."""
+    arguments = [*make_set(tmp_path, 24, 12), "--fps", 10, "--out", tmp_path / "f.lmdb"]
+    gone = [tmp_path / f"videos/Biking/v_Biking_g{group:02d}_c01.avi" for group in range(1, 13)]
+    whole = gone[0].read_bytes()
+    for path in gone:
+        path.unlink()
+    status, _, error = run("build_frames", *arguments)
+    assert status == 2 and "; give the folder" in error and ", or --missing skip to do without them" in error
+    for _ in range(2):
+        status, out, error = run("build_frames", *arguments, "--missing", "skip", "--strict")
+        assert status == 0 and "of 12 videos; 0 videos skipped; 12 listed videos have no file" in out
+        assert "skipped 12 videos, the first is v_Biking_g01_c01: the folder of videos lacks it" in error
+    _, manifest = contents(tmp_path / "f.lmdb")
+    names = [path.stem for path in gone]
+    assert manifest["recipe"]["missing"] == [entry["video"] for entry in manifest["skipped"]] == names
+    assert manifest["counts"]["missing"] == 12
+    gone[0].write_bytes(whole)
+    status, _, error = run("build_frames", *arguments, "--missing", "skip")
+    assert status == 2 and "(missing); give another --out, or --force" in error
+    pairs = options(frames=tmp_path / "f.lmdb", classes=tmp_path / "classInd.txt", list=tmp_path / "trainlist01.txt")
+    status, out, error = run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")
+    assert status == 0 and "11 videos, the first is v_Biking_g02_c01: the folder of videos lacks it" in error
+    assert contents(tmp_path / "p.lmdb")[1]["counts"] == {
+        **{"pairs": 44, "videos": 11, "skipped": 0, "missing": 11, "neighbours_of_one_video": 0}
+    }
+
+
+def test_nothing_missing_is_the_same_as_before(tmp_path):
+    arguments = [*make_set(tmp_path, 2, 12), "--fps", 10]
+    for name, more in (("a", ()), ("b", ("--missing", "skip", "--only-classes", "Biking", "Archery"))):
+        assert run("build_frames", *arguments, *more, "--out", tmp_path / name)[0] == 0
+    assert (tmp_path / "a/manifest.json").read_bytes() == (tmp_path / "b/manifest.json").read_bytes()
+
+
+def test_some_classes(tmp_path):
+    """In frames, in pairs and in what RCNN-s reads: labels of their own, numbers of the whole class list."""
+    arguments = [*make_set(tmp_path, 4, 12), "--fps", 10, "--out", tmp_path / "f.lmdb"]
+    status, _, error = run("build_frames", *arguments, "--only-classes", "Biking", "Judo")
+    assert (status, error) == (2, "build_frames.py: only-classes: Judo is not in the class list\n")
+    assert run("build_frames", *arguments, "--only-classes", "Biking")[0] == 0
+    stored, manifest = contents(tmp_path / "f.lmdb")
+    assert {records.parse_frame_key(key)[0] for key in stored} == {"v_Biking_g01_c01", "v_Biking_g02_c01"}
+    assert {records.decode_frame(record)[1] for record in stored.values()} == {0}
+    assert manifest["recipe"]["classes"] == ["Biking"] and manifest["recipe"]["class_list"] == ["Archery", "Biking"]
+    with records.open_records(tmp_path / "f.lmdb", "frames") as frames:
+        videos, skipped = sequences.listed_videos(frames, tmp_path / "trainlist01.txt")
+        assert [(video.name, video.label) for video, _ in videos] == [("v_Biking_g02_c01", 0)] and not skipped
+    pairs = options(frames=tmp_path / "f.lmdb", classes=tmp_path / "classInd.txt", list=tmp_path / "trainlist01.txt")
+    status, _, error = run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")
+    assert status == 2 and "the list differs from the class list" in error and "(--only-classes too)" in error
+    assert run("build_pairs", *pairs, "--only-classes", "Biking", "--out", tmp_path / "p.lmdb")[0] == 0
+    stored, manifest = contents(tmp_path / "p.lmdb")
+    assert len(stored) == manifest["counts"]["pairs"] == 4
+    assert {records.decode_pair(record)[2] for record in stored.values()} == {0}
+
+
+def test_genuine_clips_and_a_broken_one(tmp_path, real_data):
+    """Official lists as they are; a clip that is cut off gives its frames until there, one of no video is skipped."""
+    lists, clips = real_data / "ucfTrainTestlist", sorted((real_data / "UCF-101/Punch").glob("*_g0[1-4]_*.avi"))
+    (tmp_path / "videos/Punch").mkdir(parents=True)
+    for path in clips:
+        shutil.copy(path, tmp_path / "videos/Punch")
+    whole = clips[1].read_bytes()
+    (tmp_path / "videos/Punch" / clips[1].name).write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "videos/Punch" / clips[2].name).write_bytes(b"no video")
+    words = options(videos=tmp_path / "videos", list=lists / "testlist01.txt", classes=lists / "classInd.txt", size=32)
+    only = ["--only-classes", "Punch", "--missing", "skip"]
+    status, out, error = run("build_frames", *words, *only, "--out", tmp_path / "f.lmdb")
+    assert status == 0 and "of 3 videos; 1 videos skipped; 35 listed videos have no file" in out
+    assert f"skipped {clips[2].stem}: the file is damaged or not a video" in error
+    assert f"{clips[1].stem}: broken off" in error
+    assert [video["label"] for video in contents(tmp_path / "f.lmdb")[1]["videos"]] == [0, 0, 0]
+    status, _, error = run("build_frames", *words, *only[:2], "--out", tmp_path / "g.lmdb")
+    assert status == 2 and "lacks 35 of the 39 listed videos" in error and not list(tmp_path.glob("g.lmdb*"))
+
+
 def test_without_dask_nothing_is_begun(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "distributed", None)
     arguments = [*make_set(tmp_path), "--out", tmp_path / "f.lmdb"]
@@ -117,6 +200,21 @@ def test_done_already_and_other_settings(tmp_path):
     assert status == 2 and "(fps); give another --out, or --force" in error and contents(tmp_path / "f.lmdb") == before
     assert run("build_frames", *arguments, "--fps", 10, "--force")[0] == 0
     assert contents(tmp_path / "f.lmdb")[1]["recipe"]["fps"] == 10
+
+
+def test_frames_of_the_decoder_before_still_serve(tmp_path):
+    """They say which it was; pairs are made of them, and the same command does not take them for its own."""
+    arguments = [*make_set(tmp_path, 4, 12), "--out", tmp_path / "f.lmdb"]
+    assert run("build_frames", *arguments)[0] == 0
+    manifest = json.loads((tmp_path / "f.lmdb/manifest.json").read_text())
+    manifest["recipe"]["decoder"] = "OpenCV 4.11.0, FFMPEG"
+    (tmp_path / "f.lmdb/manifest.json").write_text(json.dumps(manifest))
+    pairs = options(frames=tmp_path / "f.lmdb", list=tmp_path / "trainlist01.txt", classes=tmp_path / "classInd.txt")
+    assert run("build_pairs", *pairs, "--out", tmp_path / "p.lmdb")[0] == 0
+    made_of = json.loads((tmp_path / "p.lmdb/manifest.json").read_text())["recipe"]["frames"]
+    assert made_of["decoder"] == "OpenCV 4.11.0, FFMPEG"
+    status, _, error = run("build_frames", *arguments)
+    assert status == 2 and "(decoder); give another --out, or --force" in error and len(error.splitlines()) == 1
 
 
 def test_going_on_decodes_only_what_is_lacking(tmp_path, monkeypatch):
@@ -282,13 +380,12 @@ def test_flow_of_videos_of_other_kinds(tmp_path):
     assert status == 0, error
     stored, manifest = contents(tmp_path / "f.lmdb")
     assert [video["name"] for video in manifest["videos"]] == ["v_cut", "v_good", "v_grey", "v_sizes"]
-    warned = {entry["video"]: entry["reason"] for entry in manifest["warnings"]}
-    assert set(warned) == {"v_cut", "v_sizes"} and warned["v_cut"].startswith("broken off")
-    assert warned["v_sizes"] == "broken off: the size of its frames changes at 0.24 s, which OpenCV cannot follow"
+    assert [entry["reason"].split(":")[0] for entry in manifest["warnings"]] == ["broken off", "damaged"]
+    assert {entry["video"] for entry in manifest["warnings"]} == {"v_cut"}
     assert {entry["video"]: entry["reason"] for entry in manifest["skipped"]} == {
         "v_single": "a single frame at 5 frames a second, and a pair needs two",
         "v_small": "its frames are smaller than 16 x 16, too small for flow",
-        "v_torn": "the file is damaged or not a video: OpenCV cannot open it",
+        "v_torn": "the file is damaged or not a video: FFmpeg cannot open it",
     }
     for name in ("good", "grey"):
         np.testing.assert_allclose(middle(stored[f"v_{name}/000001".encode()]), [1, 2 / 3], atol=0.1)

@@ -7,10 +7,15 @@ import caffe
 import frames
 import pytest
 from caffe.proto import caffe_pb2
+from nets import build, fed
 
 from rcnn.data.builds import Build
 from rcnn.files import InputError
+from rcnn.nets import caffemodel, compare, net_shapes, prototxt
+from rcnn.nets.model import NetModel
 from rcnn.nets.protos import read_net, read_solver
+from rcnn.recipe import parse
+from rcnn.training import caffe_inputs
 from rcnn.training.caffe_inputs import check_data, check_weights, of_phase, read_nets
 
 CLASSES = ["Left", "Right"]
@@ -214,3 +219,114 @@ def test_each_phase_of_one_file_is_checked_by_its_own_layers():
     check_weights(["TRAIN.caffemodel"], written(), Path("tiny"))
     with pytest.raises(InputError, match="no layer of TEST.caffemodel is in the net"):
         check_weights(["TEST.caffemodel"], written(), Path("tiny"))
+
+
+# Starting weights of a training
+
+
+def training_net(stage, kind="rcnn_r", fresh=None, **settings):
+    """Return the training net of a small model."""
+    chosen = parse({"width": 0.05, "size": 48, "classes": 2, "batch": 1, **settings})
+    sources = ("none.lmdb", "none.txt") if kind == "rcnn_s" else ("none.lmdb",)
+    message = getattr(prototxt, kind)(chosen, *sources, caffe_pb2.TRAIN, stage, fresh)
+    return of_phase("net", message, caffe_pb2.TRAIN)
+
+
+def weights_of(path="g.caffemodel", fresh=None, lacking=(), **settings):
+    model = NetModel(**{"width": 0.05, "size": 48, "classes": 2, "temporal": False, **settings})
+    arrays = compare.random_arrays(model)
+    caffemodel.write(path, {name: arrays[name] for name in arrays if not name.startswith(lacking)}, model)
+    if fresh is not None:
+        caffemodel.mark_fresh(path, fresh)
+    return path
+
+
+LOW = ["loss1/conv", "loss1/fc", "loss1/classifier_video"]
+
+
+@pytest.mark.parametrize("kind", ["rcnn_r", "rcnn_s", "cnn"])
+@pytest.mark.parametrize(
+    "weights, lost",
+    [({"lacking": "loss1/"}, 2), ({"fresh": ["loss1/conv", "loss1/fc"]}, 2), ({}, 0), (None, 61)],
+    ids=["lacking", "marked", "whole", "none"],
+)
+def test_a_stage_1_that_would_hold_random_values_still_is_refused(kind, weights, lost):
+    paths = [] if weights is None else [weights_of(**weights)]
+    check_weights(paths, training_net(2, kind), Path("tiny"))
+    if paths:
+        check_weights(paths, training_net(1, kind, LOW), Path("tiny"))
+    if not lost:
+        check_weights(paths, training_net(1, kind), Path("tiny"))
+        return
+    with pytest.raises(InputError) as error:
+        check_weights(paths, training_net(1, kind), Path("tiny"))
+    first, way = ("loss1/conv", "make_prototxt.py --weights") if paths else ("conv1/7x7_s2", "give starting weights")
+    said = f"for {lost} layers that the net holds still (lr_mult 0), the first is {first}; "
+    assert said in str(error.value) and way in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_a_later_file_has_is_what_counts():
+    """Caffe takes several, one after the other."""
+    start, heads = weights_of(fresh=["loss1/conv", "loss1/fc"]), weights_of("heads.caffemodel", lacking=("conv", "inc"))
+    check_weights([start, heads], training_net(1), Path("tiny"))
+    with pytest.raises(InputError, match="lr_mult 0"):
+        check_weights([heads, start], training_net(1), Path("tiny"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"encoding": "raw"}, {"channels": 2}], ids=["jpeg", "raw", "flow"])
+@pytest.mark.parametrize("kind", ["rcnn_r", "rcnn_s", "cnn"])
+def test_shapes_of_weights_are_told_as_caffe_makes_them(kind, settings, tmp_path):
+    net = training_net(2, kind, **settings)
+    found = net_shapes.weight_shapes(net.net.layer, caffe_inputs.images(net.net.layer))
+    model = parse(dict(width=0.05, size=48, classes=2, **settings)).model
+    made = build(fed(net.net, model, 1), tmp_path)
+    expected = {name: tuple(blobs[0].shape) for name, blobs in made.params.items()}
+    if kind == "rcnn_s":  # what RecallState gives is its own matter
+        expected = {name: shape for name, shape in expected.items() if not name.endswith("/temporal")}
+        found = {name: shape for name, shape in found.items() if not name.endswith("/temporal")}
+    assert found == expected and len(found) >= 60
+
+
+@pytest.mark.parametrize(
+    "weights, said",
+    [
+        (
+            {"width": 0.1},
+            "g.caffemodel has 6 x 3 x 7 x 7 for W of layer conv1/7x7_s2, the net 3 x 3 x 7 x 7; are width",
+        ),
+        ({"channels": 2}, "g.caffemodel has 3 x 2 x 7 x 7 for W of layer conv1/7x7_s2, the net 3 x 3 x 7 x 7"),
+        (
+            {"size": 224},
+            "g.caffemodel has 51 x 96 for W of layer loss1/fc, the net 51 x 6; .*init_weights.py makes",
+        ),
+        ({"classes": 7}, "g.caffemodel has 7 x 51 for W of layer loss1/classifier_video, the net 2 x 51"),
+    ],
+)
+def test_weights_of_another_shape_are_named(weights, said):
+    with pytest.raises(InputError, match=said) as error:
+        check_weights([weights_of(**weights)], training_net(1), Path("tiny"))
+    assert "\n" not in str(error.value)
+
+
+def test_layers_of_other_kinds_are_left_to_caffe():
+    """Somebody's own net: what cannot be told is not refused."""
+    options = [
+        "kernel_h: 3 kernel_w: 5",
+        "kernel_size: 3 dilation: 2",
+        "kernel_size: 3 group: 3",
+        "kernel_size: 3 kernel_size: 5",
+    ]
+    text = "".join(
+        f'layer {{ name: "{number}" type: "Convolution" bottom: "frame" top: "{number}" '
+        f'convolution_param {{ num_output: 3 {option} }} }} layer {{ name: "after {number}" type: "InnerProduct" '
+        f'bottom: "{number}" top: "after {number}" inner_product_param {{ num_output: 2 }} }}'
+        for number, option in enumerate(options)
+    )
+    text += 'layer { name: "all" type: "Pooling" bottom: "frame" top: "all" pooling_param { global_pooling: true } }'
+    text += (
+        'layer { name: "told" type: "InnerProduct" bottom: "frame" top: "told" inner_product_param { num_output: 2 } }'
+    )
+    Path("own.prototxt").write_text(text)
+    shapes = net_shapes.weight_shapes(read_net("own.prototxt").layer, {"frame": (3, 8, 8)})
+    assert shapes == {"told": (2, 192)}

@@ -299,6 +299,7 @@ def test_a_description_that_has_all():
         ({"signals": ["high", "low"]}, "signals: the claims need medium too"),
         ({"streams": ["image"], "flow": None}, "streams: the claims need flow too"),
         (without("one stage"), "variants: the claims need one stage too"),
+        ({"engine": "torch"}, "engine: the claims need caffe"),
         ({"recurrent-test": False}, "recurrent-test and motion-energy: the claims need both"),
         ({"motion-energy": False}, "recurrent-test and motion-energy: the claims need both"),
         ({"fps": [5]}, "fps and make: the claims need fps 25 and 5"),

@@ -104,17 +104,17 @@ def test_a_plan_changes_nothing(seen, capsys):
     assert (seen["plan"], seen["after plan"]) == (0, ["given.json"])
     before = files()
     assert run(*WORDS, "--dry-run") == 0 and files() == before
-    assert capsys.readouterr().out == "all 85 steps are done\n"
+    assert capsys.readouterr().out == "all 89 steps are done\n"
     assert run(*WORDS[:-1], "4", "3", "--dry-run", "--jobs", "2") == 0 and files() == before
-    assert capsys.readouterr().out.startswith("85 of 170 steps to do: about ")
+    assert capsys.readouterr().out.startswith("89 of 178 steps to do: about ")
 
 
 def test_it_ends_with_claims_and_a_page(results):
     rows = [row for claim in results["claims"] for row in claim["comparisons"]]
     assert [row["text"] for row in rows] == [row.text for claim in claims.CLAIMS for row in claim.comparisons]
     assert {row["verdict"] for row in rows} == {claims.OPEN}
-    assert (results["seeds"], results["videos"], results["split"], results["time"]) == ([3], 24, 2, "2:50 min")
-    assert len(results["steps"]) == 85 and sorted(results["classes"]) == sorted(scenes.CLASSES)
+    assert (results["seeds"], results["videos"], results["split"], results["time"]) == ([3], 24, 2, "2:58 min")
+    assert len(results["steps"]) == 89 and sorted(results["classes"]) == sorted(scenes.CLASSES)
     assert results["command"] == f"python tools/claims.py {' '.join(WORDS)}"
     assert {Path(f"out/claims_{name}.png").is_file() for name in ("films", "intervals", "loss", "kinds")} == {True}
     text = Path("out/claims.md").read_text()
@@ -185,10 +185,10 @@ def test_other_settings_are_named_and_nothing_is_done(seen, capsys):
     before = files()
     assert run("longer.json", *WORDS[1:]) == 2 and files() == before
     error = capsys.readouterr().err
-    assert "of 85 steps in out were made with other settings or from other files, the first is seed3." in error
+    assert "of 89 steps in out were made with other settings or from other files, the first is seed3." in error
     assert "--force makes them again" in error and error.count("\n") == 1
     assert run("longer.json", *WORDS[1:], "--dry-run") == 0  # what is stale or hangs on it is still to do
-    assert " of 85 steps to do: " in capsys.readouterr().out
+    assert " of 89 steps to do: " in capsys.readouterr().out
 
 
 def test_a_step_that_fails_is_named_and_there_is_no_page(results, tmp_path, monkeypatch, capsys):

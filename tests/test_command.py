@@ -244,3 +244,12 @@ def test_no_path_of_any_program_is_empty(program, capsys):
         assert in_process.run(program, f"--{option}", "") == 2
         error = capsys.readouterr().err
         assert f"argument --{option}: the path is empty" in error and error.count("\n") == 1
+
+
+def test_many_videos_of_one_reason_are_told_in_one_line(capsys):
+    few = [("a", "broken"), ("z", "empty"), ("b", "broken")]
+    command.tell_reasons("skipped", few + [(f"v{number}", "not there") for number in range(command.MANY)])
+    assert capsys.readouterr().err.splitlines() == [
+        *("skipped a: broken", "skipped b: broken", "skipped z: empty"),
+        f"skipped {command.MANY} videos, the first is v0: not there",
+    ]

@@ -58,13 +58,36 @@ def test_drawn_crops_are_everywhere_and_mirrored_half_the_time():
     generator, image, draws = np.random.default_rng(4), numbered(8, 9), 6000
     drawn = Counter()
     for _ in range(draws):
-        top, left, mirror = crops.draw(generator, 8, 9, 6)
-        assert place(crops.cut(image, top, left, 6, mirror)) == (top, left, mirror)
+        drawn_place = crops.draw(generator, 8, 9, 6)
+        top, left, side, mirror = drawn_place
+        assert side == 6 and place(crops.cut(image, drawn_place, 6)) == (top, left, mirror)
         drawn[top, left, mirror] += 1
     assert set(drawn) == {(top, left, mirror) for top in range(3) for left in range(4) for mirror in (False, True)}
     expected = draws / len(drawn)
     # Chi-square with 23 degrees of freedom is above 53 with chance 4e-4.
     assert sum((number - expected) ** 2 / expected for number in drawn.values()) < 53
+
+
+def test_corner_crops_are_five_places_in_four_sizes_scaled_to_one():
+    generator, image, draws = np.random.default_rng(4), numbered(256, 300), 8000
+    drawn = Counter(crops.draw(generator, 256, 300, 224, corners=True) for _ in range(draws))
+    places = [
+        (top, left, side, mirror)
+        for side in (256, 224, 192, 168)
+        for top, left in crops.positions(256, 300, side)
+        for mirror in (False, True)
+    ]
+    expected = Counter(places)  # where the side is 256, rows begin at the top alone
+    assert set(drawn) == set(expected)
+    for chosen, share in expected.items():
+        assert abs(drawn[chosen] / draws * 40 - share) < 0.35
+    top, left, *_ = chosen = crops.Place(64, 66, 168)
+    crop = crops.cut(image.astype(np.float64), chosen, 224)
+    assert crop.shape == (224, 224, 3) and crop.dtype == np.float32
+    inside = np.arange(1, 223) * 0.75 + 0.75 / 2 - 0.5  # of the crop's pixels, in pixels of the square
+    expected = 10000 * (top + inside[:, None]) + 10 * (left + inside)
+    np.testing.assert_allclose(crop[1:-1, 1:-1, 0], expected, atol=1)
+    np.testing.assert_array_equal(crops.cut(image.astype(np.float64), chosen._replace(mirror=True), 224), crop[:, ::-1])
 
 
 def test_network_input_takes_off_the_mean_then_scales_channels_first():

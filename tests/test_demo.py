@@ -15,6 +15,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from in_process import changed, files
 from runs import ROOT
+from test_plan import without_weights
 
 from rcnn.data.records import read_manifest
 from rcnn.experiments import demo, description, plan
@@ -23,9 +24,25 @@ from rcnn.scoring import score_files, scores
 from rcnn.training import log as training
 from rcnn.training import snapshots
 
-RUNS = {"cnn": 40, "rcnn_r_stage1": 40, "rcnn_r": 80, "rcnn_s_stage1": 40, "rcnn_s": 80}  # updates
+RUNS = {
+    "start_cnn.cnn": 40,
+    "cnn": 120,
+    "rcnn_r_stage1": 40,
+    "rcnn_r": 80,
+    "rcnn_s_stage1": 40,
+    "rcnn_s": 80,
+}  # updates
 SPLIT = "split01_5fps"
-OTHERS = ("pairs_train", "pairs_test", "nets", "start", "scores_cnn", "scores_rcnn_s", "scores_rcnn_r")
+OTHERS = (
+    "pairs_train",
+    "pairs_test",
+    "nets",
+    "start_cnn.nets",
+    "start",
+    "scores_cnn",
+    "scores_rcnn_s",
+    "scores_rcnn_r",
+)
 STEPS = ["videos", "frames_5fps", *(f"{SPLIT}.{name}" for name in (*RUNS, *OTHERS))]
 PICTURES = {f"{name}.png" for name in ("films", "loss", *(f"confusion_{net}" for net in demo.NETS))}
 
@@ -52,9 +69,15 @@ def end(process, number=None):
     return process.returncode, out, error
 
 
+def prefix(made, name):
+    """Return the start of the names of what a training writes."""
+    *folder, run = name.split(".")
+    return Path(made, SPLIT, *folder, "snapshots", run)
+
+
 def reached(made, name):
     """Return the iteration of the newest snapshot of a training."""
-    return next(iter(snapshots.of(made / SPLIT / "snapshots" / name)), 0)
+    return next(iter(snapshots.of(prefix(made, name))), 0)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +90,11 @@ def runs(tmp_path_factory):
     made, seen = folder / "work" / "quick", {}
     process = start(folder)
     deadline = time.monotonic() + 300
-    while not reached(made, "cnn"):
+    while not reached(made, "start_cnn.cnn"):
         assert process.poll() is None and time.monotonic() < deadline, end(process, signal.SIGKILL)
         time.sleep(0.01)
     end(process, signal.SIGKILL)
-    seen["killed at"] = reached(made, "cnn")
+    seen["killed at"] = reached(made, "start_cnn.cnn")
     seen["finished"] = end(start(folder))
     seen["files"] = files(made)
     seen["again"] = end(start(folder))
@@ -82,10 +105,10 @@ def runs(tmp_path_factory):
 def test_killed_it_goes_on_to_the_end(runs):
     made, seen = runs
     status, out, error = seen["finished"]
-    assert status == 0 and 0 < seen["killed at"] < RUNS["cnn"], error
+    assert status == 0 and 0 < seen["killed at"] < RUNS["start_cnn.cnn"], error
     logs = {name: (made / "logs" / f"{name}.log").read_text() for name in STEPS}
-    assert f"going on from work/quick/{SPLIT}/snapshots/cnn_iter_" in logs[f"{SPLIT}.cnn"]
-    assert [name for name, log in logs.items() if log.count("$ python tools/") != 1] == [f"{SPLIT}.cnn"]
+    assert f"going on from work/quick/{SPLIT}/start_cnn/snapshots/cnn_iter_" in logs[f"{SPLIT}.start_cnn.cnn"]
+    assert [name for name, log in logs.items() if log.count("$ python tools/") != 1] == [f"{SPLIT}.start_cnn.cnn"]
     assert "8 videos of 2 classes" in logs["videos"]
     assert "80 frames of 8 videos; 0 videos skipped" in logs["frames_5fps"]
     assert "54 pairs of 6 videos" in logs[f"{SPLIT}.pairs_train"]
@@ -98,9 +121,9 @@ def test_all_is_there_and_finite(runs):
     made, seen = runs
     for name, updates in RUNS.items():
         assert reached(made, name) == updates
-        for path in snapshots.of(made / SPLIT / "snapshots" / name, "caffemodel").values():
+        for path in snapshots.of(prefix(made, name), "caffemodel").values():
             caffemodel.read(path)  # raises where a number is not finite
-        records = training.read_log(made / SPLIT / "snapshots" / f"{name}.jsonl")
+        records = training.read_log(f"{prefix(made, name)}.jsonl")
         shown = [record["iteration"] for record in records if record["phase"] == "train"]
         assert shown == list(range(0, updates + 1, 20))
         tested = [record["iteration"] for record in records if record["phase"] == "test"]
@@ -166,7 +189,7 @@ def test_a_step_that_fails_ends_the_demo(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     "name, classes, width, updates, snapshot, tests",
-    [("demo", 12, 1 / 4, (600, 400, 3200), 200, (42, 800)), ("demo_quick", 2, 1 / 16, (40, 40, 80), 20, (4, 40))],
+    [("demo", 12, 1 / 4, (600, 400, 2800), 200, (42, 700)), ("demo_quick", 2, 1 / 16, (40, 40, 80), 20, (4, 40))],
 )
 def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, classes, width, updates, snapshot, tests):
     """What decides the demo's numbers is written here once more."""
@@ -174,10 +197,12 @@ def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, class
     asked = description.read(ROOT / "data" / f"{name}.json")
     out = Path("demo")
     steps = {step.name: step for step in plan.steps(asked, description.check(asked, out), out)}
-    assert in_process.run("make_prototxt", *steps[f"{SPLIT}.nets"].command[1:]) == 0
+    for nets in ("nets", "start_cnn.nets"):
+        assert in_process.run("make_prototxt", *without_weights(steps[f"{SPLIT}.{nets}"])) == 0
 
     def read(file, message):
-        return text_format.Merge((out / SPLIT / "prototxt" / f"{file}.prototxt").read_text(), message)
+        *folder, name = file.split("/")
+        return text_format.Merge(Path(out, SPLIT, *folder, "prototxt", f"{name}.prototxt").read_text(), message)
 
     net = read("rcnn_r_train_val", caffe_pb2.NetParameter())
     layers = {layer.name: layer for layer in net.layer}
@@ -188,8 +213,10 @@ def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, class
         layer.inner_product_param.num_output == classes for layer in net.layer
     )
     assert {layer.data_param.batch_size for layer in net.layer if layer.type == "Data"} == {16 if classes == 12 else 4}
-    for run_name, iterations in (("cnn", updates[0]), ("rcnn_s_stage1", updates[1]), ("rcnn_r", updates[2])):
-        solver = read(f"solver_{run_name}", caffe_pb2.SolverParameter())
+    first, stage1, stage2 = updates
+    solvers = {"start_cnn/solver_cnn": first, "solver_rcnn_s_stage1": stage1, "solver_rcnn_r": stage2}
+    for name, iterations in {**solvers, "solver_cnn": stage1 + stage2}.items():
+        solver = read(name, caffe_pb2.SolverParameter())
         assert (solver.max_iter, solver.snapshot, list(solver.test_iter), solver.test_interval) == (
             iterations,
             snapshot,
@@ -207,7 +234,7 @@ def test_nets_and_solvers_of_the_descriptions(tmp_path, monkeypatch, name, class
 
 
 def test_the_table():
-    times = {"cnn": 100, "rcnn_s_stage1": 50, "rcnn_s": 200, "rcnn_r_stage1": 60, "rcnn_r": 300.9}
+    times = {"start_cnn.cnn": 50, "cnn": 100, "rcnn_s_stage1": 50, "rcnn_s": 200, "rcnn_r_stage1": 60, "rcnn_r": 300.9}
     times.update({"scores_cnn": 30, "scores_rcnn_s": 40, "scores_rcnn_r": 59.6})
     results = {
         "seed": 3,
@@ -215,7 +242,11 @@ def test_the_table():
         "accuracy": {"cnn": 1 / 6, "rcnn_s": 0.5, "rcnn_r": 0.875},
         "appearance alone": 1 / 6,
         "chance": 1 / 12,
-        "seconds": {"videos": 10, **{f"{SPLIT}.{name}": time for name, time in times.items()}},
+        "seconds": {
+            "videos": 10,
+            f"{SPLIT}.start_cnn.cnn": 50,
+            **{f"{SPLIT}.{name}": time for name, time in times.items()},
+        },
     }
     results["verdicts"] = demo.verdicts(results)
     assert demo.table(results, 632).splitlines()[5:] == [

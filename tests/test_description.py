@@ -32,6 +32,12 @@ def changed(**values):
     return {key: value for key, value in asked.items() if value is not None}
 
 
+def pretrained(**values):
+    """Return GIVEN from a file's weights, whose CNN has the updates of the RCNN."""
+    nets = {key: value for key, value in GIVEN["nets"].items() if key != "cnn-iterations"}
+    return {**changed(nets=nets), "pretrained": "bvlc.caffemodel", **values}
+
+
 def nets(**values):
     return changed(nets={key: value for key, value in {**GIVEN["nets"], **values}.items() if value is not None})
 
@@ -86,7 +92,7 @@ def test_the_flow_stream():
     assert description.parse(changed(streams=["image", "flow"])) == read
     read = description.parse(flow(method="dis", between="samples", bound=3, nets={"iterations": 7, "rate": 0.1}))
     assert (read.flow.method, read.flow.between, read.flow.bound) == ("dis", "samples", 3)
-    assert read.flow_nets == {"batch": 4, "size": 64, "cnn-iterations": 2, "iterations": 7, "snapshot": 2, "rate": 0.1}
+    assert read.flow_nets == {"batch": 4, "size": 64, "iterations": 7, "snapshot": 2, "rate": 0.1}
     mean = {**GIVEN["nets"], "mean": [1, 2, 3], "scale": 0.5}
     assert "mean" not in description.parse({**flow(), "nets": mean}).flow_nets
     assert description.parse({**flow(nets={"mean": [127, 127]}), "nets": mean}).flow_nets["mean"] == [127, 127]
@@ -155,6 +161,75 @@ def test_the_two_in_the_repository():
         description.check(ucf101, "out")
 
 
+def test_some_classes_and_missing_videos(tmp_path):
+    assert description.check(description.parse(changed(only_classes=["A"])), "out").splits == {1: (1, 1)}
+    with pytest.raises(InputError, match="^only-classes: C is not in the class list"):
+        description.check(description.parse(changed(only_classes=["A", "C"])), "out")
+    with pytest.raises(InputError, match="^split 1: it has 1 videos to train on and 0 to test on"):
+        description.check(description.parse(changed(only_classes=["B"])), "out")
+    (tmp_path / "videos/B/v_B_g01_c01.avi").unlink()
+    with pytest.raises(InputError, match="lacks 1 of the 3 listed videos, the first is B/v_B_g01_c01.avi"):
+        description.check(description.parse(GIVEN), "out")
+    counts = description.check(description.parse(changed(missing="skip")), "out")
+    assert (counts.classes, counts.videos, counts.splits, counts.missing) == (2, 2, {1: (1, 1)}, 1)
+
+
+FOLDS = {"group": "_g([0-9]+)_", "hold_out_next": 1}
+
+
+def test_folds_and_what_is_held_out(tmp_path):
+    (tmp_path / "videos/A/v_A_g03_c01.avi").touch()
+    read = description.parse(changed(lists=None, splits=[1, 3], **FOLDS))
+    assert description.check(read, "out").splits == {1: (2, 2), 3: (3, 1)}
+    assert description.lists(read, "out").train(3) == tmp_path.relative_to(tmp_path) / "out/lists/trainlist03.txt"
+    held = description.adapt(read, {"validate": True})
+    assert description.check(held, "out").splits == {1: (1, 1), 3: (1, 2)}
+    assert (held.name, read.name) == ("two, groups held out of training", "two")
+    official = description.parse(changed(group="_g([0-9]+)_", hold_out=["01"]))
+    assert not official.own_lists and description.check(official, "out").splits == {1: (2, 1)}
+    with pytest.raises(InputError, match="^split 1: holding out 1 of 1 groups leaves none to train on"):
+        description.check(description.adapt(official, {"validate": True}), "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_folders_than_the_descriptions(tmp_path):
+    read = description.parse(changed(classes="old/classInd.txt"))
+    other = description.adapt(
+        read, {"videos": "my videos", "lists": "mine", "pretrained": "w", "splits": [2], "start": "cnn"}
+    )
+    assert (other.videos, other.lists, other.pretrained, other.splits) == ("my videos", "mine", "w", (2,))
+    assert str(description.lists(other, "out").classes) == "mine/classInd.txt"
+    assert description.adapt(read, {}) == read
+    for base, change, message in (
+        (GIVEN, {"splits": [1, 1]}, "^splits: .*each once"),
+        (GIVEN, {"validate": True}, "^validate: it needs hold-out"),
+        (made(), {"videos": "v"}, "^videos and make do not go together"),
+    ):
+        with pytest.raises(InputError, match=message):
+            description.adapt(description.parse(base), change)
+
+
+def test_the_real_sets_of_the_repository(real_data):
+    """Held-out groups of UCF-101 are of none of its official test lists; persons never are on both sides."""
+    where = {"videos": str(real_data / "UCF-101"), "lists": str(real_data / "ucfTrainTestlist")}
+    weights = {"pretrained": str(real_data / "weights/bvlc_googlenet_deploy.caffemodel")}
+    clips = description.adapt(description.read(ROOT / "data/ucf101_16.json"), {**where, **weights})
+    counts = description.check(clips, "out")
+    assert counts[:2] == (16, 400) and counts.missing == 2122 - 400
+    assert counts.splits == {split: (288, 112) for split in (1, 2, 3)}
+    held = description.check(description.adapt(clips, {"validate": True}), "out")
+    assert held.splits == {split: (224, 64) for split in (1, 2, 3)} and held.videos == 400
+    everything = description.adapt(description.read(ROOT / "data/ucf101_16_gpu.json"), {**where, **weights})
+    assert everything.only_classes == clips.only_classes
+    with pytest.raises(InputError, match="lacks 1722 of the 2122 listed videos, the first is "):
+        description.check(everything, "out")
+    persons = {"videos": str(real_data / "Weizmann"), **weights}
+    weizmann = description.adapt(description.read(ROOT / "data/weizmann.json"), persons)
+    assert description.check(weizmann, "out").splits == {split: (80, 10) for split in range(1, 10)}
+    held = description.check(description.adapt(weizmann, {"validate": True}), "out")
+    assert held.splits == {split: (70, 10) for split in range(1, 10)}
+
+
 @pytest.mark.parametrize(
     "asked, message",
     [
@@ -194,6 +269,13 @@ def test_the_two_in_the_repository():
         (nets(dropout=False), "nets: dropout is of trainings in PyTorch; leave it out"),
         (changed(nets={**GIVEN["nets"], "scale": None}), "nets: scale is null; leave it out"),
         ({**GIVEN, "test-pairs-per-video": 0}, "test-pairs-per-video: 0: it should be at least 1"),
+        (changed(only_classes=["A", "A"]), "only-classes: "),
+        (changed(missing="ignore"), "missing: \"ignore\": it should be 'error' or 'skip'"),
+        (changed(hold_out=["01"]), "hold-out: it needs group, by which a video's group is found"),
+        (changed(group="g(.)", hold_out=["01"], hold_out_next=1), "hold-out names the groups, and hold-out-next"),
+        (changed(group="g(.)", hold_out=[1]), "hold-out: 1: it should be a string"),
+        (changed(group="g(.)", validate=True), "validate: it needs hold-out or hold-out-next"),
+        ({**made(), "only-classes": ["A"]}, "only-classes and make do not go together"),
         (changed(videos=None), "videos is missing"),
         (changed(lists=None), "lists is missing"),
         ({**GIVEN, "make": MAKE}, "videos and make do not go together"),
@@ -224,6 +306,9 @@ def test_the_two_in_the_repository():
         ({**variant(), "samplings": ["sequential"]}, 'variants: it needs the sampling "random"'),
         (changed(samplings=["sequential"], recurrent_test=True), 'recurrent-test: it needs the sampling "random"'),
         (changed(samplings=["sequential"], motion_energy=True), 'motion-energy: it needs the sampling "random"'),
+        (changed(probe=[]), "probe: .* is not a list of some, each once"),
+        (changed(probe=["same", "same"]), "probe: .* is not a list of some, each once"),
+        (changed(probe=["true"]), "probe: .*it should be 'same', 'far', 'reversed', 'none' or 'other'"),
         (changed(recurrent_test="yes"), 'recurrent-test: "yes": it should be true or false'),
     ],
 )
@@ -261,6 +346,11 @@ def test_a_file_that_is_none(tmp_path):
             "lists/testlist01.txt",
             "A/v_A_g01_c01.avi\n",
             "split 1: 1 videos are in .*trainlist01.txt and in .*testlist01",
+        ),
+        (
+            "lists/testlist01.txt",
+            "B/v_B_g01_c09.avi 1\n",
+            "line 1: number 1 disagrees with the class list, where B is 2",
         ),
         ("lists/testlist01.txt", "C/v_C_g01_c01.avi\n", "class C is not in the class list"),
         ("lists/testlist01.txt", None, "video list: no such file: lists/testlist01.txt"),

@@ -148,7 +148,20 @@ def test_skipped_videos_are_named(evaluate, folder, capsys):
     frames.write(Path("some.lmdb"), {**VIDEOS, "v_Left_g01_c01": (0, 0)}, CLASSES, SIDE)
     evaluate("frame", frames="some.lmdb")
     printed = capsys.readouterr()
-    assert "not tested, as it has no frames: v_Left_g01_c01 (broken)" in printed.err and "3 videos" in printed.out
+    assert "not tested v_Left_g01_c01: broken" in printed.err and "3 videos" in printed.out
+
+
+def test_some_of_the_class_list(evaluate, capsys):
+    """The same scores as with a class list of them alone, and one line where they are not the net's."""
+    evaluate("pair", out="whole.h5")
+    Path("classes.txt").write_text("1 Left\n2 Up\n3 Right\n4 Still\n")
+    refused(evaluate, "has 4 classes, .*pair.prototxt has 3; --only-classes takes some", "pair")
+    with open("list.txt", "a") as file:
+        file.write("Up/v_Up_g01_c01.avi 2\n")
+    evaluate("pair", **{"only-classes": "Still Left Right"})
+    with score_files.Scores("s.h5") as some, score_files.Scores("whole.h5") as whole:
+        assert (some.names, some.classes) == (whole.names, CLASSES)
+        assert np.array_equal(some.frames(0, "high"), whole.frames(0, "high"))
 
 
 def test_interrupted_it_goes_on_with_the_videos_that_are_left(evaluate, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from nets import build, randomize
 from random_nets import TORCH, old_format, parameters
 
 from rcnn import command
+from rcnn.files import InputError
 from rcnn.nets import caffemodel, compare
 from rcnn.nets import prototxt as net
 from rcnn.nets import weight_files as files
+from rcnn.nets.backends import check_choices, open_network
 from rcnn.nets.model import NetModel
 
 MODEL = NetModel(classes=4, width=0.05, size=39)
@@ -104,6 +107,35 @@ def test_bvlc_googlenet(tmp_path, monkeypatch, export):
     assert "frame net, Caffe and ONNX Runtime, random frames" in text and "loss3/classifier " in text
     status, _, error = export("old.caffemodel", "other.onnx", mode="pair")
     assert status == 2 and "CNN without temporal parts" in error
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "caffemodel", pytest.param("pt", marks=TORCH)])
+def test_side_heads_that_are_not_there_are_left_out(tmp_path, monkeypatch, export, suffix):
+    """As in most GoogLeNets that people have, which are of deploy nets."""
+    monkeypatch.chdir(tmp_path)
+    model = replace(MODEL, temporal=False, high_rnn=False, side_heads=False, classifier="classifier")
+    caffemodel.write("deploy.caffemodel", compare.random_arrays(model), model)
+    out = f"out.{suffix}"
+    status, text, error = export("deploy.caffemodel", out)
+    assert (
+        status == 0 and "deploy.caffemodel has no side heads (loss1, loss2): the net has only the signal high" in error
+    )
+    assert error.count("has no side heads") == 1 and "loss3/classifier " in text and "loss1" not in text
+    same("deploy.caffemodel", out)
+    network, _ = open_network("auto", None, out, mode="frame") if suffix != "caffemodel" else (None, None)
+    if network:
+        frames = compare.random_frames(model)[0]
+        assert network.forward(frames).shape == (len(frames), 1, 4)
+        with pytest.raises(InputError, match=f"--signal: {out} has no output low, only high"):
+            check_choices(network, out, "low", "classes.txt", ["a", "b", "c", "d"])
+
+
+def test_it_says_where_what_is_fresh_is_not_kept(folder, export):
+    caffemodel.mark_fresh("rcnn.caffemodel", ["loss1/conv"])
+    status, _, error = export("rcnn.caffemodel", "out.onnx")
+    assert status == 0 and "out.onnx does not say which layers are fresh, as rcnn.caffemodel does; begin" in error
+    status, _, error = export("rcnn.caffemodel", "out.caffemodel")
+    assert status == 0 and "fresh" not in error and caffemodel.read("out.caffemodel").fresh == {"loss1/conv"}
 
 
 @pytest.mark.parametrize("suffix", ["onnx", pytest.param("pt", marks=TORCH)])

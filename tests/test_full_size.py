@@ -51,7 +51,7 @@ def solvers(iterations):
 
 def test_it_trains_snapshots_and_resumes(folder):
     solvers(iterations=4)
-    tool("train", "--solver full/solver_rcnn_r_stage1.prototxt")
+    assert trained("-solver full/solver_rcnn_r_stage1.prototxt") == [0, 1, 2]
     typed = trained("-solver full/solver_rcnn_r.prototxt -weights snapshots/rcnn_r_stage1_iter_2.caffemodel")
     assert typed == [0, 1, 2, 3, 4]
     assert sorted(path.name for path in folder.glob("snapshots/rcnn_r_iter_*")) == [

@@ -101,6 +101,34 @@ def test_every_number_is_numpys(fuse, scores, options, crops, places, weight):
     assert (report["videos"], report["weight"], report["crops"]) == (len(LABELS), weight, list(crops[: len(files)]))
 
 
+@pytest.mark.parametrize("averaged", [1, 2])
+@pytest.mark.parametrize("weight", [None, 0.25])
+def test_pairs_by_one_frame_or_both(fuse, scores, averaged, weight):
+    """The CNN's control; a video of one frame is that frame.  Of two files too, as two CNNs of different seeds."""
+
+    def pairs(values, crops):
+        frames = np.log(np.maximum(values[:, :crops, 2].astype(float).mean(1), 1e-12))
+        if len(frames) > 1:
+            frames = (frames[1:] + frames[:-1]) / 2 if averaged == 2 else frames[1:]
+        return frames
+
+    rows = [pairs(values, 10) for values in scores[0]]
+    if weight:
+        rows = [weight * one + (1 - weight) * pairs(values, 5) for one, values in zip(rows, scores[1])]
+    files = ["a.h5", "b.h5"] if weight else ["a.h5"]
+    printed = fuse(*files, weight=weight, **{"frames-averaged": averaged, "json": "out.json", "fusion": "log-mean"})
+    right = [(row.argmax(1) == label).sum() for row, label in zip(rows, LABELS)]
+    report = json.loads(Path("out.json").read_text())
+    assert report["pair_accuracy"] == pytest.approx(sum(right) / sum(map(len, rows)))
+    assert report["frames_averaged"] == averaged
+    expected = metrics(np.array([row.mean(0) for row in rows]))
+    result = report["fusions"]["log-mean"]
+    assert (result["accuracy"], result["top5_accuracy"]) == pytest.approx((expected[0], expected[2]))
+    kind = {1: "pairs by frame t", 2: "pairs by both frames"}[averaged]
+    assert f"high signal, {kind}, 8 videos" in printed[0]
+    assert printed[-1] == f"by the pair, log-mean: {100 * report['pair_accuracy']:.1f} %, 89 pairs"
+
+
 def test_what_is_printed(fuse):
     assert fuse("a.h5", confusion="new/c.png")[0] == "a.h5 (10 crops), high signal, 8 videos"
     assert Path("new/c.png").read_bytes()[1:4] == b"PNG"

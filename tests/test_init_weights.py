@@ -11,10 +11,16 @@ import pytest
 from caffe.proto import caffe_pb2
 from calls import caller, refused, words
 from nets import recipe, write_pairs
+from random_nets import TORCH
 from runs import ROOT, run
 from test_nets_weights import CLASSES, RCNN, old_googlenet, values, written
 
+from rcnn.files import InputError
+from rcnn.nets import caffemodel, compare
 from rcnn.nets import prototxt as net
+from rcnn.nets import weight_files as files
+from rcnn.nets.model import NetModel
+from rcnn.recipe import Fillers
 
 OPTIONS = dict(net="deploy.prototxt", weights="googlenet.caffemodel", out="start.caffemodel")
 
@@ -103,6 +109,50 @@ def test_one_seed_gives_one_file(init_weights):
     assert made[0] == made[1] != made[2]
 
 
+@pytest.mark.parametrize("suffix", ["caffemodel", "onnx", pytest.param("pt", marks=TORCH)])
+def test_a_finished_cnn_is_taken_whole(init_weights, suffix):
+    """Its classifiers too; beside it a sum starts with temporal parts of 0, so that its net is the CNN."""
+    model = NetModel(classes=CLASSES, width=RCNN.width, size=RCNN.size, temporal=False)
+    arrays = compare.random_arrays(model)
+    files.save(f"cnn.{suffix}", arrays, model, "frame")
+    fillers = Fillers(temporal_filler="constant")
+    written(Path("deploy.prototxt"), net.deploy_rcnn_r(replace(RCNN, combine="sum"), fillers=fillers))
+    init_weights(weights=f"cnn.{suffix}", unhalved="")
+    start = caffemodel.read("start.caffemodel")
+    assert len(start.fresh) == 62 and all(name.endswith("/temporal") for name in start.fresh)
+    for name, blobs in start.arrays.items():
+        assert caffemodel.same(blobs, arrays[name]) if name in arrays else not blobs[0].any(), name
+    init_weights(weights=f"cnn.{suffix}")
+    half = caffemodel.read("start.caffemodel").arrays
+    np.testing.assert_array_equal(half["loss1/conv"][0], arrays["loss1/conv"][0] / 2)
+    assert caffemodel.same(half["loss3/classifier_video"], arrays["loss3/classifier_video"])
+
+
+def test_an_rcnn_of_another_file_is_not_halved_again(init_weights):
+    model = NetModel(classes=CLASSES, width=RCNN.width, size=RCNN.size, combine="sum")
+    arrays = compare.random_arrays(model)
+    files.save("rcnn.onnx", arrays, model, "pair")
+    with pytest.raises(InputError, match="made with --combine sum, the net has average"):
+        init_weights(weights="rcnn.onnx")
+    written(Path("deploy.prototxt"), net.deploy_rcnn_r(replace(RCNN, combine="sum")))
+    init_weights(weights="rcnn.onnx")
+    start = caffemodel.read("start.caffemodel")
+    assert start.fresh == set() and all(caffemodel.same(start.arrays[name], arrays[name]) for name in arrays)
+
+
+def test_it_says_what_does_not_fit_and_marks_what_is_fresh(init_weights, capsys):
+    tuned = old_googlenet(classifier="classifier_video", classes=7)
+    Path("tuned.caffemodel").write_bytes(tuned.SerializeToString())
+    init_weights(weights="tuned.caffemodel")
+    heads = {f"loss{number}/classifier_video" for number in (1, 2, 3)}
+    said = capsys.readouterr().out.splitlines()[-2]
+    assert said.startswith(
+        "fresh, though the weights have them: loss1/classifier_video (7 x 51 in the weights, 5 x 51 in"
+    )
+    fresh = caffemodel.read("start.caffemodel").fresh
+    assert {name for name in fresh if not name.endswith("/temporal")} == {"loss3/fc", *heads}
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -126,3 +176,46 @@ def test_as_a_program():
     status, out, error = run("init_weights", *words(**{**OPTIONS, "weights": "half.caffemodel"}))
     assert status == 2 and out == "" and error.startswith("init_weights.py: weights: half.caffemodel is cut short")
     assert error.count("\n") == 1
+
+
+def test_difference_starts_conv1_at_minus_the_frame_before(init_weights):
+    """A frame shown twice leaves of conv1 what one frame leaves below zero, which the ReLU takes: nothing."""
+    model = replace(RCNN, combine="sum")
+    written(Path("deploy.prototxt"), net.deploy_rcnn_r(model, fillers=Fillers(temporal_filler="constant")))
+    init_weights("--unhalved", difference="1")
+    start, source = saved("start.caffemodel"), values(old_googlenet())
+    temporal = start["conv1/7x7_s2/temporal", 0]
+    expected = np.zeros_like(temporal)
+    for channel in range(len(temporal)):
+        expected[channel, channel, 1, 1] = -1
+    np.testing.assert_array_equal(temporal, expected)
+    assert not any(array.any() for (name, _), array in start.items() if "/temporal" in name and "conv1/" not in name)
+    np.testing.assert_array_equal(start["conv1/7x7_s2", 0], np.float32(source["conv1/7x7_s2", 0]))
+    assert "conv1/7x7_s2/temporal" in caffemodel.read("start.caffemodel").fresh
+    made = net.caffe.Net("deploy.prototxt", "start.caffemodel", net.TEST)
+    frames = np.random.default_rng(0).integers(-100, 100, (2, *made.blobs["frame"].data.shape[1:]))
+    for previous, now in ((frames[0], frames[0]), (frames[0], frames[1])):
+        made.blobs["previous/frame"].data[...], made.blobs["frame"].data[...] = previous, now
+        made.forward()
+        assert made.blobs["conv1/7x7_s2"].data.any() == (previous is not now)
+
+
+@pytest.mark.parametrize(
+    "prototxt, weights, said",
+    [
+        (lambda: net.deploy_cnn(RCNN), None, "--difference: the net has no temporal parts; leave the option out"),
+        (
+            lambda: net.deploy_rcnn_r(RCNN),
+            "start.caffemodel",
+            "have conv1/7x7_s2/temporal already; leave the option out",
+        ),
+    ],
+)
+def test_no_difference_for_other_nets_and_weights(init_weights, prototxt, weights, said):
+    if weights:
+        init_weights()
+        Path("trained.caffemodel").write_bytes(Path(weights).read_bytes())
+        caffemodel.mark_fresh("trained.caffemodel", [])
+    written(Path("deploy.prototxt"), prototxt())
+    with pytest.raises(InputError, match=said):
+        init_weights(difference="0.5", **({"weights": "trained.caffemodel"} if weights else {}))

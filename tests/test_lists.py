@@ -1,6 +1,6 @@
 import pytest
 
-from rcnn.data.lists import Video, check_files, read_classes, read_list, read_lists
+from rcnn.data.lists import Video, choose, find_files, read_classes, read_list, read_lists
 from rcnn.files import InputError
 
 CLASSES = ["Archery", "HandstandPushups"]
@@ -85,8 +85,46 @@ def test_missing_files(tmp_path):
     (tmp_path / "Archery").mkdir()
     (tmp_path / "Archery/a.avi").touch()
     videos = [Video(name, f"Archery/{name}.avi", 0) for name in "abc"]
-    assert check_files(videos[:1], str(tmp_path)) == tmp_path
-    with pytest.raises(InputError, match="lacks 2 of the 3 listed videos, the first is Archery/b.avi"):
-        check_files(videos, tmp_path)
+    assert find_files(videos[:1], str(tmp_path)) == (videos[:1], [])
+    with pytest.raises(InputError, match="lacks 2 of the 3 .*, the first is Archery/b.avi; .*--missing skip"):
+        find_files(videos, tmp_path)
+    assert find_files(videos, tmp_path, "skip") == (videos[:1], videos[1:])
+    with pytest.raises(InputError, match="lacks 2 of the 2 .*, the first is Archery/b.avi; .* as --videos$"):
+        find_files(videos[1:], tmp_path, "skip")
     with pytest.raises(InputError, match="no such folder"):
-        check_files(videos, tmp_path / "x")
+        find_files(videos, tmp_path / "x", "skip")
+
+
+def test_some_classes(tmp_path):
+    """Labels count the chosen classes in the class list's order; numbers are still those of the whole list."""
+    classes = ["Archery", "Biking", "Rowing"]
+    chosen = choose(classes, ["Rowing", "Archery"])
+    assert chosen == ["Archery", "Rowing"] and choose(classes, None) == classes
+    path = write(tmp_path / "l.txt", "Rowing/a.avi 3\r\nBiking/b.avi 2\r\nArchery/c.avi\r\n")
+    assert read_list(path, classes, chosen) == [Video("a", "Rowing/a.avi", 1), Video("c", "Archery/c.avi", 0)]
+    assert read_lists([path], classes, ["Biking"]) == [Video("b", "Biking/b.avi", 0)]
+    write(path, "Rowing/a.avi 2\n")
+    for wanted in (["Rowing"], ["Archery"]):
+        with pytest.raises(InputError, match="line 1: number 2 disagrees with the class list, where Rowing is 3"):
+            read_list(path, classes, wanted)
+    write(path, "Rowing/a.avi 3\n")
+    with pytest.raises(InputError, match="l.txt has no video of the classes Archery, Biking"):
+        read_list(path, classes, ["Archery", "Biking"])
+    for names, message in ((["Rowing", "Judo"], "Judo is not in the"), (["Rowing", "Rowing"], "Rowing is there twice")):
+        with pytest.raises(InputError, match=f"^only-classes: {message}"):
+            choose(classes, names)
+
+
+def test_official_lists(real_data):
+    """CRLF line ends, numbers in the training lists alone; groups 1 to 7 of split 1 are its test."""
+    folder = real_data / "ucfTrainTestlist"
+    classes = read_classes(folder / "classInd.txt")
+    chosen = choose(classes, ["PushUps", "Archery"])
+    assert len(classes) == 101 and chosen == ["Archery", "PushUps"]
+    assert [len(read_list(folder / f"{part}list01.txt", classes)) for part in ("train", "test")] == [9537, 3783]
+    train, test = (read_list(folder / f"{part}list01.txt", classes, chosen) for part in ("train", "test"))
+    assert {video.label: video.file.split("/")[0] for video in train + test} == {0: "Archery", 1: "PushUps"}
+    assert {video.name[-7:-4] for video in test} == {f"g{group:02d}" for group in range(1, 8)}
+    assert {video.name[-7:-4] for video in train} == {f"g{group:02d}" for group in range(8, 26)}
+    there, missing = find_files(train + test, real_data / "UCF-101", "skip")
+    assert len(there) == 50 and len(missing) == len(train + test) - 50

@@ -66,7 +66,7 @@ def test_it_is_laid_out_as_ucf101(sets, kind, expected, splits, said):
         )
         assert sorted(listed.file for listed in train + test) == sorted(names)
         assert [listed.name.split("_")[1:3] for listed in test] == [[name, f"g{group:02d}"] for name in classes]
-        assert lists.check_files(train + test, folder) == folder
+        assert lists.find_files(train + test, folder) == (train + test, [])
     first = f"{classes[0]}/v_{classes[0]}_g01_c01.avi 1\n"
     assert (folder / "lists/trainlist01.txt").read_text().startswith(first)
 

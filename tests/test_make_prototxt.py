@@ -17,8 +17,9 @@ from nets import caffe_program, write_pairs
 
 from rcnn import recipe
 from rcnn.files import InputError, ProgramError
-from rcnn.nets import caffemodel, protos, prototxt_set
+from rcnn.nets import caffemodel, compare, protos, prototxt_set
 from rcnn.nets import prototxt as net
+from rcnn.nets.model import NetModel
 from rcnn.recipe import Recipe
 from rcnn.training import caffe_inputs
 
@@ -77,6 +78,7 @@ OPTIONS = [
     ("--high-rnn", "no", NETS, "loss3/classifier_video", "loss3/fc"),
     ("--conv1-temporal-kernel", "9", RECURRENT, "kernel_size: 9\n", None),
     ("--together", "no", PAIRS, r'\\"together\\": false', r'\\"together\\": true'),
+    ("--crop", "corners", FED, r'\\"crop\\": \\"corners\\"', None),
     ("--spatial-rate", "0.25", {"rcnn_r_train_val", "rcnn_s_train_val"}, "lr_mult: 0.25\n", None),
     ("--filler", "msra", NETS, '"msra"', None),
     ("--temporal-filler", "constant", RECURRENT, "/temporal", None),
@@ -222,7 +224,7 @@ def test_each_phase_has_the_layers_of_its_own_net(settings):
             (net.TEST, paths.test_pairs, paths.test_list),
         ):
             alone = {
-                "cnn": lambda: net.cnn(chosen, pairs, phase),
+                "cnn": lambda: net.cnn(chosen, pairs, phase, stage),
                 "rcnn_r": lambda: net.rcnn_r(chosen, pairs, phase, stage),
                 "rcnn_s": lambda: net.rcnn_s(chosen, paths.frames, videos, phase, stage),
             }[kind]()
@@ -256,7 +258,77 @@ def test_every_option_is_tested_here(make, capsys):
     with pytest.raises(SystemExit):
         make("--help")
     usage = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out.split("\n\n")[0]))
-    assert usage - {"--out", "--check", "--version", "--channels", "--mean"} == {row[0] for row in OPTIONS}
+    elsewhere = {"--channels", "--mean", "--weights", "--cnn-stage1-iterations"}
+    assert usage - {"--out", "--check", "--version"} - elsewhere == {row[0] for row in OPTIONS}
+
+
+def weights_of(**settings):
+    """Write g.caffemodel, of a CNN for input of 224 x 224."""
+    model = NetModel(temporal=False, **{"width": 0.05, "classifier": "classifier", "high_rnn": False, **settings})
+    caffemodel.write("g.caffemodel", compare.random_arrays(model), model)
+
+
+def learning(path, phase=net.TRAIN):
+    """Return the names of the layers of a net whose W learns, without "previous/"."""
+    layers = [layer for layer in in_phase(protos.read_net(path), phase) if layer.param and layer.param[0].lr_mult]
+    return {caffemodel.plain_name(layer.name) for layer in layers}
+
+
+HEADS = {f"loss{number}/classifier_video" for number in (1, 2, 3)}
+SIDES = {"loss1/conv", "loss1/fc", "loss2/conv", "loss2/fc"}
+
+
+@pytest.mark.parametrize(
+    "weights, size, fresh",
+    [
+        ({}, 224, {"loss3/fc", *HEADS}),
+        ({}, 96, {"loss1/fc", "loss2/fc", "loss3/fc", *HEADS}),
+        ({"side_heads": False}, 96, {"loss3/fc", *HEADS, *SIDES}),
+        ({"classifier": "classifier_video", "high_rnn": True, "classes": 7}, 224, HEADS),
+        ({"classifier": "classifier_video", "high_rnn": True, "classes": 101}, 224, set()),
+    ],
+    ids=["whole", "of another input size", "deploy alone", "tuned on other classes", "a CNN of ours"],
+)
+def test_what_the_weights_lack_learns_in_stage_1(make, tmp_path, capsys, weights, size, fresh):
+    weights_of(**weights)
+    stage1 = "--cnn-stage1-iterations 7" if fresh else ""
+    make(f"--out mine --weights g.caffemodel --width 0.05 --size {size} {stage1}")
+    said = capsys.readouterr().out.splitlines()[1].split(": ")[1]
+    assert set(said.split(", ")) == (fresh or {"nothing"})
+    for name in ("rcnn_r_stage1", "rcnn_s_stage1"):
+        found = learning(tmp_path / f"mine/{name}_train_val.prototxt")
+        assert {layer for layer in found if not layer.endswith("/temporal")} == fresh
+        assert len(found) == len(fresh) + 62
+    names = {path.stem for path in tmp_path.glob("mine/*.prototxt")}
+    assert names == NETS | SOLVERS | ({"cnn_stage1_train_val", "solver_cnn_stage1"} if fresh else set())
+    if fresh:
+        assert learning(tmp_path / "mine/cnn_stage1_train_val.prototxt") == fresh
+        solver = protos.read_solver(tmp_path / "mine/solver_cnn_stage1.prototxt")
+        assert solver.max_iter == 7 and solver.snapshot_prefix == "mine/snapshots/cnn_stage1"
+    assert len(learning(tmp_path / "mine/cnn_train_val.prototxt")) == 65
+    head = (tmp_path / "mine/solver_cnn.prototxt").read_text()
+    assert "--out mine --weights g.caffemodel" in head
+
+
+@pytest.mark.parametrize(
+    "weights, words, said",
+    [
+        ({"width": 0.1}, "", "layer conv1/7x7_s2: W is 6 x 3 x 7 x 7 in the weights and 3 x 3 x 7 x 7 in the net"),
+        ({"channels": 2}, "", "layer conv1/7x7_s2: W is 3 x 2 x 7 x 7 in the weights and 3 x 3 x 7 x 7 in the net"),
+        (
+            {"classifier": "classifier_video", "high_rnn": True, "classes": 101},
+            "--cnn-stage1-iterations 7",
+            "--cnn-stage1-iterations: g.caffemodel has every layer of the CNN, so that nothing would learn",
+        ),
+    ],
+)
+def test_weights_that_make_no_set(make, tmp_path, weights, words, said):
+    weights_of(**weights)
+    with pytest.raises(InputError, match=said) as error:
+        make(f"--out mine --weights g.caffemodel --width 0.05 {words}")
+    assert "\n" not in str(error.value) and not (tmp_path / "mine").exists()
+    with pytest.raises(InputError, match="--weights makes another set: say where with --out"):
+        make("--weights g.caffemodel")
 
 
 def test_frames_of_other_channels(make, tmp_path):

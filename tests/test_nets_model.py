@@ -78,6 +78,23 @@ def test_what_is_no_such_net(call, said):
         call()
 
 
+@pytest.mark.parametrize("classifier", ["classifier", "classifier_flickr"])
+def test_a_deploy_net_has_the_signal_high_alone(classifier):
+    """And whoever tuned it for other classes named its classifier as the guides say, otherwise."""
+    model = NetModel(classes=20, temporal=False, high_rnn=False, side_heads=False, classifier=classifier)
+    arrays = empty(model)
+    assert len(arrays) == 58 and not any(name.startswith(("loss1", "loss2")) for name in arrays)
+    assert infer(arrays) == model and infer(arrays, size=112) == replace(model, size=112)
+    check(arrays, model)
+    assert model.signals() == ["high"] and NetModel().signals() == ["low", "medium", "high"]
+    assert restored(json.dumps(asdict(model)), "here") == model
+    with pytest.raises(InputError, match="lacks 3 layers, the first is loss2/conv"):
+        half = {**arrays, **{name: values for name, values in empty(NetModel()).items() if name.startswith("loss1/")}}
+        half[f"loss1/{classifier}"] = half.pop("loss1/classifier_video")
+        half = {name: values for name, values in half.items() if not name.endswith("/temporal")}
+        check(half, infer(half))
+
+
 def test_a_model_as_text():
     model = MODELS["47 sum 7x7"]
     assert restored(json.dumps(asdict(model)), "here") == model

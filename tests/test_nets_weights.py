@@ -1,5 +1,6 @@
 """rcnn/nets/weights.py: what is copied by name, halved, left fresh, and refused."""
 
+import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
@@ -137,6 +138,14 @@ def one_blob_less():
     return source
 
 
+def without(source, *names):
+    """Return a message of the old format without the layers whose names begin so."""
+    kept = [layer for layer in source.layers if not layer.name.startswith(names)]
+    del source.layers[:]
+    source.layers.extend(kept)
+    return source
+
+
 def fc6():
     source = caffe_pb2.NetParameter()
     source.layer.add(name="fc6").blobs.add(shape=dict(dim=[1]), data=[0.0])
@@ -152,8 +161,13 @@ def fc6():
             "conv1/7x7_s2: W is 6 x 3 x 7 x 7 in the weights and 3 x 3 x 7 x 7 in the net; .*--fresh conv1/7x7_s2",
         ),
         (one_blob_less, (), "conv1/7x7_s2: the weights have 1 blobs, the net has 2; .*--fresh conv1/7x7_s2"),
-        (fc6, (), "share no layer's name with the net: they have fc6; the net has conv1/7x7_s2"),
+        (fc6, (), "shares no layer's name with the net: it has fc6; the net has conv1/7x7_s2"),
         (old_googlenet, ["loss9"], "--fresh: the net has no layer loss9"),
+        (
+            lambda: without(old_googlenet(), "inception_4c/1x1", "inception_5a/1x1"),
+            (),
+            "lacks 2 of the net's convolutions, the first is inception_4c/1x1; is it another net's.*--fresh incep",
+        ),
     ],
 )
 def test_weights_that_are_refused(rcnn, copy, source, fresh, said):
@@ -162,15 +176,60 @@ def test_weights_that_are_refused(rcnn, copy, source, fresh, said):
     assert "\n" not in str(error.value)
 
 
+HEADS = [f"loss{number}/classifier_video" for number in (1, 2, 3)]
+
+
 def test_a_layer_named_fresh_stays_as_its_filler_made_it(rcnn, copy):
-    source = old_googlenet(classifier="classifier_video", classes=CLASSES + 1)
-    with pytest.raises(InputError, match="loss1/classifier_video"):
-        copy(rcnn, source)
-    heads = [f"loss{number}/classifier_video" for number in (1, 2, 3)]
-    made, rows = copy(rcnn, source, heads)
-    before = weights.build(rcnn, 1)[0].params[heads[0]][0].data
-    np.testing.assert_array_equal(made.params[heads[0]][0].data, before)
-    assert sorted(row.state for row in rows if row.layer == heads[0]) == ["fresh", "fresh", "unused", "unused"]
+    made, rows = copy(rcnn, old_googlenet(), ["conv2/3x3"])
+    before = weights.build(rcnn, 1)[0].params["conv2/3x3"][0].data
+    np.testing.assert_array_equal(made.params["conv2/3x3"][0].data, before)
+    assert sorted(row.state for row in rows if row.layer == "conv2/3x3") == ["fresh", "fresh", "unused", "unused"]
+    assert "conv2/3x3" in weights.fresh_of(rows)
+
+
+def test_classifiers_of_other_classes_start_fresh(rcnn, copy):
+    made, rows = copy(rcnn, old_googlenet(classifier="classifier_video", classes=CLASSES + 1))
+    before = weights.build(rcnn, 1)[0].params[HEADS[0]][0].data
+    np.testing.assert_array_equal(made.params[HEADS[0]][0].data, before)
+    fresh = [name for name in weights.fresh_of(rows) if not name.endswith("/temporal")]
+    assert fresh == [*HEADS[:2], "loss3/fc", HEADS[2]]
+    assert weights.unfit_of(rows)[0] == f"{HEADS[0]} (6 x 51 in the weights, 5 x 51 in the net)"
+    assert [text.split()[0] for text in weights.unfit_of(rows)] == HEADS
+
+
+def test_of_a_googlenet_of_another_input_size_only_the_side_heads_fc_start_fresh(copy, tmp_path):
+    """BVLC's file is of 224 x 224, where loss1/fc sees 4 x 4 places; of 96 x 96 it sees 1."""
+    small = written(tmp_path / "small.prototxt", net.deploy_cnn(net.Model(classes=CLASSES, width=0.05, size=96)))
+    source = compare.random_arrays(NetModel(classes=1000, width=0.05, temporal=False, classifier="classifier"))
+    _, rows = copy(small, old_format({name: values for name, values in source.items() if name != "loss3/fc"}))
+    assert weights.fresh_of(rows) == ["loss1/fc", HEADS[0], "loss2/fc", HEADS[1], "loss3/fc", HEADS[2]]
+    assert [text.split()[0] for text in weights.unfit_of(rows)] == ["loss1/fc", "loss2/fc"]
+
+
+def test_side_heads_that_are_not_there_start_fresh(rcnn, copy):
+    _, rows = copy(rcnn, without(old_googlenet(), "loss1/", "loss2/"))
+    fresh = [name for name in weights.fresh_of(rows) if not name.endswith("/temporal")]
+    assert fresh == [
+        *("loss1/conv", "loss1/fc", HEADS[0], "loss2/conv", "loss2/fc", HEADS[1], "loss3/fc", HEADS[2]),
+    ]
+    assert weights.unfit_of(rows) == []
+
+
+def test_what_a_start_says_is_fresh_does_not_go_on_as_trained(rcnn, copy, tmp_path):
+    """Starting weights of starting weights: their random heads are drawn anew, and are fresh still."""
+    made, rows = copy(rcnn, without(old_googlenet(), "loss1/", "loss2/"))
+    path = tmp_path / "start.caffemodel"
+    made.save(str(path))
+    assert caffemodel.read(path).fresh is None
+    caffemodel.mark_fresh(path, weights.fresh_of(rows))
+    source = caffemodel.read(path)
+    assert source.fresh == set(weights.fresh_of(rows))
+    again, more = weights.build(rcnn, 2)
+    drawn = again.params["loss1/fc"][0].data.copy()
+    assert weights.fresh_of(weights.copy(again, more, source)) == weights.fresh_of(rows)
+    np.testing.assert_array_equal(again.params["loss1/fc"][0].data, drawn)
+    np.testing.assert_array_equal(again.params["conv2/3x3"][0].data, made.params["conv2/3x3"][0].data)
+    caffe.Net(str(rcnn), caffe.TEST, weights=str(path))  # Caffe passes over what says so
 
 
 def test_what_build_refuses(rcnn, tmp_path):

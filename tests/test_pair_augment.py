@@ -189,7 +189,7 @@ def test_what_is_wrong_is_said_on_one_line_in_the_caffe_program(tmp_path, height
         ('{"size": 7, "scale": Infinity}', "scale"),
         ('{"size": 7, "seed": -1}', "seed"),
         ('{"size": 7, "together": "no"}', "together"),
-        ('{"size": 7, "mirror": true}', "PairAugment: param_str knows size, mean, scale, seed, together"),
+        ('{"size": 7, "mirror": true}', "PairAugment: param_str knows size, mean, scale, crop, seed, together"),
         ("{size: 16}", "PairAugment: param_str is not JSON"),
         ("[7]", "knows size"),
         ("", "needs"),

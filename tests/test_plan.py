@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nets import build
 from runs import ROOT
-from test_description import GIVEN, made, scenes
+from test_description import GIVEN, made, pretrained, scenes
 
 from rcnn.experiments import description, plan
 from rcnn.experiments.estimates import Costs
@@ -17,6 +17,9 @@ from rcnn.nets import prototxt as net
 OUT = Path("out")
 FLOW = {"streams": ["image", "flow"], "flow": {"method": "dis", "bound": 2.5, "nets": {"iterations": 6}}}
 MOTION = description.read(ROOT / "data" / "motion.json")
+
+
+FIRST = ["start_cnn.nets", "start_cnn.cnn"]  # the CNN that all nets of a split start from
 
 
 def planned(asked, **options):
@@ -43,6 +46,12 @@ def words(step, option):
     return step.command[start:end]
 
 
+def without_weights(step):
+    """Return the words after a step's program, but for its weights, which need not be there."""
+    given = step.command.index("--weights") if "--weights" in step.command else len(step.command)
+    return (*step.command[1:given], *step.command[given + 2 :])
+
+
 def test_all_steps_of_three_splits():
     image = ["pairs_train", "pairs_test", "nets", "rcnn_r_stage1", "rcnn_r", "scores_rcnn_r"]
     whole = [*image, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
@@ -52,15 +61,14 @@ def test_all_steps_of_three_splits():
     assert set(planned(MOTION)) == {
         *("videos", "frames_5fps", "frames_25fps", "frames_5fps_flow"),
         *(f"split01_25fps.{name}" for name in image),
-        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in whole + flow),
+        *(f"split{split:02d}_5fps.{name}" for split in (1, 2, 3) for name in [*whole, *flow, *FIRST]),
     }
 
 
 def test_each_step_comes_after_what_it_needs():
     lists = {Path("lists") / f"{name}.txt" for name in ("classInd", "trainlist01", "testlist01")}
-    pretrained = {**GIVEN, "pretrained": "bvlc.caffemodel"}
     more = {**GIVEN, "variants": VARIANTS, "recurrent-test": True, "motion-energy": True}
-    for asked in (MOTION, *map(description.parse, (GIVEN, pretrained, more))):
+    for asked in (MOTION, *map(description.parse, (GIVEN, pretrained(), more, {**more, "engine": "torch"}))):
         there = set() if asked.make else {Path("videos"), Path("bvlc.caffemodel"), *lists}
         for step in planned(asked).values():
             assert set(step.inputs) <= there, step.name
@@ -74,7 +82,7 @@ def test_the_nets_are_what_make_prototxt_writes(tmp_path, monkeypatch):
     steps = planned(description.parse({**GIVEN, **FLOW, "variants": VARIANTS}))
     for name in ("nets", "nets_flow", "other.nets"):
         step = steps[f"split01_5fps.{name}"]
-        assert in_process.run("make_prototxt", *step.command[1:]) == 0
+        assert in_process.run("make_prototxt", *without_weights(step)) == 0
         made = set(Path(words(step, "--out")[0]).glob("*.prototxt"))
         assert set(step.outputs) == {path for path in made if path.stem.endswith("_flow") == name.endswith("_flow")}
 
@@ -89,36 +97,60 @@ def test_pairs_that_trainings_are_watched_by(values, pairs):
     assert words(test, "--pairs-per-video") == pairs if pairs else "--pairs-per-video" not in test.command
 
 
+def test_lists_of_their_own_come_first():
+    """And what nobody asked for is in no command, so that older steps stay done."""
+    folds = {**GIVEN, "lists": None, "group": "^(.)_", "hold-out-next": 2, "only-classes": ["B", "A"]}
+    steps = planned(description.parse({**folds, "missing": "skip"}))
+    lists = steps["lists"]
+    assert lists.command == (
+        *("make_lists.py", "--videos", "videos", "--group", "^(.)_"),
+        *("--splits", "1", "--out", "out/lists"),
+    )
+    assert lists.inputs == (Path("videos"),) and "lists" in needs(steps, "split01_5fps.cnn")
+    for name in ("frames_5fps", "split01_5fps.pairs_test", "split01_5fps.scores_cnn"):
+        assert words(steps[name], "--only-classes") == ("B", "A")
+        assert words(steps[name], "--classes") == ("out/lists/classInd.txt",)
+    assert words(steps["frames_5fps"], "--missing") == ("skip",)
+    held = planned(description.parse({**GIVEN, "group": "^(.)_", "hold-out": ["x", "y"], "validate": True}))
+    assert held["lists"].command == (
+        *("make_lists.py", "--lists", "lists", "--group", "^(.)_", "--hold-out", "x", "y"),
+        *("--splits", "1", "--out", "out/lists"),
+    )
+    assert held["lists"].inputs == (Path("lists"),)
+    plain = planned(description.parse({**GIVEN, "group": "^(.)_", "hold-out": ["x"]}))
+    assert plain == planned(description.parse(GIVEN))
+
+
 def test_what_hangs_on_what():
     steps = planned(MOTION)
     assert needs(steps, "split02_5fps.rcnn_r") == {
         "videos",
         "frames_5fps",
-        *(f"split02_5fps.{name}" for name in ("pairs_train", "pairs_test", "nets", "cnn", "start", "rcnn_r_stage1")),
+        *(f"split02_5fps.{name}" for name in ("pairs_train", "pairs_test", "nets", "start", "rcnn_r_stage1", *FIRST)),
     }
     sequential = needs(steps, "split02_5fps.rcnn_s")
     assert "split02_5fps.rcnn_s_stage1" in sequential and "split02_5fps.rcnn_r_stage1" not in sequential
     # row 1 of Table 2 starts from the CNN of the other frame rate, and from nothing else of it
     row_1 = needs(steps, "split01_25fps.scores_rcnn_r")
-    assert {"frames_25fps", "split01_25fps.pairs_train", "split01_5fps.cnn", "split01_5fps.start"} <= row_1
-    assert not {"split01_5fps.rcnn_r", "split02_5fps.cnn"} & row_1
+    assert {"frames_25fps", "split01_25fps.pairs_train", "split01_5fps.start_cnn.cnn", "split01_5fps.start"} <= row_1
+    assert not {"split01_5fps.rcnn_r", "split01_5fps.cnn", "split02_5fps.start_cnn.cnn"} & row_1
     assert words(steps["split01_25fps.rcnn_r_stage1"], "--weights") == words(steps["split01_5fps.start"], "--out")
 
 
 def test_pretrained_weights_start_every_training():
-    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel", "unhalved": True}))
+    steps = planned(description.parse(pretrained(unhalved=True)))
     assert words(steps["split01_5fps.start"], "--weights") == ("bvlc.caffemodel",)
     assert words(steps["split01_5fps.start_cnn"], "--weights") == ("bvlc.caffemodel",)
     unhalved = ["--unhalved" in steps[f"split01_5fps.{name}"].command for name in ("start", "start_cnn")]
     assert unhalved == [True, False]  # the CNN has no temporal part
-    assert words(steps["split01_5fps.cnn"], "--weights") == words(steps["split01_5fps.start_cnn"], "--out")
-    assert "split01_5fps.cnn" not in needs(steps, "split01_5fps.rcnn_r")
-    assert "--weights" not in planned(MOTION)["split01_5fps.cnn"].command
+    assert words(steps["split01_5fps.cnn_stage1"], "--weights") == words(steps["split01_5fps.start_cnn"], "--out")
+    assert not any(".cnn" in name for name in needs(steps, "split01_5fps.rcnn_r"))
+    assert "--weights" not in planned(MOTION)["split01_5fps.start_cnn.cnn"].command
 
 
 def test_flow_leaves_the_image_stream_as_it_is():
     """So its steps stay done where flow is added to a description."""
-    for asked in (GIVEN, made(), {**GIVEN, "pretrained": "bvlc.caffemodel"}):
+    for asked in (GIVEN, made(), pretrained()):
         before, after = planned(description.parse(asked)), planned(description.parse({**asked, **FLOW}))
         assert list(before.values()) == [step for name, step in after.items() if name in before]
         assert all(name.endswith("_flow") for name in set(after) - set(before))
@@ -131,7 +163,7 @@ def test_flow_leaves_the_image_stream_as_it_is():
 
 
 def test_the_flow_stream_learns_from_nothing():
-    steps = planned(description.parse({**GIVEN, "pretrained": "bvlc.caffemodel", **FLOW}))
+    steps = planned(description.parse(pretrained(**FLOW)))
     build = steps["frames_5fps_flow"]
     assert (
         words(build, "--flow"),
@@ -151,7 +183,7 @@ def test_the_flow_stream_learns_from_nothing():
         assert words(score, "--frames") == words(build, "--out") and "--mean" not in score.command
     nets = steps["split01_5fps.nets_flow"]
     assert words(nets, "--channels") == ("2",) and words(nets, "--iterations") == ("6",)
-    assert words(nets, "--cnn-iterations") == ("2",) and not {"--stage1-iterations", "--mean"} & set(nets.command)
+    assert words(nets, "--cnn-iterations") == ("6",) and not {"--stage1-iterations", "--mean"} & set(nets.command)
     assert steps["split01_5fps.rcnn_r_flow"].outputs == (
         OUT / "split01_5fps" / "snapshots" / "rcnn_r_flow_iter_6.caffemodel",
     )
@@ -202,8 +234,8 @@ def test_where_variants_start():
     assert words(steps["one stage.rcnn_r"], "--weights") == (snapshots.format("one_stage", "start"),)
     assert "--weights" not in steps["from none.rcnn_r"].command
     assert {path for path in steps["from none.rcnn_r"].inputs if path.suffix == ".caffemodel"} == set()
-    pretrained = planned(description.parse({**GIVEN, "variants": VARIANTS, "pretrained": "bvlc.caffemodel"}))
-    assert words(pretrained["split01_5fps.other.start"], "--weights") == ("bvlc.caffemodel",)
+    given = planned(description.parse(pretrained(variants=VARIANTS)))
+    assert words(given["split01_5fps.other.start"], "--weights") == ("bvlc.caffemodel",)
     halved = planned(description.parse({**GIVEN, "unhalved": True, "variants": {"a": {"unhalved": False}, "b": {}}}))
     assert "--unhalved" not in halved["split01_5fps.a.start"].command
     assert "--unhalved" in halved["split01_5fps.b.start"].command
@@ -250,6 +282,31 @@ def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():
         assert words(step, "--weights") == (str(folder / "snapshots/rcnn_r_iter_4.caffemodel"),)
         assert (words(step, "--scale"), words(step, "--mean")) == (("0.5",), ("1", "2", "3"))
         assert step.outputs == (folder / output,)
+
+
+def test_the_motion_probe_is_of_every_split_and_leaves_the_rest_as_it_is():
+    """RCNN-s, tested in order otherwise, is shown the true frame alone too."""
+    asked = {**GIVEN, "splits": [2, 1], "seed": 7, "crops": [5, 10], "nets": {**GIVEN["nets"], "scale": 0.5}}
+    before, steps = planned(description.parse(asked)), planned(description.parse({**asked, "probe": ["same", "other"]}))
+    assert list(before.values()) == [step for name, step in steps.items() if name in before]
+    added = [name for name in steps if name not in before]
+    assert added == [
+        f"split{split:02d}_5fps.probe_{net}"
+        for split in (2, 1)
+        for net in ("rcnn_r_same", "rcnn_r_other", "rcnn_s_true", "rcnn_s_same", "rcnn_s_other")
+    ]
+    files = plan.probe_files(description.parse({**asked, "probe": ["same", "other"]}), OUT)
+    assert {path for name in added for path in steps[name].outputs} == set(files.values())
+    assert files["rcnn_s", 1, "true"] == OUT / "split01_5fps" / "probe_rcnn_s_true.h5"
+    for name in added:
+        test, kind = steps[name], name[len("split01_5fps.probe_") :][:6]
+        usual = steps[name.split(".")[0] + f".scores_{kind}"]
+        for option in ("--net", "--weights", "--frames", "--list", "--classes", "--scale"):
+            assert words(test, option) == words(usual, option)
+        assert words(test, "--previous") == (name.rsplit("_", 1)[1],) and words(test, "--crops") == ("5",)
+        assert words(test, "--seed") == ("7",) if name.endswith("other") else "--seed" not in test.command
+        assert "--mode" not in test.command
+    assert plan.probe_files(description.parse(asked), OUT) == {}
 
 
 def test_only_the_main_net_is_tested_with_ten_crops():

@@ -11,7 +11,7 @@ from rcnn import recipe
 from rcnn.command import parser
 from rcnn.files import InputError
 from rcnn.googlenet import Model
-from rcnn.recipe import PART_OF, PARTS, Data, Recipe
+from rcnn.recipe import PART_OF, PARTS, Data, Recipe, spatial_rates
 
 SETTINGS = {  # the paper's, and another
     "classes": (101, 7),
@@ -30,16 +30,19 @@ SETTINGS = {  # the paper's, and another
     "mean": (None, (1.0, 2.5)),
     "scale": (1, 0.25),
     "together": (True, True),  # raw pairs cannot have the other
+    "crop": ("random", "random"),  # nor this
     "spatial-rate": (1, 0.5),
     "previous-loss": (False, True),
     "cut-gradient": (True, False),
     "dropout": (True, False),
+    "precision": ("float32", "bfloat16"),
     "rate": (0.01, 0.5),
     "final-rate": (0.01, 1.0),
     "momentum": (0.9, 0.0),
     "weight-decay": (0.0002, 0.0),
     "clip-gradients": (None, 2.0),
     "iter-size": (1, 4),
+    "cnn-stage1-iterations": (0, 4),
     "cnn-iterations": (20000, 5),
     "stage1-iterations": (10000, 6),
     "iterations": (30000, 7),
@@ -73,7 +76,8 @@ def test_settings_and_words_are_read_back():
     options = parser("")
     recipe.add_options(options, without=())
     assert recipe.parse(recipe.typed(options.parse_args(recipe.words(OTHERS)))) == other
-    assert recipe.settings(other, Recipe()) == {name: value for name, value in OTHERS.items() if name != "together"}
+    changed = {name: value for name, value in OTHERS.items() if name not in ("together", "crop")}
+    assert recipe.settings(other, Recipe()) == changed
     assert recipe.settings(other, other) == {} and hash(other) == hash(recipe.parse(OTHERS))
     assert recipe.parse({"batch": 8}, other) == replace(other, data=replace(other.data, batch=8))
 
@@ -128,6 +132,10 @@ def test_the_mean():
         ({"mean": [1, "x", 3]}, 'mean: "x": it should be a number'),
         ({"mean": [1, 2]}, "mean: frames of 3 channels take 3 numbers, not 2"),
         ({"conv1-temporal-kernel": 4}, "no network .* 4 x 4 temporal kernel: .* the kernel odd"),
+        (
+            {"encoding": "raw", "crop": "corners"},
+            "raw pairs are cut by Caffe, at random; use jpeg pairs for --crop corners",
+        ),
         ({"encoding": "raw", "together": "no"}, "raw pairs have one crop for both frames; use jpeg pairs"),
     ],
 )
@@ -179,3 +187,21 @@ def test_it_imports_no_framework_and_nothing_above_it(module, ours):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert set(done.stdout.split()) == {f"rcnn.{name}" for name in {module, *ours}}
+
+
+def test_what_learns_in_which_stage():
+    """By the architecture what BVLC GoogLeNet's file has is pretrained, else what the starting weights have."""
+    layers = Recipe().model.layers()
+    heads = {f"loss{number}/classifier_video" for number in (1, 2, 3)}
+
+    def learning(*arguments, **options):
+        return {name for name, rate in spatial_rates(layers, *arguments, **options).items() if rate}
+
+    every = set(spatial_rates(layers, 2, True))
+    assert {"conv1/7x7_s2", "loss1/conv", "loss3/fc", *heads} < every and len(every) == 65
+    for temporal in (False, True):
+        assert learning(1, temporal) == {"loss3/fc", *heads}
+        assert learning(1, temporal, fresh=["loss1/fc", *heads]) == {"loss1/fc", *heads}
+        assert learning(1, temporal, fresh=[]) == set() and learning(2, temporal, fresh=[]) == every
+    slow = {name for name, rate in spatial_rates(layers, 2, True, 0.2).items() if rate == 0.2}
+    assert slow == every - {"loss3/fc", *heads} and set(spatial_rates(layers, 2, False, 0.2).values()) == {1.0}

@@ -110,6 +110,14 @@ def right(values, **options):
     return percent(np.mean([guess == VIDEOS[name][0] for name, guess in predicted(values, **options).items()]))
 
 
+def pairs(values):
+    """Return the share of frames, without first ones where there are more, that are right by themselves, as shown."""
+    guesses = [
+        frame_scores(scores)[min(1, len(scores) - 1) :].argmax(1) == VIDEOS[name][0] for name, scores in values.items()
+    ]
+    return percent(np.concatenate(guesses).mean())
+
+
 def logged(path, count=30, step=4, test=True):
     """Write a training log; return the losses, one a record."""
     losses = 5 - 3 * np.arange(count) / count + np.sin(np.arange(count)) / 9
@@ -195,6 +203,7 @@ def test_accuracy_is_numpys(made):
     best, by_signal = tables(page.section("Accuracy"))
     assert [row[:2] for row in best[1:]] == [["RCNN-r", right(nets[0])], ["<CNN>", right(nets[1])]]
     assert best[0][3] == "in the top 3" and [row[3] for row in best[1:]] == ["100.0 %"] * 2
+    assert best[0][4] == "by the pair" and [row[4] for row in best[1:]] == [pairs(values) for values in nets]
     wanted = [
         [name, kind, *(right(values, signal=place, fusion=how) for how in ("log-mean", "mean", "max"))]
         for name, values in zip(("RCNN-r", "<CNN>"), nets)
@@ -373,6 +382,24 @@ def test_logs_or_tables_alone(folder):
     assert tables(part) == [[["a", "b"], ["1", "x"], ["–", ""]]]
     assert [text_of(paragraph) for paragraph in part.iter("p")] == ["Before.", "[a] <u>"]
     assert [cell.get("class") for cell in part.iter("th")] == ["number", None, "number", "number"]
+
+
+def test_scores_of_a_probe_are_shown_with_their_own_frames(made):
+    """The probe leaves out the first frame, so its first score is that of the second."""
+    generator = np.random.default_rng(1)
+    videos = [("v_C_g01_c01", 2, generator.dirichlet(np.ones(3), (10, 1, 1)).astype(np.float32))]
+    listed = [("v_C_g01_c01", 2, np.arange(1, 11) / 5)]
+    with made_scores.writing("probe.h5", listed, 1, ["high"], CLASSES, {"previous": "same"}) as writer:
+        made_scores.fill(writer, videos)
+    page = Page(report.page("t", scores={"a": "probe.h5"}, frames="f.lmdb"))
+    (strip,) = [part for part in page.root.iter("ul") if part.get("class") == "strip"]
+    pictures = [
+        cv2.imdecode(np.frombuffer(base64.b64decode(image.get("src").split(",")[1]), np.uint8), cv2.IMREAD_COLOR)
+        for image in strip.iter("img")
+    ]
+    shown = [round(picture[..., 2].mean() - 16 * 4) for picture in pictures]  # frames.image: 16 x video + t
+    times = np.unique(np.linspace(0, 9, report.SHOWN_FRAMES).round().astype(int))
+    assert shown == [t + 1 for t in times]
 
 
 def prepare():

@@ -42,16 +42,28 @@ GIVEN = {
 MORE = {
     "crops": [1, 5, 10],
     "streams": ["image", "flow"],
-    "flow": {"method": "dis", "bound": 3, "nets": {"cnn-iterations": 10, "iterations": 10}},
+    "flow": {"method": "dis", "bound": 3, "nets": {"iterations": 10}},
     "variants": {"one stage": {"stages": 1, "unhalved": False, "nets": {"previous-loss": "yes"}}},
     "recurrent-test": True,
     "motion-energy": True,
+    "probe": ["same"],
 }
 RUN = ["rcnn_r_stage1", "rcnn_r", "scores_rcnn_r", "pairs_train", "pairs_test", "nets"]
-WHOLE = [*RUN, "cnn", "start", "scores_cnn", "rcnn_s_stage1", "rcnn_s", "scores_rcnn_s"]
+WHOLE = [
+    *RUN,
+    "start_cnn.nets",
+    "start_cnn.cnn",
+    "cnn",
+    "start",
+    "scores_cnn",
+    "rcnn_s_stage1",
+    "rcnn_s",
+    "scores_rcnn_s",
+]
 FLOW = [
     f"{name}_flow" for name in ("pairs_train", "pairs_test", "nets", "cnn", "rcnn_r", "scores_cnn", "scores_rcnn_r")
 ]
+PROBE = ["rcnn_r_same", "rcnn_s_true", "rcnn_s_same"]
 VARIANT = [f"one stage.{name}" for name in ("nets", "start", "rcnn_r", "scores_rcnn_r")]
 STEPS = {
     *("videos", "frames_5fps", "frames_10fps"),
@@ -61,17 +73,20 @@ STEPS = {
 ADDED = {
     "frames_5fps_flow",
     *(f"split{split:02d}_5fps.{name}" for split in (1, 2) for name in FLOW),
+    *(f"split{split:02d}_5fps.probe_{name}" for split in (1, 2) for name in PROBE),
     *(f"split01_5fps.{name}" for name in ("scores_rcnn_r_recurrent", "motion_energy", *VARIANT)),
 }
 TABLES = {
     "table2.md",
     "table3.md",
+    "pairs.md",
     "tables.json",
     "results.json",
     "report.html",
     "logs/report.log",
     "steps/report.json",
 }
+FIRST = "split01_5fps/start_cnn"  # the folder of the CNN that all nets start from
 LAYER = "inception_3a/3x3"
 
 
@@ -134,14 +149,14 @@ def runs(tmp_path_factory):
     seen["plan before"] = planned(folder)
     process = start(folder)
     deadline = time.monotonic() + 200
-    while not snapshots.of(out / "split01_5fps" / "snapshots" / "cnn"):
+    while not snapshots.of(out / FIRST / "snapshots" / "cnn"):
         assert process.poll() is None and time.monotonic() < deadline, end(process)
         time.sleep(0.02)
     seen["children"] = children(process.pid)
     process.send_signal(signal.SIGINT)
     seen["stopped"] = end(process)
     seen["left running"] = [child for child in seen["children"] if alive(child)]
-    seen["stopped at"] = next(iter(snapshots.of(out / "split01_5fps" / "snapshots" / "cnn")))
+    seen["stopped at"] = next(iter(snapshots.of(out / FIRST / "snapshots" / "cnn")))
     seen["plan when stopped"] = planned(folder)
     (out / "split02_5fps" / "scores_cnn.h5").mkdir(parents=True)  # in the way of a step
     seen["failed"] = end(start(folder))
@@ -175,15 +190,15 @@ def test_ctrl_c_saves_and_leaves_nothing_running(runs):
     assert len(seen["children"]) >= 2 and not seen["left running"] and seconds < 60
     assert 10 <= seen["stopped at"] < 200
     states = seen["plan when stopped"][0]
-    assert states["split01_5fps.cnn"] == "begun" and states["videos"] == "done"
+    assert states["split01_5fps.start_cnn.cnn"] == "begun" and states["videos"] == "done"
     assert states["split01_5fps.rcnn_r"] == "missing"
 
 
 def test_it_goes_on_where_it_stopped(runs):
     out, seen = runs
-    log = (out / "logs" / "split01_5fps.cnn.log").read_text()
+    log = (out / "logs" / "split01_5fps.start_cnn.cnn.log").read_text()
     assert log.count("$ python tools/train.py") == 2
-    assert f"going on from out/split01_5fps/snapshots/cnn_iter_{seen['stopped at']}.solverstate" in log
+    assert f"going on from out/{FIRST}/snapshots/cnn_iter_{seen['stopped at']}.solverstate" in log
 
 
 def test_a_step_that_fails_leaves_the_others_results(runs):
@@ -224,7 +239,7 @@ def test_a_description_that_says_more_makes_only_that(runs):
     assert status == 0 and f"{number} of {number} steps done" in out, error
     assert not set(seen["before the last"]) - set(seen["files"])
     old = {path for path in changed(seen["before the last"], seen["files"]) if "_flow" not in path}
-    assert {path for path in old if not any(new in path for new in ("one", "recurrent", "motion_energy"))} == {
+    assert {path for path in old if not any(new in path for new in ("one", "recurrent", "motion_energy", "probe"))} == {
         *TABLES,
         *("split01_5fps/scores_rcnn_r.h5", "split02_5fps/scores_cnn.h5"),
         *(f"logs/{name}.log" for name in (stale, "split02_5fps.scores_cnn")),
@@ -261,13 +276,33 @@ def test_the_figures_are_those_of_the_score_files(runs):
     assert json.loads((out / "split01_5fps" / "motion_energy.json").read_text())["motion"]["sum"] > 0
 
 
+def test_the_motion_probe_is_in_the_tables(runs):
+    out, seen = runs
+    (table,) = [table for table in tables.read(out / "tables.json")[0] if table.title.startswith("Motion")]
+    assert tables.markdown(table) in (out / "pairs.md").read_text() and tables.markdown(table) in seen["finished"][1]
+    assert [row[:2] for row in table.rows] == [
+        *(["RCNN-r", previous] for previous in ("true", "same")),
+        *(["RCNN-s", previous] for previous in ("all frames before", "true", "same")),
+        *([net, "–"] for net in ("single-frame CNN", "CNN averaged over both frames")),
+    ]
+    rows = json.loads((out / "results.json").read_text())["motion"]
+    pairs = right = 0
+    for split in (1, 2):
+        with Scores(out / f"split{split:02d}_5fps" / "probe_rcnn_r_same.h5") as file:
+            for index, label in enumerate(file.labels):
+                predicted = file.averaged(index).argmax(axis=1)
+                pairs, right = pairs + len(predicted), right + (predicted == label).sum()
+    assert rows[1]["pair"]["value"] == right / pairs and rows[1]["pairs"] == pairs
+
+
 def test_the_nets_are_trained_and_start_from_one_another(runs):
     def values(path, layer=LAYER):
         return caffemodel.read(runs[0] / path).arrays[layer][0]
 
     for split in ("split01_5fps", "split02_5fps"):
         began = values(f"{split}/snapshots/start.caffemodel")
-        assert (values(f"{split}/snapshots/cnn_iter_200.caffemodel") == began).all()
+        assert (values(f"{split}/start_cnn/snapshots/cnn_iter_200.caffemodel") == began).all()
+        assert (values(f"{split}/snapshots/cnn_iter_30.caffemodel") != began).any()
         assert not values(f"{split}/snapshots/start.caffemodel", LAYER + "/temporal").any()
         for net in ("rcnn_r", "rcnn_s"):
             first, last = (f"{split}/snapshots/{net}{stage}.caffemodel" for stage in ("_stage1_iter_10", "_iter_20"))
@@ -329,13 +364,15 @@ def test_a_changed_description_makes_only_what_depends_on_it_stale(runs):
         *(
             f"split0{split}_5fps.{step}{net}"
             for split in (1, 2)
-            for net in ("rcnn_r", "rcnn_s")
+            for net in ("cnn", "rcnn_r", "rcnn_s")
             for step in ("", "scores_")
         ),
+        *(f"split{split:02d}_5fps.probe_{name}" for split in (1, 2) for name in PROBE),
         *("split01_5fps.scores_rcnn_r_recurrent", "split01_5fps.motion_energy"),
         *(f"split01_5fps.one stage.{step}" for step in ("nets", "rcnn_r", "scores_rcnn_r")),
     }
-    assert states["report"] == states["split01_5fps.cnn"] == "open" and states["split01_5fps.pairs_train"] == "done"
+    assert states["report"] == states["split01_5fps.start"] == "open"
+    assert states["split01_5fps.start_cnn.cnn"] == states["split01_5fps.pairs_train"] == "done"
     assert "open: done as it stands; made again only if" in lines[2]
 
 
@@ -383,8 +420,11 @@ def test_table_3_of_the_two_streams(runs):
     [
         ("{", "description: given.json is not JSON: Expecting property name"),
         (json.dumps({**GIVEN, "split": [1]}), "description: given.json: unknown key split; the keys are name, "),
-        (json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}), "class list: no such file: none/"),
-        (json.dumps({**GIVEN, "pretrained": "none.caffemodel"}), "pretrained: no such file: none.caffemodel"),
+        (json.dumps({**GIVEN, "make": None, "videos": "none", "lists": "none"}), "lists: no such folder: none"),
+        (
+            json.dumps({**GIVEN, "pretrained": "none", "start": "cnn"}),
+            "pretrained: no such file: none",
+        ),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, message):
@@ -394,6 +434,28 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, asked, message):
     out, error = capsys.readouterr()
     assert out == "" and error.startswith(f"reproduce.py: {message}") and error.count("\n") == 1
     assert list(files()) == ["given.json"]
+
+
+def test_the_plans_of_the_real_sets(tmp_path, monkeypatch, capsys, real_data):
+    """From one's own folders, with nothing of the repository's edited and nothing made."""
+    weights = ["--weights", real_data / "weights/bvlc_googlenet_deploy.caffemodel"]
+    official = ["--videos", real_data / "UCF-101", "--lists", real_data / "ucfTrainTestlist"]
+    monkeypatch.chdir(tmp_path)
+    for name, where, steps, missing in (
+        ("ucf101_16", official, 1 + 3 * 13 + 1, True),
+        ("ucf101_16", [*official, "--validate"], 1 + 1 + 3 * 13 + 1, True),
+        ("ucf101_16", [*official, "--validate", "--splits", 2], 1 + 1 + 13 + 1, True),
+        ("weizmann", ["--videos", real_data / "Weizmann"], 1 + 1 + 9 * 13 + 1, False),
+        ("ucf101_16_gpu", [*official, "--missing", "skip"], None, True),
+    ):
+        words = [ROOT / f"data/{name}.json", *where, *weights, "--out", "out", "--dry-run"]
+        assert in_process.run("reproduce", *words) == 0
+        out, error = capsys.readouterr()
+        assert steps is None or f"{steps} of {steps} steps to do" in out
+        assert ("lists: make_lists.py" in out) == (name == "weizmann" or "--validate" in where)
+        assert error.endswith("listed videos have no file and are left out\n") if missing else error == ""
+    assert in_process.run("reproduce", ROOT / "data/ucf101_16_gpu.json", *official, *weights, "--out", "out") == 2
+    assert "lacks 1722 of the 2122 listed videos" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 def test_another_one_at_work_in_the_folder(tmp_path, monkeypatch, capsys):

@@ -206,7 +206,10 @@ def refused(capfd, param_str, tops=TOPS):
         ({"source": ""}, 'SequentialFrames: param_str needs "source"'),
         ({"list": ["a"]}, 'needs "list"'),
         ({"batch": 0}, 'needs "batch"'),
-        ({"together": True}, "SequentialFrames: param_str knows size, mean, scale, seed, source, list, batch; it says"),
+        (
+            {"together": True},
+            "SequentialFrames: param_str knows size, mean, scale, crop, seed, source, list, batch; it says",
+        ),
         ({"source": "gone.lmdb"}, "no such LMDB: gone.lmdb"),
         ({"list": "other.txt"}, "f.lmdb lacks 1 of the 1 videos of other.txt"),
         ({"size": SIDE + 1}, "a 13 x 13 crop does not fit an image of 12 x 12"),

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 
+import frames
 import numpy as np
 import pytest
 import random_nets
@@ -15,7 +16,6 @@ from nets import assign, build, fed, images, recipe, solver, write_pairs
 from random_nets import parameters
 from runs import ROOT, module
 
-from rcnn.data import records
 from rcnn.files import InputError, TrainingError
 from rcnn.googlenet import RECURRENT
 from rcnn.nets import caffemodel, compare
@@ -28,6 +28,7 @@ torch.set_num_threads(1)
 
 from rcnn.nets import torch_net  # noqa: E402
 from rcnn.training import torch_solver  # noqa: E402
+from rcnn.training.torch_batches import Batch, Pairs, Sequences  # noqa: E402
 
 MODEL = NetModel(classes=4, width=0.05, size=39)
 PAIRS, BATCH, SIDE = 14, 4, 46
@@ -69,9 +70,10 @@ def test_gradients_are_caffes(tmp_path, model, cut, previous_loss):
     made.backward()
 
     port = torch_net.build(arrays, model)
-    loss, outputs = torch_solver.losses(port, settings, *map(torch.from_numpy, (previous, frames, labels)))
+    frames, labels, previous = map(torch.from_numpy, (frames, labels, previous))
+    loss, outputs, state = torch_solver.losses(port, settings, Batch(frames, labels, previous, None, ""))
     loss.backward()
-    assert len(outputs) == 3 * (1 + previous_loss)
+    assert len(outputs) == 3 * (1 + previous_loss) and state is None
     for name, value in outputs.items():
         assert value.item() == pytest.approx(float(made.blobs[name].data), rel=1e-5)
     gradients, moved = {name: value.grad.numpy() for name, value in port.named_parameters()}, 0
@@ -84,7 +86,7 @@ def test_gradients_are_caffes(tmp_path, model, cut, previous_loss):
     assert moved > 0.9 * len(arrays)
 
 
-OPTIONS = dict(spatial_rate=0.2, previous_loss=True, cut_gradient=False, together=False, iter_size=2)
+OPTIONS = dict(spatial_rate=0.2, previous_loss=True, cut_gradient=False, together=False, crop="corners", iter_size=2)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_ten_updates_are_caffes(tmp_path, pairs, model, stage, settings):
     assign(made.net, arrays)
     port = torch_net.build(arrays, model)
     mine = torch_solver.Solver(port, chosen, stage)
-    with torch_solver.Pairs(pairs, chosen) as source:
+    with Pairs(pairs, chosen) as source:
         batches = source.batches(0)
         for iteration in range(10):
             made.step(1)
@@ -125,49 +127,61 @@ def test_ten_updates_are_caffes(tmp_path, pairs, model, stage, settings):
     assert np.median(list(changes.values())) > 1e-3  # ten times the tolerance
 
 
-@pytest.mark.parametrize("stage, temporal", [(1, True), (2, True), (2, False)])
-def test_rates_are_those_of_caffes_net(stage, temporal):
+LOW = ["loss1/conv", "loss1/fc", "loss1/classifier_video"]
+
+
+@pytest.mark.parametrize("stage, temporal", [(1, True), (1, False), (2, True), (2, False)])
+@pytest.mark.parametrize("fresh", [None, LOW])
+def test_rates_are_those_of_caffes_net(stage, temporal, fresh):
     model = replace(MODEL, temporal_bias=True)
-    settings, phase = recipe(model, spatial_rate=0.25), net.TRAIN
-    message = net.rcnn_r(settings, "a.lmdb", phase, stage) if temporal else net.cnn(settings, "a.lmdb", phase)
+    make = net.rcnn_r if temporal else net.cnn
+    message = make(recipe(model, spatial_rate=0.25), "a.lmdb", net.TRAIN, stage, fresh)
     expected = {layer.name: [(param.lr_mult, param.decay_mult) for param in layer.param] for layer in message.layer}
-    for name, rates in torch_solver.rates(replace(model, temporal=temporal), stage, 0.25).items():
+    for name, rates in torch_solver.rates(replace(model, temporal=temporal), stage, 0.25, fresh).items():
         layer, part = name.rsplit(".", 1)
         assert rates == expected[layer][part == "bias"], name
 
 
-def test_each_process_reads_its_own_share(pairs, monkeypatch):
-    settings, read = recipe(MODEL, batch=5, seed=2), []
-    monkeypatch.setattr(
-        records.Records, "get", lambda self, key, real=records.Records.get: (read.append(key), real(self, key))[1]
-    )
-    with torch_solver.Pairs(pairs, settings) as source:
-        whole = next(source.batches(0))
-    shares, keys = [], []
-    for rank in range(2):
-        del read[:]
-        with torch_solver.Pairs(pairs, settings, rank, 2) as source:
-            shares.append(source._batch(0))
-            keys.append(read[1:])  # the first tells the frames' size
-    assert [len(share[2]) for share in shares] == [3, 2] and not set(keys[0]) & set(keys[1])
-    for part in range(3):
-        together = torch.stack([shares[row % 2][part][row // 2] for row in range(5)])
-        assert torch.equal(together, whole[part])
-    assert shares[0][3] == shares[1][3] == whole[3]
+def test_bfloat16_is_near_float32(pairs):
+    """Losses to the 8 bits of its fractions, and gradients that point the same way."""
+    arrays, model = parameters(replace(MODEL, width=0.125), "pair")
+    port = torch_net.build(arrays, model)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = recipe(model, batch=BATCH, seed=3, precision=precision)
+        with Pairs(pairs, settings) as source:
+            loss, _, _ = torch_solver.losses(port, settings, next(source.batches(0)))
+        loss.backward()
+        found[precision] = loss.item(), torch.cat([value.grad.flatten() for value in port.parameters()])
+        port.zero_grad()
+    (exact, direction), (rounded, other) = found.values()
+    assert exact != rounded and rounded == pytest.approx(exact, rel=2e-2)
+    assert torch.nn.functional.cosine_similarity(direction, other, dim=0) > 0.99
 
 
-@pytest.mark.parametrize(
-    "settings, world, message",
-    [
-        (dict(channels=2), 1, "^pairs: .* has frames of 3 channels, the net takes 2$"),
-        (dict(classes=3), 1, "^pairs: .* has 4 classes, the net 3$"),
-        (dict(size=SIDE + 1), 1, "crop does not fit"),
-        (dict(batch=1), 2, "^batch: 1 is smaller than the number of processes, 2$"),
-    ],
-)
-def test_pairs_that_do_not_fit(pairs, settings, world, message):
-    with pytest.raises(InputError, match=message):
-        torch_solver.Pairs(pairs, recipe(MODEL, **settings), world - 1, world)
+def test_fifteen_updates_on_frames_in_order_are_caffes(tmp_path):
+    """RCNN-s over videos of several lengths, whose crops move where a video begins."""
+    classes = ["Left", "Right", "Still", "Turn"]
+    videos = {f"v_{classes[n % 4]}_g{n:02d}": (n % 4, 2 + n) for n in range(5)}
+    path = frames.write(tmp_path / "frames.lmdb", videos, classes, 45)
+    videos = tmp_path / "frames.txt"
+    arrays, model = parameters(MODEL, "recurrent")
+    settings = dict(iterations=15, final_rate=0.1, rate=0.001)
+    chosen = recipe(model, dropout=False, batch=3, seed=3, scale=1 / 16, **settings)
+    made = solver(tmp_path, without_dropout(net.rcnn_s(chosen, path, videos, net.TRAIN)), **settings)
+    assign(made.net, arrays)
+    port = torch_net.build(arrays, model)
+    mine = torch_solver.Solver(port, chosen)
+    with Sequences(path, videos, chosen) as source:
+        batches = source.batches(0)
+        for iteration in range(15):
+            made.step(1)
+            _, outputs, _ = torch_solver.step(port, mine, batches)
+            for name, value in outputs.items():
+                assert value == pytest.approx(float(made.net.blobs[name].data), rel=1e-4, abs=1e-5), (iteration, name)
+    for name, blobs in made.net.params.items():
+        after = port.state_dict()[f"{name}.weight"].numpy()
+        assert np.abs(after - blobs[0].data).max() <= 1e-4 * np.abs(blobs[0].data).max(), name
 
 
 # The program
@@ -183,8 +197,9 @@ def folder(tmp_path, monkeypatch):
 
 def words(pairs, text):
     """Return the words of a command; those of the text count before the others."""
+    data = "" if "--frames" in text else f"--pairs {pairs} "
     common = (
-        f"--pairs {pairs} --weights start.caffemodel --batch {BATCH} --iterations 6 --display 1 --snapshot 2 "
+        f"{data}--weights start.caffemodel --batch {BATCH} --iterations 6 --display 1 --snapshot 2 "
         f"--scale 0.015625 --size {MODEL.size} --device cpu"
     )
     return [*common.split(), *text.split()]
@@ -247,6 +262,81 @@ def test_killed_and_resumed_goes_on_as_if_it_had_not_been(pairs, folder, train):
         train("--out killed --rate 0.5")
 
 
+def test_frames_in_order_go_on_where_they_stopped(folder, train):
+    """With the crops and the state of the videos that had begun."""
+    frames.write(folder / "f.lmdb", {f"v_{n}": (n % 2, 5 + n) for n in range(5)}, ["a", "b"], 45)
+    caffemodel.write(folder / "start.caffemodel", *parameters(MODEL, "recurrent"))
+    words = "--frames f.lmdb --list f.txt --batch 2 --out"
+    train(f"{words} whole")
+    expected = weights(folder / "whole_iter_6.pt")
+    for path in folder.glob("whole_iter_[46].pt"):
+        path.unlink()
+    assert "going on from whole_iter_2.pt" in train(f"{words} whole")
+    assert same(expected, weights(folder / "whole_iter_6.pt"))
+
+
+def test_in_order_temporal_parts_alone_begin_with_nothing_to_learn(folder, train):
+    """In stage 1 from weights of which no layer is fresh, where all videos begin at once: as Caffe, it goes on."""
+    frames.write(folder / "f.lmdb", {f"v_{n}": (n % 2, 5) for n in range(4)}, ["a", "b"], 45)
+    arrays, model = parameters(MODEL, "recurrent")
+    caffemodel.write(folder / "start.caffemodel", arrays, model)
+    caffemodel.mark_fresh("start.caffemodel", [])
+    train(
+        "--frames f.lmdb --list f.txt --batch 2 --stage 1 --rate 1 --momentum 0 --weight-decay 0 --snapshot 1 --out s"
+    )
+    before = {f"{name}/{part}": value for name, values in arrays.items() for part, value in enumerate(values)}
+    first, last = (weights(folder / f"s_iter_{iteration}.pt") for iteration in (1, 6))
+    assert same(before, first) and all("/temporal" in name for name in moved(before, last)) and moved(before, last)
+
+
+def moved(before, after):
+    """Return the layers whose W is not bit for bit what it was."""
+    return {name[:-2] for name in before if name.endswith("/0") and not np.array_equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("temporal", [True, False], ids=["RCNN", "CNN"])
+@pytest.mark.parametrize("fresh", [LOW, None], ids=["said", "not said"])
+def test_stage_1_lets_learn_what_the_weights_say_is_fresh(folder, train, temporal, fresh):
+    """Resumed too, where the snapshot alone is left; weights that say nothing are taken for BVLC's whole file."""
+    caffemodel.write("start.caffemodel", *parameters(MODEL, "pair" if temporal else "frame"))
+    if fresh:
+        caffemodel.mark_fresh("start.caffemodel", fresh)
+    before = {
+        f"{name}/{part}": value
+        for name, values in caffemodel.read("start.caffemodel").arrays.items()
+        for part, value in enumerate(values)
+    }
+    expected = set(fresh or ["loss3/fc", *(f"loss{number}/classifier_video" for number in (1, 2, 3))])
+    train("--out made --stage 1 --rate 1")
+    found = moved(before, weights(folder / "made_iter_6.pt"))
+    assert {name for name in found if not name.endswith("/temporal")} == expected
+    assert temporal == any(name.endswith("/temporal") for name in found)
+    last = weights(folder / "made_iter_6.pt")
+    for path in [*folder.glob("made_iter_[46].*"), folder / "start.caffemodel"]:
+        path.unlink()
+    assert "going on from made_iter_2.pt" in train("--out made --stage 1 --rate 1")
+    assert same(last, weights(folder / "made_iter_6.pt"))
+
+
+def test_a_cnn_of_which_nothing_is_fresh_has_no_stage_1(folder, train):
+    caffemodel.write("start.caffemodel", *parameters(MODEL, "frame"))
+    caffemodel.mark_fresh("start.caffemodel", [])
+    with pytest.raises(InputError, match="stage 1: the weights have every layer of this net, so nothing would learn"):
+        train("--out made --stage 1")
+    assert not list(folder.glob("made*"))
+
+
+def test_googlenets_own_weights_are_refused(folder, train):
+    """Whose classifiers are not of videos: labels would be taken for ImageNet's."""
+    model = replace(MODEL, temporal=False, high_rnn=False, side_heads=False, classifier="classifier")
+    caffemodel.write("start.caffemodel", compare.random_arrays(model), model)
+    with pytest.raises(
+        InputError, match="start.caffemodel has GoogLeNet's own classifiers, classifier, and none .*init"
+    ):
+        train("--out made")
+    assert not list(folder.glob("made*"))
+
+
 def test_a_training_that_diverges_ends(folder, train):
     with pytest.raises(TrainingError, match="not finite"):
         train("--out hot --rate 1e9")
@@ -294,6 +384,7 @@ def test_two_processes_are_one(pairs, folder, train):
         ("--weights gone.pt", "no such file: gone.pt"),
         ("--pairs gone", "no such LMDB"),
         ("--pairs bad.jsonl", "--out: bad.jsonl is what --pairs reads"),
+        ("--frames gone --list gone", "no such LMDB: gone"),
         ("--mean 1 2", "mean: frames of 3 channels take 3 numbers, not 2"),
     ],
 )

@@ -75,18 +75,66 @@ def flow_set(folder, **kinds):
     return files + options(flow="farneback", size=64, workers=1)
 
 
-def write_stamped(path, stamps, base=Fraction(1, 1000), options=None):
-    """Write one frame at each time stamp; stamps: whole numbers, in units of `base` seconds."""
+def write_stamped(path, stamps, base=Fraction(1, 1000), options=None, codec="mpeg4", sound=0, stays=None):
+    """Write one numbered frame at each time stamp.
+
+    stamps: whole numbers, in units of `base` seconds.  sound: seconds of silence beside the frames.  stays: how long
+    the last frame is shown, in units of `base`.
+    """
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=1 / base, options=options)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 160, 120, "yuv420p", 4_000_000
+        stream = container.add_stream(codec, rate=1 / base, options=options)
+        _set_up(stream, 120, 160)
         stream.codec_context.time_base = base
+        heard = container.add_stream("libopus" if path.suffix == ".webm" else "aac", 48000) if sound else None
+        packets = []
         for number, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(numbered(number), format="bgr24")
-            frame.pts, frame.time_base = stamp, base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            packets += stream.encode(_frame(number, stamp, base))
+        packets += stream.encode()
+        if stays:
+            max(packets, key=lambda packet: packet.pts).duration = stays
+        container.mux(packets)
+        for _ in range(round(50 * sound)):
+            silence = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), layout="mono")
+            silence.sample_rate = 48000
+            container.mux(heard.encode(silence))
+        container.mux(heard.encode() if sound else [])
     return path
+
+
+def write_parts(path, parts, codec):
+    """Write numbered frames at 25 a second, one encoder after another, as a stream that changes on its way.
+
+    parts: [(number of frames, height, width, options), ...]
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=parts[0][3])
+        _set_up(stream, *parts[0][1:3])
+        number = 0
+        for count, height, width, options in parts:
+            encoder = av.CodecContext.create(codec, "w")
+            encoder.options, encoder.time_base, encoder.framerate = options, Fraction(1, 25), Fraction(25)
+            _set_up(encoder, height, width)
+            pictures = [_frame(number + t, number + t, Fraction(1, 25), height, width) for t in range(count)]
+            for packet in [packet for picture in [*pictures, None] for packet in encoder.encode(picture)]:
+                packet.stream, packet.time_base = stream, Fraction(1, 25)
+                container.mux(packet)
+            number += count
+    return path
+
+
+def _set_up(encoder, height, width):
+    """Set size, rate and a pixel format that a codec has."""
+    codec = getattr(encoder, "codec_context", encoder).codec
+    formats = [each.name for each in codec.video_formats or []]
+    wanted = "yuvj420p" if codec.name == "mjpeg" else "yuv420p"
+    encoder.pix_fmt = wanted if wanted in formats or not formats else formats[0]
+    encoder.width, encoder.height, encoder.bit_rate = width, height, 4_000_000
+
+
+def _frame(number, stamp, base, height=120, width=160):
+    frame = av.VideoFrame.from_ndarray(numbered(number, height, width), format="bgr24")
+    frame.pts, frame.time_base = stamp, base
+    return frame
 
 
 def write_packed(path, count):
@@ -112,18 +160,6 @@ def write_packed(path, count):
     packed[0] = packed[0][:mark] + b"\x00\x00\x01\xb2DivX503b1393p" + packed[0][mark:]
     path.write_bytes(_avi(packed, 25, 160, 120))
     return path
-
-
-def write_stream(path, numbers, codec, height, width):
-    """Write numbered frames at 25 a second, at the times of their numbers, as an MPEG transport stream."""
-    with av.open(str(path), "w", format="mpegts") as container:
-        stream = container.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = width, height, "yuv420p", 4_000_000
-        for number in numbers:
-            frame = av.VideoFrame.from_ndarray(numbered(number, height, width), format="bgr24")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def write_packets(path, packets, rate=25, codec=b"MJPG", width=128, height=96):

@@ -5,8 +5,9 @@ from typing import Any, Optional
 
 import cv2
 import numpy as np
+from av import VideoFrame
 
-from rcnn.data import flow, video
+from rcnn.data import decoding, flow, video
 from rcnn.files import InputError, PathLike
 
 BETWEEN = ("neighbours", "samples")
@@ -64,10 +65,17 @@ def sample(
             f"{here['by']} on a machine that works for it; use machines with the same OpenCV"
         )
     cv2.setNumThreads(1)  # the work is spread over videos
-    neighbours = settings["between"] == "neighbours"
-    steps = _steps(video.sample(path, None if neighbours else fps, warnings))
-    for time, images in video.at_rate(steps, fps) if neighbours else steps:
-        motion = resize(flow.compute(settings["method"], *images), size)
+    reader = video.open_video(path, warnings)
+    pictures = reader.frames()
+    if settings["between"] == "neighbours":
+        pairs = video.at_rate(_steps(pictures), fps, reader.gap)
+    else:
+        pairs = _steps(video.at_rate(pictures, fps, reader.gap))
+    for time, pair in pairs:
+        image, following = map(reader.image, pair)
+        if image.shape != following.shape:
+            following = cv2.resize(following, image.shape[1::-1])
+        motion = resize(flow.compute(settings["method"], image, following), size)
         yield time, flow.quantise(motion, settings["bound"]), flow.clipped(motion, settings["bound"])
 
 
@@ -77,12 +85,12 @@ def resize(motion: np.ndarray, size: int) -> np.ndarray:
     return video.resize(motion, size) * np.asarray([size / width, size / height], np.float32)
 
 
-def _steps(frames: Iterable[video.Frame]) -> Iterator[tuple[float, tuple[np.ndarray, np.ndarray]]]:
-    """Yield (time, (image, next image)) of `frames`, (time, image); for the last, the one before it and itself."""
+def _steps(frames: Iterable[tuple[float, VideoFrame]]) -> Iterator[tuple[float, tuple[VideoFrame, VideoFrame]]]:
+    """Yield (time, (picture, next picture)) of `frames`, (time, picture); for the last, that before it and itself."""
     before = last = None
     for frame in frames:
-        if min(frame[1].shape[:2]) < flow.LEAST_SIDE:
-            raise video.VideoError(
+        if min(frame[1].width, frame[1].height) < flow.LEAST_SIDE:
+            raise decoding.VideoError(
                 f"its frames are smaller than {flow.LEAST_SIDE} x {flow.LEAST_SIDE}, too small for flow"
             )
         if last is not None:

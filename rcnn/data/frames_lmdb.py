@@ -8,9 +8,9 @@ from typing import Any, Callable, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from rcnn.data import flow_frames, records, video, workers
+from rcnn.data import decoding, flow_frames, records, video, workers
 from rcnn.data.builds import Build
-from rcnn.data.lists import Video
+from rcnn.data.lists import NO_FILE, Video
 from rcnn.files import InputError
 
 Note = dict[str, Any]
@@ -37,17 +37,32 @@ class Job(NamedTuple):
     settings: Settings
 
 
-def recipe(list_paths: Sequence[str], classes: Sequence[str], settings: Settings) -> dict[str, Any]:
-    """Return everything that decides the content of the LMDB, fit for JSON, as its manifest has it."""
+def recipe(
+    list_paths: Sequence[str],
+    classes: Sequence[str],
+    settings: Settings,
+    chosen: Optional[Sequence[str]] = None,
+    missing: Sequence[Video] = (),
+) -> dict[str, Any]:
+    """Return everything that decides the content of the LMDB, fit for JSON, as its manifest has it.
+
+    Parameters
+    ----------
+    classes, chosen : as `lists.read_list` takes them; what was not chosen is told apart under class_list
+    missing : listed videos that are left out, as they have no file
+    """
+    chosen = classes if chosen is None else chosen
     made_of = {
         "lists": records.sources(list_paths),
-        "classes": classes,
+        "classes": chosen,
+        **({"class_list": classes} if chosen != classes else {}),
+        **({"missing": [listed.name for listed in missing]} if missing else {}),
         "fps": settings.fps,
         "fps_rule": video.RATE_RULE,
         "size": settings.size,
         "resize": video.RESIZE_RULE,
         "quality": settings.quality,
-        "decoder": video.DECODER,
+        "decoder": decoding.DECODER,
     }
     return {**made_of, "flow": settings.flow} if settings.flow else made_of
 
@@ -72,7 +87,7 @@ def decode(job: Job) -> tuple[Note, list[tuple[bytes, bytes]]]:
             entries.append((key, records.encode_frame(frame, job.listed.label, quality)))
             times.append(round(time, 6))
             clipped.append(share)
-    except (video.VideoError, cv2.error) as error:
+    except (decoding.VideoError, cv2.error) as error:
         return {"reason": " ".join(str(error).split())}, []
     if len(times) < 2:
         reason = f"a single frame at {fps:g} frames a second, and a pair needs two"
@@ -104,6 +119,7 @@ def store(
     executor: Executor,
     ahead: int,
     progress: Callable,
+    missing: Sequence[Video] = (),
 ) -> dict[str, Any]:
     """Store the frames of videos that a build lacks, and finish it.
 
@@ -114,6 +130,7 @@ def store(
     executor : as of `workers.in_order`
     ahead : how many videos may be under way
     progress : as `command.progress`, called with the number of videos, "video" and the number of those that are there
+    missing : listed videos that have no file; the manifest names them among the skipped
 
     Returns
     -------
@@ -143,8 +160,13 @@ def store(
         for name, note in good
     ]
     return build.finish(
-        counts={"videos": len(entries), "frames": sum(entry["frames"] for entry in entries), "skipped": len(skipped)},
-        skipped=skipped,
+        counts={
+            "videos": len(entries),
+            "frames": sum(entry["frames"] for entry in entries),
+            "skipped": len(skipped),
+            **({"missing": len(missing)} if missing else {}),
+        },
+        skipped=skipped + [{"video": listed.name, "reason": NO_FILE} for listed in missing],
         **_clipped([note for _, note in good]),
         warnings=[{"video": name, "reason": text} for name, note in good for text in note["warnings"]],
         videos=entries,

@@ -47,7 +47,9 @@ def recipe(
     """
     made_of = frames.manifest["recipe"]
     if made_of["classes"] != classes:
-        raise InputError(f"classes: the list differs from the class list that {frames.path} was made with")
+        raise InputError(
+            f"classes: the list differs from the class list that {frames.path} was made with (--only-classes too)"
+        )
     pairs = {
         "frames": {
             "manifest_sha256": sha256(Path(frames.path) / records.MANIFEST),

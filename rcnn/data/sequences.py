@@ -49,7 +49,9 @@ def listed_videos(frames: Records, list_path: PathLike) -> tuple[list[tuple[Vide
 
     frames: of `open_frames`.
     """
-    return videos_with_frames(read_list(list_path, frames.manifest["recipe"]["classes"]), frames, list_path)
+    made_of = frames.manifest["recipe"]
+    listed = read_list(list_path, made_of.get("class_list", made_of["classes"]), made_of["classes"])
+    return videos_with_frames(listed, frames, list_path)
 
 
 def videos_with_frames(

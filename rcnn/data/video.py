@@ -8,58 +8,49 @@ from pathlib import Path
 from time import monotonic
 from typing import NamedTuple, Optional, TypeVar
 
-# FFmpeg reads this once, at the first video; it would report every flaw of every file on standard error, without the
-# file's name.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+import cv2
+import numpy as np
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+from rcnn.data.decoding import Reader, VideoError
+from rcnn.files import InputError, PathLike, existing
 
-from rcnn.data.video_headers import size_change  # noqa: E402
-from rcnn.files import InputError, PathLike, existing  # noqa: E402
-
-cv2.setLogLevel(2)  # errors; else a file that is no video is also reported without its name
+cv2.setLogLevel(2)  # errors; else a camera that is not there is also reported by OpenCV
 
 RATE_RULE = (
     "the frame on screen at each instant k / fps, k = 0, 1, 2, ..., by presentation time stamps counted from "
-    "the first frame's, up to the last frame's; none twice; fps null: every frame"
+    "the first frame's, up to the last frame's, that are no multiple of the nominal gap taken as 1/600 s early; none "
+    "twice; fps null: every frame"
 )
 RESIZE_RULE = "cv2.INTER_LINEAR, or cv2.INTER_AREA where both sides shrink to half or less; aspect ratio not kept"
-DECODER = f"OpenCV {cv2.__version__}, FFMPEG"
 
+ADDRESS, PATIENCE = "[A-Za-z][A-Za-z0-9+.-]+:.+", 20  # of what FFmpeg reads from elsewhere; seconds to wait for it
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
-# Time stamps are decimal or rational, instants binary: a stamp this close to an instant is on it.
-TOLERANCE = 1e-6
+# Time stamps are decimal or rational, instants binary: a stamp this close to an instant is on it.  Containers that
+# count in another unit round them: to milliseconds (Matroska, WebM, FLV, WMV, and what is copied from them) or, the
+# coarsest in use, to 600ths of a second (QuickTime).
+TOLERANCE, ROUNDING = 1e-6, 1 / 600
 
 Frame = tuple[float, np.ndarray]  # time in seconds; uint8 height x width x 3, BGR
 Content = TypeVar("Content")
 
 
-class VideoError(InputError):
-    """A video file that gives no frames; the message is the reason, without the file's name."""
-
-
 def sample(path: PathLike, fps: Optional[float] = None, warnings: Optional[list[str]] = None) -> Iterator[Frame]:
     """Yield the frames of a video file at a frame rate, in order.
 
-    A frame without a usable time stamp (FFmpeg gives none to the last frame of an AVI with packed B frames, as
-    UCF-101's are) follows the one before it by one frame of the file's nominal rate.
-
     Parameters
     ----------
-    path : a video file that OpenCV's FFMPEG can decode
+    path : a video file that FFmpeg can decode
     fps : frames a second, above 0; None for every frame.  The frame on screen at each instant k / fps (k = 0, 1, 2,
         ...) is given, by presentation time stamps counted from the first frame's; never twice, so that an `fps` above
         the video's own gives frames no closer than the video has them.  How long the last frame stays is not written
         in every container, so the instants end at its time stamp.
-    warnings : where the file breaks off, or its frames change their size, those until there are given and text that
-        says so is appended
+    warnings : text is appended where the video ends before its time, and where FFmpeg reports damage
 
     Yields
     ------
     time : seconds, the frame's own time stamp (0 for the first, rising)
-    image : uint8 height x width x 3, BGR
+    image : uint8 height x width x 3, BGR, the way up that it is shown; of its own size, which may change within a video
 
     Raises
     ------
@@ -68,45 +59,26 @@ def sample(path: PathLike, fps: Optional[float] = None, warnings: Optional[list[
     VideoError
         If it is empty, not a video, or without a frame.
     """
-    path = Path(existing(path, "video"))
+    return _sampled(open_video(path, warnings), fps)
+
+
+def open_video(path: PathLike, warnings: Optional[list[str]] = None) -> Reader:
+    """Return the Reader of a video file; parameters and errors are as of `sample`."""
+    path = existing(path, "video")
     if path.stat().st_size == 0:
         raise VideoError("the file is empty")
-    # One thread: the work is spread over videos, and a damaged file then decodes alike each time.
-    # FFmpeg takes what stands before a colon of a relative path for a protocol.
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    if not capture.isOpened():
-        raise VideoError("the file is damaged or not a video: OpenCV cannot open it")
-    frames = _decoded(capture, size_change(path), [] if warnings is None else warnings)
-    yield from frames if fps is None else at_rate(frames, fps)
+    return Reader(_file_url(path), [] if warnings is None else warnings)
 
 
-def _decoded(capture: cv2.VideoCapture, end: Optional[float], warnings: list[str]) -> Iterator[Frame]:
-    """Yield (time, image) of every frame, times mended so that they rise, up to the time stamp `end` if it is one."""
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    gap = 1 / rate if rate > 0 else 0.04
-    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT) * gap
-    first, time = 0.0, None
-    while capture.grab():
-        stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if end is not None and stamp > end - TOLERANCE:
-            break
-        decoded, image = capture.retrieve()
-        if not decoded:
-            break
-        if time is None:
-            first, time = stamp, 0.0
-        else:
-            time = stamp - first if stamp - first > time else time + gap
-        yield time, image
-    capture.release()
-    if time is None:
-        raise VideoError("it has no frame that can be decoded")
-    if end is not None:
-        warnings.append(f"broken off: the size of its frames changes at {time + gap:.2f} s, which OpenCV cannot follow")
-        return
-    # An AVI's header also counts the placeholders of packed B frames, so up to two frames too few are no break.
-    if rate > 0 and promised - (time + gap) > 2.5 / rate:
-        warnings.append(f"broken off: its frames end at {time + gap:.2f} s of {promised:.2f} s")
+def _file_url(path: PathLike) -> str:
+    """Return a path so that FFmpeg takes nothing of it for a protocol."""
+    return f"file:{os.fspath(path)}"
+
+
+def _sampled(reader: Reader, fps: Optional[float]) -> Iterator[Frame]:
+    frames = reader.frames()
+    for time, picture in frames if fps is None else at_rate(frames, fps, reader.gap):
+        yield time, reader.image(picture)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -120,22 +92,31 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def at_rate(frames: Iterable[tuple[float, Content]], fps: float) -> Iterator[tuple[float, Content]]:
-    """Yield those of `frames`, (time, anything) in order, that are on screen at an instant k / fps (see `sample`)."""
+def at_rate(frames: Iterable[tuple[float, Content]], fps: float, gap: float) -> Iterator[tuple[float, Content]]:
+    """Yield those of `frames`, (time, anything) in order, that are on screen at an instant k / fps (see `sample`).
+
+    gap: seconds between frames at the video's nominal rate.  A stamp that is no multiple of it may have been rounded.
+    """
     shown, instant = None, 0
     for frame in frames:
-        if shown is not None and frame[0] > instant / fps + TOLERANCE:
+        start = frame[0] - _doubt(frame[0], gap)
+        if shown is not None and start > instant / fps:
             yield shown
-            instant = _after(frame[0], fps)
+            instant = _after(start, fps)
         shown = frame
-    if shown is not None and shown[0] >= instant / fps - TOLERANCE:
+    if shown is not None and shown[0] + _doubt(shown[0], gap) >= instant / fps:
         yield shown
+
+
+def _doubt(time: float, gap: float) -> float:
+    """Return by how many seconds a time stamp may be off."""
+    return TOLERANCE if abs(time - round(time / gap) * gap) < TOLERANCE else ROUNDING
 
 
 def _after(time: float, fps: float) -> int:
     """Return the first k with k / fps not before `time`."""
     k = int(time * fps)
-    while k / fps < time - TOLERANCE:
+    while k / fps < time:
         k += 1
     return k
 
@@ -153,28 +134,41 @@ class Source(NamedTuple):
 
 
 def open_source(source: str, fps: float, warnings: Optional[list[str]] = None) -> Source:
-    """Return the Source of a video file, a folder of images or a camera.
+    """Return the Source of a video, a folder of images or a camera.
 
     Parameters
     ----------
-    source : a path, or the number of a camera (from 0) where no file has that name
+    source : a path, also of a pipe or of a camera's device (/dev/video0); an address that FFmpeg reads
+        (http://, rtsp://, ...); or the number of a camera (from 0) where no file has that name
     fps : frames a second
     warnings : as of `sample`
 
     Raises
     ------
     InputError
-        If there is no such file, folder or camera.  `frames` raises what `sample` and `camera` do, and InputError
-        where an image cannot be read.
+        If there is no such file, folder, address or camera, or it is no video.  `frames` raises what `sample` and
+        `camera` do, and InputError where an image cannot be read.
     """
     if not source:
         raise InputError("the source is empty; give a video file, a folder of images, or the number of a camera")
-    if re.fullmatch("[0-9]+", source) and not Path(source).exists():
-        return Source(camera(int(source), fps), None, True)
-    if Path(source).is_dir():
+    path, address = Path(source), re.fullmatch(ADDRESS, source)
+    device = re.fullmatch("/dev/video([0-9]+)", os.path.realpath(source))
+    if device or re.fullmatch("[0-9]+", source) and not path.exists():
+        return Source(camera(int(device[1] if device else source), fps), None, True)
+    if path.is_dir():
         files = images(source)  # they may differ in size; image k, from 0, is at k / fps seconds
         return Source(((number / fps, read_image(file)) for number, file in enumerate(files)), len(files), False)
-    return Source(sample(existing(source, "video"), fps, warnings), _expected(source, fps), False)
+    warnings = [] if warnings is None else warnings
+    try:
+        if path.is_fifo():
+            reader = Reader(_file_url(path), warnings)
+        elif address and not path.exists():
+            reader = Reader(source, warnings, PATIENCE)
+        else:
+            reader = open_video(path, warnings)
+    except VideoError as error:
+        raise InputError(f"{source}: {error}") from None
+    return Source(_sampled(reader, fps), reader.expected(fps), reader.duration is None)
 
 
 def images(path: str) -> list[Path]:
@@ -235,7 +229,7 @@ def _live(capture: cv2.VideoCapture, fps: float) -> Iterator[Frame]:
             break
         began = now if began is None else began
         yield now - began, image
-        instant = max(instant + 1, _after(monotonic() - began, fps))
+        instant = max(instant + 1, _after(monotonic() - began - TOLERANCE, fps))
     capture.release()
     if began is None:
         raise VideoError("the camera gives no frame")
@@ -267,13 +261,3 @@ def read_image(path: PathLike, what: str = "frames") -> np.ndarray:
     if image is None:
         raise InputError(f"{what}: {path} is damaged or not an image; remove it, or make it again")
     return image
-
-
-def _expected(path: str, fps: float) -> Optional[int]:
-    """Return how many frames `sample` gives by what the container says, None where it says nothing usable."""
-    capture = cv2.VideoCapture(str(Path(path).resolve()), cv2.CAP_FFMPEG)
-    rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-    capture.release()
-    if not (rate > 0 and count > 0):
-        return None
-    return int(min(count, (count - 1) / rate * fps + 1))

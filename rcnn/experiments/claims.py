@@ -106,8 +106,8 @@ CLAIMS = (
             for kind, shown in KINDS_SHOWN.items()
         ),
         "What single frames allow is all of the appearance classes, a quarter of the motion classes and half of "
-        "the others, however long a net learns from them. The RCNNs start from the CNN's weights and learn on, so "
-        "what they gain on classes told by appearance is not the recurrence's alone.",
+        "the others, however long a net learns from them. All three start from the same CNN's weights, and learn on "
+        "for the same number of updates.",
     ),
     Claim(
         "High beats medium beats low signal",
@@ -230,6 +230,8 @@ def check(description: Description) -> None:
         lacking = [str(value) for value in needed if value not in getattr(description, key)]
         if lacking:
             raise InputError(f"description: {key}: the claims need {', '.join(lacking)} too")
+    if description.engine != "caffe":
+        raise InputError("description: engine: the claims need caffe, whose log says where a training went on")
     if not (description.recurrent_test and description.motion_energy):
         raise InputError("description: recurrent-test and motion-energy: the claims need both to be true")
     if description.fps != (25, 5) or (description.make or {}).get("set") != "scenes":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rcnn.data.lists import read_classes
-from rcnn.experiments import plan, plots
+from rcnn.experiments import plan, plots, trainings
 from rcnn.experiments.description import Description, lists
 from rcnn.experiments.films import films
 from rcnn.experiments.runner import clock
@@ -18,7 +18,7 @@ from rcnn.scoring.score_files import Scores
 from rcnn.training import log as training
 
 NETS = {"cnn": "single-frame CNN", "rcnn_s": "RCNN-s", "rcnn_r": "RCNN-r"}
-STAGES = {"cnn": ("cnn",), "rcnn_s": ("rcnn_s_stage1", "rcnn_s"), "rcnn_r": ("rcnn_r_stage1", "rcnn_r")}
+RUNS = {net: trainings.runs(net, "cnn") for net in NETS}  # after the CNN that all start from
 SAMPLING = {"cnn": "", "rcnn_s": " (sequential sampling)", "rcnn_r": " (random sampling)"}
 RCNN_AIM, LEAD_AIM, APPEARANCE_AIM = 0.75, 0.3, 0.1
 JOBS = 2  # side by side: one of these nets keeps one core busy
@@ -67,9 +67,9 @@ def measure(description: Description, out: Path, steps: Sequence[Step]) -> dict:
 
 
 def loss(description: Description, out: Path, net: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the loss curve (Fig. 2) of a net's training, of stage 2 after stage 1 if it has both."""
+    """Return the loss curve (Fig. 2) of a net's training from the CNN on, of stage 2 after stage 1 if it has both."""
     snapshots = plan.main_folder(description, out) / "snapshots"
-    first, *later = [training.loss_curve(training.read_log(snapshots / f"{run}.jsonl")) for run in STAGES[net]]
+    first, *later = [training.loss_curve(training.read_log(snapshots / f"{run}.jsonl")) for run in RUNS[net]]
     # Stage 2's first point is left out: it averages one iteration alone.
     later = [
         (iterations[1:] + description.nets["stage1-iterations"], raw[1:], averaged[1:])
@@ -83,7 +83,7 @@ def table(results: dict, in_all: float) -> str:
     """Return the results as Markdown; in_all: seconds of all steps, as they ran side by side."""
 
     def time(*names: str) -> str:
-        return clock(sum(seconds for name, seconds in results["seconds"].items() if name.split(".")[-1] in names))
+        return clock(sum(seconds for name, seconds in results["seconds"].items() if name.partition(".")[2] in names))
 
     lines = [
         f"\n{results['videos']} held-out videos, log-mean of the frames' scores, 5 crops, seed {results['seed']}",
@@ -93,7 +93,7 @@ def table(results: dict, in_all: float) -> str:
     ]
     for net, title in NETS.items():
         lines.append(
-            f"| {title} | {100 * results['accuracy'][net]:.1f} % | {time(*STAGES[net])} | {time('scores_' + net)} |"
+            f"| {title} | {100 * results['accuracy'][net]:.1f} % | {time(*RUNS[net])} | {time('scores_' + net)} |"
         )
     lines += [
         f"| what appearance alone allows | {100 * results['appearance alone']:.1f} % | | |",

@@ -6,6 +6,7 @@ everywhere here.
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -17,14 +18,16 @@ from pydantic.dataclasses import dataclass
 from rcnn import recipe
 from rcnn.data import crops as protocols
 from rcnn.data import flow
+from rcnn.data import splits as partition
 from rcnn.data.flow_frames import BETWEEN
-from rcnn.data.lists import Video, check_files, read_classes, read_list
-from rcnn.data.synthetic import scenes
+from rcnn.data.lists import MISSING, Video, choose, find_files
+from rcnn.experiments import made_videos
 from rcnn.files import InputError, existing
 from rcnn.googlenet import SIGNALS, Model
 from rcnn.recipe import PYTORCH_ONLY, Recipe
+from rcnn.scoring.probe import SHOWN
 
-NEEDED = ("batch", "size", "cnn-iterations", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
+NEEDED = ("batch", "size", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
 SET = (
     "check",
     "out",
@@ -38,8 +41,15 @@ SET = (
     "frames",
     "train-list",
     "test-list",
+    "cnn-stage1-iterations",
 )  # options of make_prototxt.py that follow from the rest
-IMAGE_ONLY = ("mean", "stage1-iterations")  # options of the image stream's nets that are not the flow stream's too
+IMAGE_ONLY = (
+    "mean",
+    "cnn-iterations",
+    "stage1-iterations",
+)  # options of the image stream's nets that are not the flow stream's too
+ENGINES = ("caffe", "torch")  # what trains
+STARTS = ("pretrained", "cnn", "nothing")
 FRAME_RATE = 25  # of UCF-101's videos and of the synthetic ones
 CONFIG = ConfigDict(
     extra="forbid", strict=True, populate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
@@ -54,19 +64,19 @@ def _one_line(value: str) -> str:
 
 def _number(value: Any) -> Any:
     """Return a number above 0 as it is: 25 frames a second are not spelled 25.0."""
-    if not _is_number(value):
+    if not made_videos.is_number(value):
         raise ValueError(f"{json.dumps(value)} is not a number above 0")
     return value
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _each_once(values: tuple) -> tuple:
     if not values or len(set(values)) < len(values):
         raise ValueError(f"{json.dumps(values)} is not a list of some, each once")
     return values
+
+
+def _each_once_if_any(values: tuple) -> tuple:
+    return _each_once(values) if values else values
 
 
 def _protocol(value: int) -> int:
@@ -78,9 +88,12 @@ def _protocol(value: int) -> int:
 Line = Annotated[str, AfterValidator(_one_line)]
 Number = Annotated[Any, AfterValidator(_number)]
 Whole = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Crops = Annotated[int, AfterValidator(_protocol)]
 Split = Annotated[int, Field(ge=1, le=99)]
 EachOnce = AfterValidator(_each_once)
+OptionalEachOnce = AfterValidator(lambda values: values if values is None else _each_once(values))
 Nets = Annotated[dict[str, Any], Field(description="settings of rcnn/recipe.py")]
 
 
@@ -100,7 +113,8 @@ class Variant:
     """RCNN-r of the first split with other settings, for tools/claims.py."""
 
     nets: Nets = field(default_factory=dict)  # where they differ
-    unhalved: Optional[bool] = None  # None: the description's
+    unhalved: Optional[bool] = None  # None: the description's, as of the next
+    difference: Optional[Share] = None
     stages: Annotated[int, Field(ge=1, le=2)] = 2  # 1: all updates are in the second
     start: Literal["pretrained", "nothing"] = "pretrained"  # "nothing": one stage, from the fillers
 
@@ -110,16 +124,27 @@ class Description:
     """What a description says."""
 
     name: Line  # what the tables call the set of videos
-    nets: Nets  # those of NEEDED must be there, those of SET must not
+    nets: Nets  # those of NEEDED must be there, those of SET must not; cnn-iterations where start is "cnn"
     fps: Annotated[tuple[Number, ...], Field(max_length=2), EachOnce]  # of two, the first is for Table 2's row 1 alone
     size: Whole  # height and width of the stored frames, pixels
     splits: Annotated[tuple[Split, ...], EachOnce] = (1, 2, 3)  # Table 2 is about the first
     videos: Optional[Line] = None  # folder of the class folders
-    lists: Optional[Line] = None  # folder of trainlistNN.txt and testlistNN.txt
+    lists: Optional[Line] = None  # folder of trainlistNN.txt and testlistNN.txt; None: a split leaves out one group
     classes: Optional[Line] = None  # class list; None: lists/classInd.txt
-    make: Optional[dict[str, Any]] = None  # instead of these three: options of tools/make_motion_videos.py
-    pretrained: Optional[Line] = None  # caffemodel to start from; None: the CNN from nothing, and the RCNNs from it
+    only_classes: Annotated[Optional[tuple[Line, ...]], OptionalEachOnce] = None  # those of them; None: all
+    missing: Literal[MISSING] = MISSING[0]  # type: ignore[valid-type]  # what a listed video without a file is
+    group: Optional[Line] = None  # regular expression that finds a video's group in its name, as tools/make_lists.py
+    hold_out: tuple[Line, ...] = ()  # groups of the training videos, none of which is on both sides where it says
+    hold_out_next: Optional[Whole] = None  # validate; or how many, those after the split's test groups
+    validate: bool = False  # test on the groups held out of the training videos, and never on the test videos
+    make: Optional[dict[str, Any]] = None  # instead of all these: options of tools/make_motion_videos.py
+    pretrained: Optional[Line] = None  # caffemodel of a GoogLeNet
+    # What all nets start from, and have the same updates after: "pretrained"; "cnn", a CNN that learns cnn-iterations
+    # from `pretrained` or nothing; "nothing".  None: "pretrained" if that is given, else "cnn".
+    start: Optional[Literal[STARTS]] = None  # type: ignore[valid-type]
+    engine: Literal[ENGINES] = ENGINES[0]  # type: ignore[valid-type]
     unhalved: bool = False  # as init_weights.py --unhalved
+    difference: Share = 0.0  # as init_weights.py --difference
     samplings: Annotated[tuple[Literal["random", "sequential"], ...], EachOnce] = ("random", "sequential")
     crops: Annotated[tuple[Crops, ...], EachOnce] = protocols.PROTOCOLS
     signals: Annotated[tuple[Literal[SIGNALS], ...], EachOnce] = SIGNALS  # type: ignore[valid-type]
@@ -127,11 +152,34 @@ class Description:
     flow: Optional[Flow] = None  # None: there is no such stream
     variants: dict[str, Variant] = field(default_factory=dict)
     recurrent_test: bool = False  # test RCNN-r's weights in the recurrent net too, frame after frame
+    # what RCNNs are shown in place of frame t - 1, as evaluate.py --previous; None: no motion probe
+    probe: Optional[Annotated[tuple[Literal[SHOWN], ...], EachOnce]] = None  # type: ignore[valid-type]
     motion_energy: bool = False  # have tools/motion_energy.py measure RCNN-r's first layer on the test pairs
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1  # of the synthetic videos, the order of pairs, fillers and crops
+    seed: Seed = 1  # of the synthetic videos, the order of pairs, fillers and crops
+    # Of the trainings of the first split, on the same pairs, each once; `seed` is one of them.  (): `seed` alone.
+    seeds: Annotated[tuple[Seed, ...], AfterValidator(_each_once_if_any)] = ()
     test_batch: Whole = 10  # crops a forward pass of the test
     test_pairs_per_video: Optional[Whole] = 1  # pairs of each test video to watch a training by; None: all
     mean_seconds: Number = 7.2  # mean length of a video, for estimates of disk and time
+
+    @property
+    def sources(self) -> partition.Sources:
+        """Where the splits come from."""
+        if self.lists is None:
+            made = partition.Sources(videos=Path(self.videos or ""), group=self.group)
+        else:
+            made = partition.Sources(None, Path(self.lists), self.classes and Path(self.classes), self.group)
+        return made._replace(hold_out=self.hold_out, hold_out_next=self.hold_out_next or 0) if self.validate else made
+
+    @property
+    def own_lists(self) -> bool:
+        """Whether the splits are not those of official lists, so that their lists are to be written."""
+        return self.make is None and (self.lists is None or self.validate)
+
+    @property
+    def starts(self) -> str:
+        """What all nets of the image stream start from, of STARTS; the flow stream's start from nothing."""
+        return self.start or ("pretrained" if self.pretrained else "cnn")
 
     @property
     def flow_nets(self) -> dict[str, Any]:
@@ -183,6 +231,31 @@ def parse(content: Any) -> Description:
     return description
 
 
+def adapt(description: Description, changes: Mapping[str, Any]) -> Description:
+    """Return a description with other values of some fields, as a command line gives them.
+
+    Another folder of lists has its own class list, and the name says where a description came to `validate`.
+
+    Raises
+    ------
+    InputError
+        Where a value is none of its field's, or does not go with the rest.
+    """
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in changes.items()
+    }
+    if "lists" in values:
+        values["classes"] = None
+    if values.get("validate"):
+        values["name"] = f"{description.name}, groups held out of training"
+    try:
+        changed = replace(description, **values)
+    except ValidationError as error:
+        raise InputError(recipe.problem(error)) from None
+    _check(changed)
+    return changed
+
+
 def _problem(error):
     """Return what is wrong in a line; of an unknown key also what the keys are."""
     message, place = recipe.problem(error), error.errors()[0]["loc"]
@@ -195,11 +268,17 @@ def _problem(error):
 def _check(description):
     """Raise InputError for values that do not go together."""
     _demand("image" in description.streams, 'streams: "image" is always one of them')
-    _check_nets("nets", description.nets, NEEDED, description.size)
+    _demand(description.start != "pretrained" or description.pretrained, 'start: "pretrained" needs the key pretrained')
+    _demand(
+        not description.seeds or description.seed in description.seeds,
+        f"seeds: seed, {description.seed}, is one of them",
+    )
+    _check_nets("nets", description.nets, NEEDED, description)
+    _check_cnn(description)
     if description.flow:
         _demand("stage1-iterations" not in description.flow.nets, "flow: nets: stage1-iterations: flow has no stage 1")
         needed = [key for key in NEEDED if key not in IMAGE_ONLY]
-        _check_nets("flow: nets", description.flow_nets, needed, description.size, flow.CHANNELS)
+        _check_nets("flow: nets", description.flow_nets, needed, description, flow.CHANNELS)
     for name, variant in description.variants.items():
         part = f"variants: {name}"
         _demand(re.fullmatch(r"[a-z0-9][a-z0-9 -]*", name), f"{part}: a name is of small letters, digits, blanks and -")
@@ -208,52 +287,61 @@ def _check(description):
             f"{part}: from nothing there is one stage: say stages 1",
         )
         _demand(
+            variant.start == "nothing" or description.starts != "nothing",
+            f'{part}: all nets start from nothing: say start "nothing" and stages 1',
+        )
+        _demand(
             variant.stages == 2 or "stage1-iterations" not in variant.nets,
             f"{part}: nets: stage1-iterations: with stages 1 there is no stage 1 of its own",
         )
-        _check_nets(f"{part}: nets", {**description.nets, **variant.nets}, NEEDED, description.size)
+        _check_nets(f"{part}: nets", {**description.nets, **variant.nets}, NEEDED, description)
     for key in ("variants", "recurrent-test", "motion-energy"):
         _demand(
             not getattr(description, key.replace("-", "_")) or "random" in description.samplings,
             f'{key}: it needs the sampling "random"',
         )
     if description.make is None:
-        for key in ("videos", "lists"):
-            _demand(getattr(description, key), f"{key} is missing (or make, where videos are to be made)")
+        _demand(description.videos, "videos is missing (or make, where videos are to be made)")
+        _demand(description.lists or description.group, "lists is missing (or group, to leave out one a split)")
+        held = [key for key in ("hold-out", "hold-out-next") if getattr(description, key.replace("-", "_"))]
+        _demand(len(held) < 2, "hold-out names the groups, and hold-out-next counts them; give one of them")
+        _demand(description.group or not held, f"{''.join(held)}: it needs group, by which a video's group is found")
+        _demand(held or not description.validate, "validate: it needs hold-out or hold-out-next")
         return
-    for key in ("videos", "lists", "classes"):
-        _demand(not getattr(description, key), f"{key} and make do not go together")
-    _check_make(description.make)
+    for key in ("videos", "lists", "classes", "only-classes", "group", "hold-out", "hold-out-next", "validate"):
+        _demand(not getattr(description, key.replace("-", "_")), f"{key} and make do not go together")
+    problem = made_videos.problem(description.make)
+    _demand(problem is None, problem)
 
 
-def _check_make(make):
-    """Raise InputError where options of tools/make_motion_videos.py lack what is needed, or have what is set here."""
-    for key, value in make.items():
-        _demand(isinstance(value, (str, int, float, list)), f"make: {key}: {json.dumps(value)} is no option's")
-    for key in ("out", "seed", "splits", "workers"):
-        _demand(key not in make, f"make: {key} follows from the rest; leave it out")
-    kind, seconds = make.get("set", "motion"), make.get("seconds")
-    _demand(kind in ("motion", "scenes"), f"make: set: {json.dumps(kind)} is neither motion nor scenes")
-    for key in ("appearances", "movements") if kind == "motion" else ():
-        names = make.get(key)
+def _check_cnn(description):
+    """Raise InputError where the CNN is not to have as many updates as the RCNN after what both start from."""
+    given, both = description.nets.get("cnn-iterations"), ("stage1-iterations", "iterations")
+    if description.starts == "cnn":
+        _demand(given is not None, 'nets: cnn-iterations is missing: updates of the CNN that all start from ("start")')
+    else:
+        updates = sum(description.nets[key] for key in both)
         _demand(
-            isinstance(names, list) and names and all(isinstance(name, str) for name in names),
-            f"make: {key} is missing, or no list of names",
+            given in (None, updates),
+            f"nets: cnn-iterations {given}: the CNN has the {updates} updates of the RCNN; leave it out",
         )
-    lengths = isinstance(seconds, list) and len(seconds) == 2 and all(map(_is_number, seconds))
-    _demand(
-        lengths and seconds[0] <= seconds[1] if kind == "scenes" else _is_number(seconds),
-        "make: seconds is missing, or no such number",
-    )
-    for key in ("groups", "clips"):
-        _demand(_is_number(make.get(key)) and isinstance(make[key], int), f"make: {key} is missing, or no such number")
+    if description.flow:
+        updates = description.flow_nets["iterations"]
+        given = description.flow.nets.get("cnn-iterations")
+        _demand(
+            given in (None, updates),
+            f"flow: nets: cnn-iterations {given}: the CNN has the {updates} updates of the RCNN; leave it out",
+        )
 
 
-def _check_nets(part, nets, needed, size, channels=3):
+def _check_nets(part, nets, needed, description, channels=3):
     """Raise InputError where settings of nets make no recipe, lack what is needed, or have what is set by the rest."""
     for key, value in nets.items():
         _demand(key not in SET, f"{part}: {key} follows from the rest; leave it out")
-        _demand(key not in PYTORCH_ONLY, f"{part}: {key} is of trainings in PyTorch; leave it out")
+        _demand(
+            description.engine == "torch" or key.replace("-", "_") not in PYTORCH_ONLY,
+            f"{part}: {key} is of trainings in PyTorch; leave it out",
+        )
         _demand(value is not None, f"{part}: {key} is null; leave it out")
     for key in needed:
         _demand(key in nets, f"{part}: {key} is missing")
@@ -262,8 +350,8 @@ def _check_nets(part, nets, needed, size, channels=3):
     except InputError as error:
         raise InputError(f"{part}: {error}") from None
     _demand(
-        size >= net.model.size,
-        f"size: frames of {size} pixels are smaller than the nets' input of {net.model.size} ({part})",
+        description.size >= net.model.size,
+        f"size: frames of {description.size} pixels are smaller than the nets' input of {net.model.size} ({part})",
     )
 
 
@@ -281,20 +369,21 @@ class Lists(NamedTuple):
 
     def train(self, split: int) -> Path:
         """Return the list of a split's videos to train on."""
-        return self.folder / f"trainlist{split:02d}.txt"
+        return partition.list_paths(self.folder, split)[0]
 
     def test(self, split: int) -> Path:
         """Return the list of a split's videos to test on."""
-        return self.folder / f"testlist{split:02d}.txt"
+        return partition.list_paths(self.folder, split)[1]
 
 
 def lists(description: Description, out: Union[str, PathLike]) -> Lists:
-    """Return the Lists of a description; synthetic videos go under the folder `out`."""
+    """Return the Lists of a description; synthetic videos, and lists of its own, go under the folder `out`."""
     if description.make is not None:
         videos = Path(out) / "videos"
-        return Lists(videos, videos / "lists", videos / "lists" / "classInd.txt")
-    folder = Path(description.lists or "")
-    return Lists(Path(description.videos or ""), folder, Path(description.classes or folder / "classInd.txt"))
+        return Lists(videos, videos / "lists", videos / "lists" / partition.CLASSES)
+    folder = Path(out, "lists") if description.own_lists else Path(description.lists or "")
+    classes = None if description.own_lists else description.classes
+    return Lists(Path(description.videos or ""), folder, Path(classes or folder / partition.CLASSES))
 
 
 class Counts(NamedTuple):
@@ -304,6 +393,7 @@ class Counts(NamedTuple):
     videos: int
     splits: dict[int, tuple[int, int]]  # {split: (videos to train on, to test on)}
     seconds: float  # mean length of a video
+    missing: int = 0  # videos that are listed and have no file
 
 
 def check(description: Description, out: Union[str, PathLike]) -> Counts:
@@ -312,8 +402,8 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
     Raises
     ------
     InputError
-        For a missing file, a list that names a missing video or is otherwise wrong (rcnn/data/lists.py), a split whose
-        two lists share a video, and a flow method that this machine has not.
+        For a missing file, a list that names a missing video or is otherwise wrong (rcnn/data/lists.py), a split that
+        cannot be (rcnn/data/splits.py) or has no video on one side, and a flow method that this machine has not.
     """
     if description.flow:
         flow.describe(description.flow.method)
@@ -323,32 +413,19 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
         except InputError as error:
             raise InputError(f"{error}; data/README.md says where to get it") from None
     if description.make is not None:
-        return _synthetic(description)
-    where, splits = lists(description, out), {}
-    union: dict[str, Video] = {}
-    classes = read_classes(where.classes)
-    for split in description.splits:
-        train, test = (read_list(path, classes) for path in (where.train(split), where.test(split)))
-        both = {video.name for video in train} & {video.name for video in test}
-        _demand(
-            not both,
-            f"split {split}: {len(both)} videos are in {where.train(split)} and in {where.test(split)}, "
-            f"one is {min(both, default='')}",
-        )
-        union.update((video.name, video) for video in train + test)
-        splits[split] = len(train), len(test)
-    check_files(list(union.values()), where.videos)
-    return Counts(len(classes), len(union), splits, description.mean_seconds)
-
-
-def _synthetic(description):
-    make = description.make
-    if make.get("set") == "scenes":
-        classes, (shortest, longest) = len(scenes.CLASSES), make["seconds"]
-        seconds = scenes.mean_length(shortest, longest)
-    else:
-        classes, seconds = len(set(make["appearances"])) * len(set(make["movements"])), make["seconds"]
-    a_group = classes * make["clips"]
-    tested = max(1, make["groups"] // 4) * a_group  # tools/make_motion_videos.py holds out a quarter
-    videos = make["groups"] * a_group
-    return Counts(classes, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)
+        number, videos, tested, seconds = made_videos.counts(description.make)
+        return Counts(number, videos, dict.fromkeys(description.splits, (videos - tested, tested)), seconds)
+    classes, made = partition.read(description.sources, description.splits)
+    chosen = set(choose(classes, description.only_classes))
+    wanted = {
+        number: partition.Split(*([video for video in part if classes[video.label] in chosen] for part in split))
+        for number, split in made.items()
+    }
+    union: dict[str, Video] = {video.name: video for split in wanted.values() for part in split for video in part}
+    there, missing = find_files(list(union.values()), description.videos or "", description.missing)
+    names, counts = {video.name for video in there}, dict[int, tuple[int, int]]()
+    for number, split in wanted.items():
+        train, test = (sum(video.name in names for video in part) for part in split)
+        _demand(train and test, f"split {number}: it has {train} videos to train on and {test} to test on")
+        counts[number] = train, test
+    return Counts(len(chosen), len(there), counts, description.mean_seconds, len(missing))

@@ -7,7 +7,8 @@ bytes a parameter; scores are four bytes each.
 Time.  A net's is its multiply-adds over a speed.  With S those of the spatial parts for a frame and T those of the
 temporal parts (two side heads counted):
 
-    training, CNN                    3 S         forward; the gradients of the maps and of the weights
+    training, CNN, stage 1           S           forward; the gradients of the classifiers are left out
+    CNN                              3 S         forward; the gradients of the maps and of the weights
     RCNN-r, stage 1                  3 S + 2 T   frame t-1 forward; frame t forward, maps' gradients; What's gradients
     RCNN-r, stage 2                  4 S + 2 T   and W's gradients
     RCNN-s, stage 1                  2 S + 2 T   the same without frame t-1
@@ -16,7 +17,8 @@ temporal parts (two side heads counted):
     test of CNN, RCNN-r, RCNN-s      S, 2 S + T, S + T a crop
 
 T's maps have no gradient (Eq. 6).  Speeds are multiply-adds a second: SPEED of one core is the demo's, 7 to 11
-thousand million on a 2-core machine; that of a GPU is the paper's 12.5 ms a frame on a K40 (Sec. 3.4).
+thousand million on a 2-core machine by Caffe, and PyTorch is reckoned alike; that of a GPU is the paper's 12.5 ms a
+frame on a K40 (Sec. 3.4).
 
 Flow takes FLOW_SECONDS of one core for each stored frame, by the processes that share the work: as measured on 320x240
 synthetic videos, on a machine that others used too.  Brox's method on a GPU is faster, by how much was not measured.
@@ -89,8 +91,9 @@ class Costs:
         return (number * ENCODING * self.frame_size**2, number * max(2 * PAGE, self.pair_bytes * self.frame_size**2))
 
     def training(self, kind: str, iterations: int) -> Cost:
-        """Return (seconds, bytes of all snapshots); kind: "cnn", "rcnn_r_stage1", "rcnn_r", "rcnn_s_stage1", ..."""
+        """Return (seconds, bytes of all snapshots); kind: a run of trainings.runs, "rcnn_r_stage1"."""
         spatial, temporal = {
+            "cnn_stage1": (1, 0),
             "cnn": (3, 0),
             "rcnn_r_stage1": (3, 2),
             "rcnn_r": (4, 2),
@@ -102,7 +105,7 @@ class Costs:
         snapshots = -(-iterations // solver.snapshot)
         return (
             self._seconds(frames * (spatial * self.spatial + temporal * self.temporal)),
-            2 * snapshots * self.weights(kind != "cnn")[1],
+            2 * snapshots * self.weights(not kind.startswith("cnn"))[1],
         )
 
     def weights(self, temporal: bool) -> Cost:

@@ -3,15 +3,19 @@
 A step is one program of tools/.  It depends on another one where that makes what it needs.  Under the folder OUT:
 
     videos/                        synthetic videos, if the description has them made
+    lists/                         its lists, if the splits are not those of official ones
     frames_5fps.lmdb               frames of all videos, one LMDB a frame rate
     frames_5fps_flow.lmdb          their flow, if the description has that stream
     split01_5fps/                  one folder a split and frame rate:
         pairs_train.lmdb, pairs_test.lmdb, prototxt/, snapshots/, scores_cnn.h5, scores_rcnn_r.h5, scores_rcnn_s.h5
         pairs_train_flow.lmdb, ...     and the flow stream's beside them
+        start_cnn/                     the CNN that all nets start from, if they start from one
+        seed_N/                        the image stream with another seed, on the same pairs
         variant_NAME/                  RCNN-r with other settings, on the same pairs, if the description has variants
 
 The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.  The flow
 stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4); the paper has no RCNN-s of flow.
+rcnn/experiments/trainings.py says which trainings a net gets.
 """
 
 from pathlib import Path
@@ -19,22 +23,18 @@ from typing import Optional, Union
 
 from rcnn import recipe
 from rcnn.data import flow
-from rcnn.data.records import MANIFEST
+from rcnn.data.lists import MISSING
 from rcnn.data.workers import cores
+from rcnn.experiments import trainings
 from rcnn.experiments.description import Counts, Description, lists
 from rcnn.experiments.estimates import STARTING, Costs
-from rcnn.experiments.steps import Step
-from rcnn.nets import prototxt_set
+from rcnn.experiments.steps import Step, lmdb
+from rcnn.experiments.trainings import Trainings, folder_of
 
 NET_OF = {"random": "rcnn_r", "sequential": "rcnn_s"}  # a sampling's net
 FLOW = "_flow"  # ends the names of what is the flow stream's, as in prototxt/
 RECURRENT, ENERGY = "scores_rcnn_r_recurrent", "motion_energy.json"  # beside the split's other results
 TABLES = "tables.json"  # the tables as data, for the page
-
-
-def lmdb(path: Path) -> tuple[Path, Path]:
-    """Return the files of an LMDB: the manifest, which says what is in it, and the records."""
-    return path / MANIFEST, path / "data.mdb"
 
 
 def steps(
@@ -54,11 +54,6 @@ def steps(
         Processes of those programs that have some, None for what they choose.
     """
     return _Plan(description, counts, Path(out), gpu, workers).steps
-
-
-def folder_of(out: Union[str, Path], split: int, fps: float) -> Path:
-    """Return the folder of a split at a frame rate."""
-    return Path(out) / f"split{split:02d}_{fps:g}fps"
 
 
 def main_folder(description: Description, out: Union[str, Path]) -> Path:
@@ -82,6 +77,22 @@ def score_files(description: Description, out: Union[str, Path]) -> dict[tuple[s
     return {key: folder_of(out, *key[1:]) / f"scores_{key[0]}.h5" for key in keys}
 
 
+def probe_files(description: Description, out: Union[str, Path]) -> dict[tuple[str, int, str], Path]:
+    """Return {(net, split, previous): path} of the motion probe's score files; previous: of `probe.PREVIOUS`.
+
+    RCNN-s, which is tested in order otherwise, is also shown the true frame alone.
+    """
+    if not description.probe:
+        return {}
+    keys = [
+        (NET_OF[sampling], split, previous)
+        for split in description.splits
+        for sampling in description.samplings
+        for previous in (("true", *description.probe) if sampling == "sequential" else description.probe)
+    ]
+    return {key: folder_of(out, key[1], description.fps[-1]) / f"probe_{key[0]}_{key[2]}.h5" for key in keys}
+
+
 def frames(description: Description, out: Union[str, Path]) -> Path:
     """Return the frames LMDB of images at the rate of Table 3."""
     return Path(out) / f"frames_{description.fps[-1]:g}fps.lmdb"
@@ -91,6 +102,21 @@ def variant_scores(description: Description, out: Union[str, Path]) -> dict[str,
     """Return {variant: path} of the score files of a description's variants."""
     folder = main_folder(description, out)
     return {name: _variant_folder(folder, name) / "scores_rcnn_r.h5" for name in description.variants}
+
+
+def seed_scores(description: Description, out: Union[str, Path]) -> dict[tuple[int, str], Path]:
+    """Return {(seed, net): path} of the score files of the first split with other seeds than the description's."""
+    main, split, fps = main_folder(description, out), description.splits[0], description.fps[-1]
+    nets = [net for net, *run in score_files(description, out) if run == [split, fps] and not net.endswith(FLOW)]
+    return {(seed, net): _seed_folder(main, seed) / f"scores_{net}.h5" for seed in _others(description) for net in nets}
+
+
+def _others(description):
+    return [seed for seed in description.seeds if seed != description.seed]
+
+
+def _seed_folder(folder, seed):
+    return folder / f"seed_{seed}"
 
 
 def _variant_folder(folder, name):
@@ -106,7 +132,7 @@ def report(description: Description, out: Union[str, Path], scores: dict[tuple[s
     nets = [net for net in ("rcnn_r", "rcnn_s", "cnn") if (net, split, fps) in scores]
     shown = {}
     if nets:
-        runs = [f"{net}{stage}" for net in nets for stage in (("_stage1", "") if net != "cnn" else ("",))]
+        runs = [run for net in nets for run in trainings.runs(net, description.starts)]
         shown = {
             "scores": scores[nets[0], split, fps],
             "scores2": scores[nets[-1], split, fps] if len(nets) > 1 else None,
@@ -138,13 +164,15 @@ class _Plan:
 
     def __init__(self, description, counts, out, gpu, workers):
         self.description, self.counts, self.out = description, counts, out
-        self.gpu = () if gpu is None else ("--gpu", str(gpu))
+        self.number, self.gpu = gpu, () if gpu is None else ("--gpu", str(gpu))
         self.workers = () if workers is None else ("--workers", str(workers))
         self.where = lists(description, out)
         self.costs = Costs(description.nets, counts, description.size, gpu is not None)
         self.steps = []
         if description.make is not None:
             self.videos()
+        if description.own_lists:
+            self.lists()
         runs = {}
         for net, split, fps in score_files(description, out):
             suffix = FLOW if net.endswith(FLOW) else ""
@@ -159,7 +187,11 @@ class _Plan:
             self.frames(f"frames_{fps:g}fps{FLOW}", fps, cost, **options)
         for (split, fps, suffix), nets in runs.items():
             _Run(self, split, fps, suffix).steps(nets)
+        for (net, split, previous), path in probe_files(description, out).items():
+            _Run(self, split, description.fps[-1]).scores(net, min(description.crops), None, path.stem, previous)
         main = _Run(self, description.splits[0], description.fps[-1])
+        for seed in _others(description):
+            _Seed(main, seed).steps([net for other, net in seed_scores(description, out) if other == seed])
         if description.recurrent_test:
             main.scores("rcnn_r", min(description.crops), "rcnn_s", RECURRENT)
         if description.motion_energy:
@@ -186,6 +218,11 @@ class _Plan:
             **{"out": where.videos, **self.description.make, "splits": splits, "seed": self.description.seed},
         )
 
+    def lists(self):
+        options = {name: value for name, value in self.description.sources._asdict().items() if value}
+        made = [self.where.classes, *self.listed]
+        self.add("lists", "make_lists.py", made, **options, splits=self.description.splits, out=self.where.folder)
+
     def frames(self, name, fps, cost, **kind):
         """Add the step of a frames LMDB; kind: options of flow."""
         path = self.out / f"{name}.lmdb"
@@ -199,6 +236,8 @@ class _Plan:
             videos=self.where.videos,
             list=self.listed,
             classes=self.where.classes,
+            only_classes=self.description.only_classes,
+            missing=None if self.description.missing == MISSING[0] else self.description.missing,
             fps=fps,
             size=self.description.size,
             **kind,
@@ -206,43 +245,21 @@ class _Plan:
         )
 
 
-class _Run:
+class _Run(Trainings):
     """The steps of a split at a frame rate, of images or of flow."""
-
-    def __init__(self, plan, split, fps, suffix=""):
-        description = plan.description
-        self.plan, self.description, self.split, self.fps, self.suffix = plan, description, split, fps, suffix
-        self.options = description.flow_nets if suffix else description.nets
-        self.costs = plan.flow_costs if suffix else plan.costs
-        self.folder, self.unhalved = folder_of(plan.out, split, fps), description.unhalved
-        self.name = self.folder.name
-        self.frames = plan.out / f"frames_{fps:g}fps{suffix}.lmdb"
-        self.train, self.test = (self.folder / f"pairs_{part}{suffix}.lmdb" for part in ("train", "test"))
-        self.lists = {"train": plan.where.train(split), "test": plan.where.test(split)}
-        self.start = folder_of(plan.out, split, description.fps[-1]) / "snapshots" / "start.caffemodel"
-
-    @property
-    def snapshots(self):
-        return self.folder / "snapshots"
 
     def steps(self, nets):
         most = max(self.description.crops)
         main = (self.folder, self.suffix) == (main_folder(self.description, self.plan.out), "")
-        self.pairs("train", self.train, None)
-        self.pairs("test", self.test, self.description.test_pairs_per_video)
-        self.nets()
+        self.pairs("train", self.train_pairs, None)
+        self.pairs("test", self.test_pairs, self.description.test_pairs_per_video)
+        if "cnn" in nets:
+            self.starting_points()
+        else:  # at the rate of row 1, which starts from the other one's weights
+            self.nets(self.source)
         for net in nets:
-            if self.suffix:
-                self.training(net, None)
-            elif net == "cnn":
-                self.single_frames()
-            else:
-                self.training(f"{net}_stage1", self.start)
-                self.training(net, self.weights(f"{net}_stage1"))
+            self.train(net)
             self.scores(net, most if main and net == "rcnn_r" else min(5, most))
-
-    def add(self, name, *step, **options):
-        self.plan.add(f"{self.name}.{name}{self.suffix}", *step, **options)
 
     def pairs(self, part, path, each):
         self.add(
@@ -255,80 +272,10 @@ class _Run:
             frames=self.frames,
             list=self.lists[part],
             classes=self.plan.where.classes,
+            only_classes=self.description.only_classes,
             out=path,
             seed=self.description.seed,
             pairs_per_video=each,
-        )
-
-    def nets(self):
-        channels = {"channels": flow.CHANNELS} if self.suffix else {}
-        self.add(
-            "nets",
-            "make_prototxt.py",
-            [self.net(name) for name in prototxt_set.names(recipe.parse(channels))],
-            inputs=[],
-            out=self.folder / "prototxt",
-            snapshots=self.snapshots,
-            train_pairs=self.train,
-            test_pairs=self.test,
-            frames=self.frames,
-            train_list=self.lists["train"],
-            test_list=self.lists["test"],
-            classes=self.plan.counts.classes,
-            seed=self.description.seed,
-            **channels,
-            **self.options,
-        )
-
-    def net(self, name):
-        return self.folder / "prototxt" / f"{name}{self.suffix}.prototxt"
-
-    def iterations(self, run):
-        return self.options[
-            "cnn-iterations" if run == "cnn" else "stage1-iterations" if run.endswith("stage1") else "iterations"
-        ]
-
-    def weights(self, run):
-        return self.snapshots / f"{run}{self.suffix}_iter_{self.iterations(run)}.caffemodel"
-
-    def single_frames(self):
-        """Add the CNN and what the RCNNs of this split start from."""
-        pretrained = self.description.pretrained and Path(self.description.pretrained)
-        start = None
-        if pretrained:
-            start = self.snapshots / "start_cnn.caffemodel"
-            self.starting("start_cnn", "deploy_cnn", pretrained, start)
-        self.training("cnn", start)
-        self.starting("start", "deploy_rcnn_r", pretrained or self.weights("cnn"), self.start)
-
-    def starting(self, name, net, weights, path):
-        self.add(
-            name,
-            "init_weights.py",
-            [path],
-            self.plan.costs.weights(net != "deploy_cnn"),
-            net=self.net(net),
-            weights=weights,
-            out=path,
-            unhalved=() if self.unhalved and net != "deploy_cnn" else None,
-            seed=self.description.seed,
-        )
-
-    def training(self, run, weights):
-        solver, kind = self.net(f"solver_{run}"), run.replace("_stage1", "")
-        data = [lmdb(self.train)[0], lmdb(self.test)[0]]
-        if kind == "rcnn_s":
-            data = [lmdb(self.frames)[0], *self.lists.values()]
-        self.add(
-            run,
-            "train.py",
-            [self.weights(run)],
-            self.costs.training(run, self.iterations(run)),
-            inputs=[solver, self.net(f"{run}_train_val"), *data, *([weights] if weights else [])],
-            leftovers=[(self.snapshots, f"{run}{self.suffix}{end}") for end in ("_iter_*", ".jsonl", ".caffe.log")],
-            settings=self.plan.gpu,
-            solver=solver,
-            weights=weights,
         )
 
     @property
@@ -342,33 +289,53 @@ class _Run:
             "motion_energy",
             "motion_energy.py",
             [path],
-            net=self.net("deploy_rcnn_r"),
+            net=self.deployed("rcnn_r"),
             weights=self.weights("rcnn_r"),
-            pairs=self.test,
+            pairs=self.test_pairs,
             **self.as_trained,
             out=path,
         )
 
-    def scores(self, net, crops, tested=None, name=None):
-        """Add the test of a net's weights, in the net `tested` if that is another one."""
+    def scores(self, net, crops, tested=None, name=None, previous=None):
+        """Add the test of a net's weights, in the net `tested` if that is another one; previous: of a motion probe."""
         tested, name = tested or net, name or f"scores_{net}"
-        path = self.folder / f"{name}{self.suffix}.h5"
+        path, deployed = self.folder / f"{name}{self.suffix}.h5", self.deployed(tested)
         self.add(
             name,
             "evaluate.py",
             [path],
-            self.costs.test(tested, self.fps, self.plan.counts.splits[self.split][1], crops),
+            self.costs.test("rcnn_r" if previous else tested, self.fps, self.plan.counts.splits[self.split][1], crops),
             leftovers=built(path),
             settings=("--batch", str(self.description.test_batch), *self.plan.gpu),
-            net=self.net(f"deploy_{tested}"),
+            net=deployed,
             weights=self.weights(net),
             frames=self.frames,
             list=self.lists["test"],
             classes=self.plan.where.classes,
+            only_classes=self.description.only_classes,
             crops=crops,
+            mode=None if deployed else trainings.MODES[tested],
             **self.as_trained,
+            previous=previous,
+            seed=self.description.seed if previous == "other" else None,
             out=path,
         )
+
+
+class _Seed(_Run):
+    """The steps of the image stream with another seed, on the pairs of `main`."""
+
+    def __init__(self, main, seed):
+        super().__init__(main.plan, main.split, main.fps)
+        self.folder, self.name, self.seed = _seed_folder(main.folder, seed), f"{main.name}.seed_{seed}", seed
+        self.home = self.folder
+        self.start = None if self.filled_by_caffe else self.snapshots / "start.caffemodel"
+
+    def steps(self, nets):
+        self.starting_points()
+        for net in nets:
+            self.train(net)
+            self.scores(net, min(5, max(self.description.crops)))
 
 
 class _Variant(_Run):
@@ -379,21 +346,19 @@ class _Variant(_Run):
         self.variant, self.options = variant, self.description.variant_nets(variant)
         self.folder, self.name = _variant_folder(main.folder, name), f"{main.name}.{name}"
         self.costs = Costs(self.options, self.plan.counts, self.description.size, bool(self.plan.gpu))
-        self.pretrained = Path(self.description.pretrained or main.weights("cnn"))
+        self.initial = main.source if variant.start == "pretrained" else None
         if variant.unhalved is not None:
             self.unhalved = variant.unhalved
+        if variant.difference is not None:
+            self.difference = variant.difference
 
     def steps(self, nets):
-        self.nets()
-        start = None
-        if self.variant.start == "pretrained":
-            start = self.snapshots / "start.caffemodel"
-            self.starting("start", "deploy_rcnn_r", self.pretrained, start)
+        self.nets(self.initial)
+        weights = self.starting("start", "deploy_rcnn_r", self.initial)
         for net in nets:
-            if self.variant.stages == 2:
-                self.training(f"{net}_stage1", start)
-                start = self.weights(f"{net}_stage1")
-            self.training(net, start)
+            for run in [net + trainings.STAGE1, net][2 - self.variant.stages :]:
+                self.training(run, weights)
+                weights = self.weights(run)
             self.scores(net, min(self.description.crops))
 
 

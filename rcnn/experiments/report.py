@@ -23,6 +23,7 @@ from rcnn.experiments.runner import clock
 from rcnn.experiments.tables import Table, numeric
 from rcnn.files import InputError, existing
 from rcnn.scoring import scores as fusion_rules
+from rcnn.scoring.outcomes import outcomes
 from rcnn.scoring.score_files import ALL, Scores, matched
 from rcnn.training import log as training
 
@@ -213,7 +214,7 @@ class _Nets:
 
     def accuracy(self):
         top = min(5, len(self.class_names))
-        first = [["net", "video accuracy", "mean class accuracy", f"in the top {top}"]]
+        first = [["net", "video accuracy", "mean class accuracy", f"in the top {top}", "by the pair"]]
         second = [["net", "signal", *fusion_rules.FUSIONS]]
         for net, name in enumerate(self.names):
             first.append(
@@ -222,6 +223,7 @@ class _Nets:
                     _percent(fusion_rules.accuracy(self.predicted[net], self.labels)),
                     _percent(fusion_rules.mean_class_accuracy(self.matrices[net])),
                     _percent(fusion_rules.top_accuracy(self.videos_scores[net], self.labels, top)),
+                    _percent(outcomes([self.files[net]], self.signal, self.crops).pair_accuracy),
                 ]
             )
             for kind, fused in self.fused[net].items():
@@ -233,7 +235,7 @@ class _Nets:
         return {
             "heading": "Accuracy",
             "tables": [
-                (f"By {self.rule}", first),
+                (f"By {self.rule}; by the pair: of each frame but the first by itself", first),
                 ("Video accuracy by each signal and each fusion over frames", second),
             ],
         }
@@ -349,14 +351,14 @@ class _Nets:
         """Return some frames of a video as small JPEGs in data URIs, with their times and scores."""
         name, times = self.file.names[index], self.file.times(index)
         stored = {video["name"]: video["times"] for video in records.manifest["videos"]}
-        if name not in stored or not np.array_equal(stored[name], times):
+        if not set(times) <= set(stored.get(name, ())):
             what = "other frames of" if name in stored else "no"
             raise InputError(
                 f"frames: {records.path} has {what} video {name}; give the frames that {self.file.path} is of"
             )
         shown = []
         for t in at:
-            image = records.frame(name, int(t))[0]
+            image = records.frame(name, stored[name].index(times[t]))[0]
             height = max(1, round(FRAME_WIDTH * image.shape[0] / image.shape[1]))
             small = cv2.resize(image, (FRAME_WIDTH, height), interpolation=cv2.INTER_AREA)
             data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

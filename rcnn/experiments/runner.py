@@ -10,6 +10,7 @@ file that it stamps (9 s for 2 GB).  Interrupted, it ended at once and left its 
 
 import argparse
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Optional, Union
 
 from rcnn.command import input_path, output_folder, positive, progress, tell
+from rcnn.data.workers import cores
 from rcnn.experiments.steps import Records, Step, StepError, chains, needs
 from rcnn.files import InputError, ProgramError, locked
 
@@ -131,20 +133,22 @@ class Runner:
         name = Path(step.command[0]).stem.replace("_", "-")
         words = [*_ending_with_this_one(), *self.programs, name, *step.command[1:], *step.settings]
         self.logs.mkdir(parents=True, exist_ok=True)
+        threads = str(max(1, cores() // self.jobs))
         with open(self._log(step), "a", encoding="utf-8") as log:
             with self._lock:
                 if self._stopping:
                     return None
-                log.write(f"\n$ {' '.join(step.typed)}\n")
+                log.write(f"\n$ {shlex.join(step.typed)}\n")
                 log.flush()
-                # Two threads gain nothing on small products, and side by side they wait for each other.
+                # Two threads gain nothing on small products, and side by side they wait for each other.  PyTorch's take
+                # larger parts, but more of them than cores would wait for each other too.
                 process = subprocess.Popen(
                     words,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
+                    env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": threads, **os.environ},
                 )
                 self._running[step.name] = process
             status = process.wait()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
+from rcnn.data.records import MANIFEST
 from rcnn.files import InputError, ProgramError, remove, sha256, write_text
 
 HASHED = 1 << 28  # bytes; larger files are known by size and time alone
@@ -57,6 +58,11 @@ class Step:
     def typed(self) -> list[str]:
         """The words by which a person runs the program."""
         return ["python", f"tools/{self.command[0]}", *self.command[1:], *self.settings]
+
+
+def lmdb(path: Path) -> tuple[Path, Path]:
+    """Return the files of an LMDB: the manifest, which says what is in it, and the records."""
+    return path / MANIFEST, path / "data.mdb"
 
 
 def needs(steps: Sequence[Step]) -> dict[str, set[str]]:

@@ -15,7 +15,7 @@ from rcnn.experiments.description import Description
 from rcnn.experiments.plan import FLOW, NET_OF
 from rcnn.files import InputError, existing
 from rcnn.scoring import scores
-from rcnn.scoring.score_files import ALL, Scores, matched
+from rcnn.scoring.score_files import ALL, Scores, fuse_files
 
 DASH = "–"
 NUMBER = re.compile(r"[-+−]?[\d.,:\s]*\d\s*%?|[-–—]?")
@@ -160,9 +160,7 @@ def two_streams(image: Path, flow: Path, crops: int) -> Accuracies:
         Where one is not a file of scores, or they are of different videos.
     """
     with Scores(image) as one, Scores(flow) as two:
-        order, labels = matched(one, two), one.labels
-        first, second = (file.fused("high", FUSIONS, crops) for file in (one, two))
-    fused = {how: scores.fuse_streams(first[how], second[how][order], WEIGHT, how) for how in FUSIONS}
+        fused, labels = fuse_files([one, two], "high", FUSIONS, crops, WEIGHT), one.labels
     return {(crops, "high"): {how: scores.accuracy(scores.predictions(fused[how]), labels) for how in FUSIONS}}
 
 

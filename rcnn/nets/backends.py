@@ -122,7 +122,9 @@ def check_choices(net: Any, name: PathLike, signal: str, path: PathLike, classes
     if signal not in net.signals:
         raise InputError(f"--signal: {name} has no output {signal}, only {', '.join(net.signals)}")
     if net.classes != len(classes):
-        raise InputError(f"--classes: {path} has {len(classes)} classes, {name} has {net.classes}")
+        raise InputError(
+            f"--classes: {path} has {len(classes)} classes, {name} has {net.classes}; --only-classes takes some"
+        )
 
 
 def mean_of(mean: Optional[Sequence[float]], network: Network, name: PathLike) -> list[float]:

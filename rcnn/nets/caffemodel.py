@@ -1,6 +1,6 @@
 """Caffe's binary files without Caffe: caffemodels as arrays and arrays as caffemodels, and solverstates."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Optional, TypeVar
 
 import numpy as np
@@ -9,13 +9,16 @@ from google.protobuf.message import DecodeError, Message
 from rcnn import googlenet
 from rcnn.data.caffe_formats_pb2 import BlobProto, NetParameter, SolverState
 from rcnn.files import InputError, PathLike, existing, replacing
-from rcnn.googlenet import PREVIOUS
-from rcnn.nets.model import Arrays, Combination, NetModel
+from rcnn.googlenet import PREVIOUS, SIDE_HEADS
+from rcnn.nets.model import TEMPORAL, Arrays, Combination, NetModel, Shape
 
 V1_TYPES = {4: "Convolution", 14: "InnerProduct"}  # the numbers of V1LayerParameter.LayerType
 WEIGHT_DIMENSIONS = {"Convolution": 4, "InnerProduct": 2}
 PARTS = ("weight", "bias")  # how W and b are called elsewhere
 SUM = 1  # EltwiseParameter.EltwiseOp
+FRESH = (
+    "fresh"  # a layer without parameters, whose bottoms are the layers at their fillers' values; Caffe passes it over
+)
 COMBINATIONS: dict[tuple[float, ...], Combination] = {(): "sum", (1.0, 1.0): "sum", (0.5, 0.5): "average"}
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -32,11 +35,14 @@ class Parameters(NamedTuple):
         With which the file's layers add the parts of Eq. 3, a tuple for each way.
     path
         Of the file.
+    fresh
+        Names of the layers that it says are as their fillers made them; None where it says nothing.
     """
 
     arrays: Arrays
     coefficients: set[tuple[float, ...]]
     path: PathLike
+    fresh: Optional[frozenset[str]] = None
 
     @property
     def combine(self) -> Optional[Combination]:
@@ -68,7 +74,74 @@ def read(path: PathLike) -> Parameters:
         arrays[name] = values
     if not arrays:
         raise InputError(f"weights: {path} holds no parameters; is it a caffemodel?")
-    return Parameters(arrays, sum_coefficients(net.layer), path)
+    marks = [frozenset(layer.bottom) for layer in net.layer if (layer.name, layer.type) == (FRESH, "Silence")]
+    return Parameters(arrays, sum_coefficients(net.layer), path, marks[-1] if marks else None)
+
+
+def mark_fresh(path: PathLike, layers: Collection[str]) -> None:
+    """Have a caffemodel that was just written say which of its layers are as their fillers made them.
+
+    The file is the one place of this fact: it goes where the values go, and whatever trains them can ask it.
+    """
+    with open(path, "ab") as file:  # messages one after the other are one message, their lists joined
+        mark = NetParameter()
+        mark.layer.add(name=FRESH, type="Silence", bottom=sorted(layers))
+        file.write(mark.SerializeToString(deterministic=True))
+
+
+def fresh_layers(source: Parameters, shapes: Mapping[str, Sequence[Shape]], left: Collection[str] = ()) -> list[str]:
+    """Return the layers of a net that have no values in a caffemodel, so that they start as their fillers make them.
+
+    Those are the ones that it lacks, or says are fresh, and inner products of another shape, which goes with the number
+    of classes and the size of the input.
+
+    Parameters
+    ----------
+    shapes
+        {layer: [shape of W, shape of b]} of the net, as `NetModel.parameters` returns it.
+    left
+        Names of layers that are to start so whatever the caffemodel has.
+
+    Raises
+    ------
+    InputError
+        Where it is of another net or another width: a convolution between the input and the high signal is not there,
+        or one has another shape.
+    """
+    arrays, where = source.arrays, f"weights: {source.path}"
+    if not arrays.keys() & shapes.keys():
+        raise InputError(
+            f"{where} shares no layer's name with the net: it has {some(arrays)}; the net has {some(shapes)}"
+        )
+    fresh = [name for name in shapes if name in left or name not in arrays or name in (source.fresh or ())]
+    lacking = [
+        name
+        for name, (weight, *_) in shapes.items()
+        if name not in arrays and len(weight) == WEIGHT_DIMENSIONS["Convolution"]
+        if not (name in left or name.endswith(TEMPORAL) or name.startswith(SIDE_HEADS))
+    ]
+    if lacking:
+        raise InputError(
+            f"{where} lacks {len(lacking)} of the net's convolutions, the first is {lacking[0]}; is it another net's? "
+            f"(init_weights.py --fresh {lacking[0]} would start that one at its filler)"
+        )
+    unfit = []
+    for name in (name for name in shapes if name not in fresh):
+        if len(shapes[name]) != len(arrays[name]):
+            raise InputError(
+                f"layer {name}: the weights have {len(arrays[name])} blobs, the net has {len(shapes[name])}; give "
+                f"weights of the same model, or leave the layer at its filler with --fresh {name}"
+            )
+        if all(fits(shape, value) for shape, value in zip(shapes[name], arrays[name])):
+            continue
+        if len(shapes[name][0]) == WEIGHT_DIMENSIONS["Convolution"]:
+            raise InputError(
+                f"layer {name}: W is {shape_text(arrays[name][0].shape)} in the weights and "
+                f"{shape_text(shapes[name][0])} in the net; give a net of the same width and channels, or leave the "
+                f"layer at its filler with --fresh {name}"
+            )
+        unfit.append(name)
+    return [name for name in shapes if name in fresh or name in unfit]
 
 
 def sum_coefficients(layers: Iterable[Message]) -> set[tuple[float, ...]]:
@@ -141,6 +214,19 @@ def read_state(path: PathLike) -> SolverState:
     return state
 
 
+def state(iteration: int, weights: str, history: Sequence[np.ndarray]) -> SolverState:
+    """Return the SolverState after so many updates; history: one array a parameter, in the order of the net's."""
+    blobs = [BlobProto(data=[np.ascontiguousarray(value, "<f4").tobytes()]) for value in history]
+    for blob, value in zip(blobs, history):
+        blob.shape.dim.extend(value.shape)
+    return SolverState(iter=iteration, learned_net=weights, history=blobs, current_step=0)
+
+
+def history(path: PathLike, state: SolverState) -> list[np.ndarray]:
+    """Return the arrays of a SolverState's history, as `state` takes them; path: of its file, for messages."""
+    return [_array(path, f"number {number} of the history", "", 0, blob) for number, blob in enumerate(state.history)]
+
+
 def fits(shape: Sequence[int], values: np.ndarray) -> bool:
     """Return whether parameters as read have a shape of at most four dimensions, of which leading ones do not count.
 
@@ -164,6 +250,12 @@ def plain_name(layer: str) -> str:
 def shape_text(shape: Sequence[int]) -> str:
     """Return a shape as messages have it: "64 x 3 x 7 x 7"."""
     return " x ".join(map(str, shape))
+
+
+def some(names: Iterable[str]) -> str:
+    """Return the first three of some names as messages have them."""
+    names = list(names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _parsed(path: PathLike, message: AnyMessage, what: str) -> AnyMessage:

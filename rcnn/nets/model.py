@@ -9,10 +9,10 @@ import numpy as np
 
 from rcnn import googlenet
 from rcnn.files import InputError, PathLike
-from rcnn.googlenet import Classifier, Convolution, Model
+from rcnn.googlenet import SIDE_HEADS, Classifier, Convolution, Model
 
 TEMPORAL = "/temporal"
-CLASSIFIERS = ("classifier_video", "classifier")  # ours, and BVLC GoogLeNet's
+CLASSIFIERS = ("classifier_video", "classifier")  # ours, and BVLC GoogLeNet's; who tunes a net may name it otherwise
 CONV1 = "conv1/7x7_s2"
 LEARNING = ("filler", "temporal_filler", "bias")  # of older descriptions: how a training starts, not what the net is
 Arrays = dict[str, list[np.ndarray]]
@@ -23,18 +23,21 @@ SIZES = range(33, 1025)  # sides of the input that are tried
 
 @dataclass(frozen=True)
 class NetModel(Model):
-    """A Model that may lack temporal parts, as the parameters of a CNN do, and have BVLC's names of the classifiers.
+    """A Model of a file's parameters: it may lack temporal parts, as a CNN does, and side heads, as deploy nets do.
 
     Attributes
     ----------
     temporal
         Whether the net has temporal parts.
     classifier
-        The last part of the classifiers' names, of CLASSIFIERS.
+        The last part of the classifiers' names.
+    side_heads
+        Whether the net has the layers of the signals low and medium.
     """
 
     temporal: bool = True
     classifier: str = CLASSIFIERS[0]
+    side_heads: bool = True
 
     def layers(self) -> list:
         """Return the layers, as `googlenet` does."""
@@ -47,7 +50,12 @@ class NetModel(Model):
             if isinstance(layer, Classifier)
             else layer
             for layer in layers
+            if self.side_heads or not layer.name.startswith(SIDE_HEADS)
         ]
+
+    def signals(self) -> list[str]:
+        """Return the signals that the net has classifiers of."""
+        return [layer.signal for layer in self.layers() if isinstance(layer, Classifier)]
 
     def shapes(self) -> dict[str, tuple[int, int, int]]:
         """Return {layer name: (channels, height, width)}, as `googlenet.shapes` does."""
@@ -122,7 +130,8 @@ def infer(
     InputError
         Where they are of no such network, or not enough is known.
     """
-    names = [name for name in CLASSIFIERS if f"loss3/{name}" in arrays]
+    last = [name[len("loss3/") :] for name in arrays if name.startswith("loss3/") and not name.startswith("loss3/fc")]
+    names = [name for name in CLASSIFIERS if name in last] or last
     if CONV1 not in arrays or not names:
         some = ", ".join(list(arrays)[:3]) + (", ..." if len(arrays) > 3 else "")
         raise InputError(f"{where}: no GoogLeNet: the layers are {some}, not {CONV1} to loss3/{CLASSIFIERS[0]}")
@@ -142,6 +151,7 @@ def infer(
         temporal_bias=len(across) == 2,
         temporal=bool(across),
         classifier=names[0],
+        side_heads=any(name.startswith(SIDE_HEADS) for name in arrays),
     )
     return replace(model, size=_size(model, arrays, size, where))
 

@@ -14,7 +14,7 @@ from typing import Any, Optional
 import numpy as np
 
 from rcnn.files import InputError
-from rcnn.googlenet import PREVIOUS, SIGNALS
+from rcnn.googlenet import PREVIOUS
 from rcnn.nets.model import NetModel
 
 KINDS = ("frame", "pair", "recurrent")
@@ -143,7 +143,7 @@ class ModelNetwork(Network):
         check_kind(kind, model)
         self.kind, self.model, self.size, self.classes = kind, model, model.size, model.classes
         self.channels = model.channels
-        self.signals = list(SIGNALS)
+        self.signals = model.signals()
         self._state: Arrays = {}
 
     @property

@@ -1,6 +1,6 @@
 """Every net and solver, as Caffe prototxt made with pycaffe's NetSpec from `rcnn.googlenet` and a `rcnn.recipe.Recipe`.
 
-    cnn(recipe, pairs, phase)             the single-frame baseline
+    cnn(recipe, pairs, phase, stage)      the single-frame baseline
     rcnn_r(recipe, pairs, phase, stage)   RCNN-r: a pair of frames in, the loss at frame t out
     rcnn_s(recipe, frames, videos, phase, stage)
                                           RCNN-s: the next frame of each stream in, v^{t-1} from the pass before
@@ -13,13 +13,14 @@ name; with the gradient into them cut (Eq. 6) Caffe finds that they need no back
 its blobs "previous/..." are what layers/temporal_state.py recalls.  Layers with parameters have the same names in both,
 so that weights go from one to the other.
 
-In stage 1 W and b of every layer that GoogLeNet has stay as they are; in stage 2 all learn.
+In stage 1 the W and b that are pretrained stay as they are; in stage 2 all learn (`recipe.spatial_rates`).
 """
 
 import json
+from collections.abc import Collection
 from difflib import SequenceMatcher
 from os import PathLike
-from typing import Union
+from typing import Optional, Union
 
 import caffe
 from caffe import layers as L
@@ -30,48 +31,47 @@ from rcnn import googlenet
 from rcnn.data import crops, flow
 from rcnn.files import InputError
 from rcnn.googlenet import PREVIOUS, Model
-from rcnn.recipe import Fillers, Recipe
+from rcnn.recipe import Fillers, Recipe, spatial_rates
 
 TRAIN, TEST = caffe.TRAIN, caffe.TEST
 Path = Union[str, PathLike]
+Names = Optional[Collection[str]]
 
 
-def cnn(recipe: Recipe, pairs: Path, phase: int) -> NetParameter:
+def cnn(recipe: Recipe, pairs: Path, phase: int, stage: int = 2, fresh: Names = None) -> NetParameter:
     """Return the single-frame net of frame t of each pair, with its losses (and accuracies where phase is TEST).
 
     Parameters
     ----------
     recipe
-        Its learning rates and stages mean nothing here: all learns.
-    pairs
-        A pairs LMDB.
-    phase
-        TRAIN or TEST.
+        Its learning rates mean nothing here: what learns does so at one rate.
+    pairs, phase
+        A pairs LMDB; TRAIN or TEST.
+    stage, fresh
+        1 or 2 (Sec. 3.1); names of the layers that stage 1 does not hold still, as of `recipe.spatial_rates`.
     """
     net = caffe.NetSpec()
     label = _input(net, recipe, pairs, phase, pair=False)
-    _Tower(net, recipe, 2).losses(label, phase)
+    _Tower(net, recipe, _rates(recipe, stage, False, fresh)).losses(label, phase)
     return _named(net, "GoogLeNet")
 
 
-def rcnn_r(recipe: Recipe, pairs: Path, phase: int, stage: int = 2) -> NetParameter:
+def rcnn_r(recipe: Recipe, pairs: Path, phase: int, stage: int = 2, fresh: Names = None) -> NetParameter:
     """Return the RCNN-r net of a pair (Sec. 2.3), with its losses (and accuracies where phase is TEST).
 
     Parameters
     ----------
-    recipe, pairs, phase
+    recipe, pairs, phase, stage, fresh
         As of `cnn`.
-    stage
-        1 or 2 (Sec. 3.1).
     """
     net = caffe.NetSpec()
     label = _input(net, recipe, pairs, phase, pair=True)
-    for tower in _pair(net, recipe, stage, classify_previous=recipe.learning.previous_loss):
+    for tower in _pair(net, recipe, _rates(recipe, stage, True, fresh), recipe.learning.previous_loss):
         tower.losses(label, phase)
     return _named(net, "GoogLeNet-RCNN")
 
 
-def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 2) -> NetParameter:
+def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 2, fresh: Names = None) -> NetParameter:
     """Return the RCNN-s net (Sec. 2.2), one time step of `batch` streams a pass, with its losses.
 
     Accuracies are there where phase is TEST.
@@ -85,7 +85,7 @@ def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 
         A frames LMDB (layers/sequential_frames.py).
     videos
         The list of the split's videos.
-    phase, stage
+    phase, stage, fresh
         As of `rcnn_r`.
     """
     model, mean = recipe.model, list(recipe.mean(crops.MEANS))
@@ -99,12 +99,12 @@ def rcnn_s(recipe: Recipe, frames: Path, videos: Path, phase: int, stage: int = 
         size=model.size,
         mean=mean,
         scale=recipe.data.scale,
-        **_seed(recipe),
+        **_drawn(recipe),
     )
     net["frame"], net["label"], net["first"] = L.Python(
         module="layers.sequential_frames", layer="SequentialFrames", param_str=json.dumps(options), ntop=3
     )
-    _recurrent_tower(net, recipe, stage).losses(net["label"], phase)
+    _recurrent_tower(net, recipe, _rates(recipe, stage, True, fresh)).losses(net["label"], phase)
     _keep(net, model)
     return _named(net, "GoogLeNet-RCNN")
 
@@ -199,14 +199,12 @@ def solver(recipe: Recipe, net: Path, snapshot_prefix: Path, iterations: int) ->
 class _Tower:
     """The layers of one frame; `previous`, which has v^{t-1} by layer name, makes them those of Eq. 3 at t > 1.
 
-    stage: 1 or 2, None in a net that only runs forward.  share: name the spatial parameters, so that towers with the
-    same names share.  marked: rows may be at t = 1, where v^{t-1} is 0: "first/whole" and "first/none" tell which.
+    rates: of `_rates`, None in a net that only runs forward.  share: name the spatial parameters, so that towers with
+    the same names share.  marked: rows may be at t = 1, where v^{t-1} is 0: "first/whole" and "first/none" tell which.
     """
 
-    def __init__(self, net, recipe, stage=None, prefix="", previous=None, share=False, classify=True, marked=False):
-        if stage not in (None, 1, 2):
-            raise InputError(f"stage: there are stages 1 and 2, not {stage}")
-        self.net, self.recipe, self.model, self.stage = net, recipe, recipe.model, stage
+    def __init__(self, net, recipe, rates=None, prefix="", previous=None, share=False, classify=True, marked=False):
+        self.net, self.recipe, self.model, self.rates = net, recipe, recipe.model, rates
         self.prefix, self.previous, self.share, self.marked = prefix, previous, share, marked
         layers = self.model.layers()
         self.classifiers = [layer for layer in layers if isinstance(layer, googlenet.Classifier)] if classify else []
@@ -253,7 +251,7 @@ class _Tower:
             num_output=self.model.classes,
             weight_filler=dict(type="xavier"),
             bias_filler=dict(type="constant", value=0),
-            **self._spatial_param(layer.name, pretrained=False),
+            **self._spatial_param(layer.name),
         )
 
     def _recurrent(self, layer):
@@ -263,7 +261,7 @@ class _Tower:
             self[layer.bottom],
             weight_filler=dict(type=self.recipe.fillers.filler),
             bias_filler=dict(type="constant", value=self.recipe.fillers.bias),
-            **self._spatial_param(layer.name, layer.pretrained),
+            **self._spatial_param(layer.name),
         )
         if self.previous is not None:
             spatial.fn.params["name"] = name
@@ -293,13 +291,11 @@ class _Tower:
             return L.InnerProduct(bottom, **options)
         return L.Convolution(bottom, kernel_size=layer.kernel, stride=layer.stride, pad=layer.pad, **options)
 
-    def _spatial_param(self, name, pretrained):
+    def _spatial_param(self, name):
         """Caffe's `param` of W and b: how fast they learn, and in a pair net the names that the towers share."""
         weight, bias = {}, {}
-        if self.stage is not None:
-            rate = 1.0
-            if pretrained and (self.share or self.previous is not None):
-                rate = 0.0 if self.stage == 1 else self.recipe.learning.spatial_rate
+        if self.rates is not None:
+            rate = self.rates[name]
             weight.update(lr_mult=rate, decay_mult=1.0 if rate else 0.0)
             bias.update(lr_mult=2 * rate, decay_mult=0.0)
         if self.share:
@@ -309,19 +305,23 @@ class _Tower:
     def _temporal_param(self):
         bias = self.model.temporal_bias
         options = dict(bias_filler=dict(type="constant", value=0)) if bias else dict(bias_term=False)
-        if self.stage is not None:
+        if self.rates is not None:
             options["param"] = [dict(lr_mult=1.0, decay_mult=1.0), dict(lr_mult=2.0, decay_mult=0.0)][: 1 + bias]
             if self.recipe.learning.cut_gradient or self.marked:
                 options["propagate_down"] = [False]
         return options
 
 
-def _pair(net, recipe, stage, classify_previous):
-    previous = _Tower(net, recipe, stage, PREVIOUS, share=True, classify=classify_previous)
-    return previous, _Tower(net, recipe, stage, previous=previous, share=True)
+def _rates(recipe, stage, temporal, fresh):
+    return spatial_rates(recipe.model.layers(), stage, temporal, recipe.learning.spatial_rate, fresh)
 
 
-def _recurrent_tower(net, recipe, stage):
+def _pair(net, recipe, rates, classify_previous):
+    previous = _Tower(net, recipe, rates, PREVIOUS, share=True, classify=classify_previous)
+    return previous, _Tower(net, recipe, rates, previous=previous, share=True)
+
+
+def _recurrent_tower(net, recipe, rates):
     """Add the layers that recall v^{t-1} and those of frame t; return its tower."""
     model, shapes = recipe.model, googlenet.shapes(recipe.model.layers(), recipe.model.channels, recipe.model.size)
     states = [
@@ -342,7 +342,7 @@ def _recurrent_tower(net, recipe, stage):
         net["first/whole"] = L.Power(net["first"], scale=1, shift=1)  # 2 where t = 1, which undoes the halving
     if model.temporal_bias:
         net["first/none"] = L.Power(net["first"], scale=-1, shift=1)  # 0 where t = 1, which has no temporal part
-    return _Tower(net, recipe, stage, previous=previous, marked=True)
+    return _Tower(net, recipe, rates, previous=previous, marked=True)
 
 
 def _keep(net, model):
@@ -373,7 +373,7 @@ def _input(net, recipe, pairs, phase, pair):
     if model.channels not in crops.MEANS:
         raise InputError(f"channels: jpeg pairs have 3 (images) or 2 (flow), not {model.channels}; use raw pairs")
     net["pair"], net["label"] = L.Data(source=str(pairs), backend=P.Data.LMDB, batch_size=data.batch, ntop=2)
-    options = dict(size=model.size, mean=mean, scale=data.scale, together=data.together, **_seed(recipe))
+    options = dict(size=model.size, mean=mean, scale=data.scale, together=data.together, **_drawn(recipe))
     augment = dict(module="layers.pair_augment", layer="PairAugment", param_str=json.dumps(options))
     if pair:
         net[tops[0]], net[tops[1]] = L.Python(net["pair"], ntop=2, **augment)
@@ -382,8 +382,10 @@ def _input(net, recipe, pairs, phase, pair):
     return net["label"]
 
 
-def _seed(recipe):
-    return {} if recipe.solver.seed is None else {"seed": recipe.solver.seed}
+def _drawn(recipe):
+    """Return the options of a layer that say how it draws its crops, where they are not the defaults."""
+    crop = {} if recipe.data.crop == "random" else {"crop": recipe.data.crop}
+    return crop if recipe.solver.seed is None else {**crop, "seed": recipe.solver.seed}
 
 
 def _deploy_input(model, batch, *names):

@@ -7,11 +7,15 @@ import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import wrap
+from typing import Optional
 
 from google.protobuf import text_format
 
 from rcnn import recipe as settings
 from rcnn.data import crops, flow
+from rcnn.files import InputError, PathLike
+from rcnn.nets import caffemodel, weight_files
+from rcnn.nets.model import NetModel
 from rcnn.recipe import Recipe
 
 NETS = ("cnn", "rcnn_r", "rcnn_s")
@@ -52,7 +56,10 @@ def runs(recipe: Recipe) -> dict[str, tuple[str, int, int]]:
     Flow starts from nothing (Sec. 3.4), and so does any input but images: there is no stage 1.  RCNN-s reads a frames
     LMDB, which holds images or flow.
     """
-    solver, trainings = recipe.solver, {"cnn": ("cnn", 2, recipe.solver.cnn_iterations)}
+    solver, trainings = recipe.solver, {}
+    if solver.cnn_stage1_iterations and recipe.model.channels == len(crops.MEAN):
+        trainings["cnn_stage1"] = "cnn", 1, solver.cnn_stage1_iterations
+    trainings["cnn"] = "cnn", 2, solver.cnn_iterations
     for net in ("rcnn_r", "rcnn_s") if recipe.model.channels in crops.MEANS else ("rcnn_r",):
         if recipe.model.channels == len(crops.MEAN):
             trainings[f"{net}_stage1"] = net, 1, solver.stage1_iterations
@@ -71,7 +78,21 @@ def names(recipe: Recipe) -> dict[str, str]:
     return {key: f"{key}{suffix}.prototxt" for key in keys}
 
 
-def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
+def fresh_layers(recipe: Recipe, weights: PathLike) -> list[str]:
+    """Return the layers of a recipe's nets that a file of weights has no values for, temporal parts left out.
+
+    The file is what tools/init_weights.py reads or what it wrote.  InputError where it is another net's.
+    """
+    model = NetModel(**asdict(recipe.model), temporal=False)
+    fresh = caffemodel.fresh_layers(weight_files.source(weights), model.parameters())
+    if recipe.solver.cnn_stage1_iterations and not fresh:
+        raise InputError(
+            f"--cnn-stage1-iterations: {weights} has every layer of the CNN, so that nothing would learn in its stage 1"
+        )
+    return fresh
+
+
+def files(recipe: Recipe, folder: str, paths: Paths, weights: Optional[PathLike] = None) -> dict[str, str]:
     """Return {path: text} of a set's nets and solvers.
 
     Parameters
@@ -82,21 +103,25 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
         Where the files go, relative to the one that Caffe runs in.
     paths
         What its nets read, and where its solvers write.
+    weights
+        What its trainings start from: what they lack learns in stage 1 (`fresh_layers`); None: BVLC GoogLeNet's whole
+        file, for input of 224 x 224.
 
     Raises
     ------
     InputError
-        For frames of channels that the nets cannot take.
+        For frames of channels that the nets cannot take, and weights of another net.
     """
     from rcnn.nets import prototxt  # which needs Caffe
 
     places = {name: (Path(folder) / file).as_posix() for name, file in names(recipe).items()}
+    fresh = None if weights is None else fresh_layers(recipe, weights)
     made = {f"deploy_{net}": getattr(prototxt, f"deploy_{net}")(recipe.model, 1, recipe.fillers) for net in NETS}
 
     def alone(net, phase, pairs, videos, stage):
         if net == "rcnn_s":
-            return prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage)
-        return prototxt.cnn(recipe, pairs, phase) if net == "cnn" else prototxt.rcnn_r(recipe, pairs, phase, stage)
+            return prototxt.rcnn_s(recipe, paths.frames, videos, phase, stage, fresh)
+        return getattr(prototxt, net)(recipe, pairs, phase, stage, fresh)
 
     for run, (net, stage, iterations) in runs(recipe).items():
         train = alone(net, prototxt.TRAIN, paths.train_pairs, paths.train_list, stage)
@@ -106,17 +131,18 @@ def files(recipe: Recipe, folder: str, paths: Paths) -> dict[str, str]:
         made[f"solver_{run}"] = prototxt.solver(
             recipe, places[f"{run}_train_val"], f"{paths.snapshots}/{prefix}", iterations
         )
-    head = _head(recipe, folder, paths)
+    head = _head(recipe, folder, paths, weights)
     return {path: head + text_format.MessageToString(made[name]) for name, path in places.items()}
 
 
-def _head(recipe, folder, paths):
+def _head(recipe, folder, paths, weights):
     """Return the comment at a file's head: the command that makes its set, by what differs from the paper's."""
     words = []
-    if (recipe, folder, paths) != (Recipe(), FOLDER, PATHS):
+    if (recipe, folder, paths, weights) != (Recipe(), FOLDER, PATHS, None):
         base = asdict(default_paths(recipe, folder))
         changed = {name: path for name, path in asdict(paths).items() if path != base[name]}
-        words = settings.words({"out": folder, **changed, **settings.settings(recipe, Recipe())})
+        start = {} if weights is None else {"weights": weights}
+        words = settings.words({"out": folder, **start, **changed, **settings.settings(recipe, Recipe())})
     lines = wrap(
         f"python tools/make_prototxt.py {shlex.join(words)}",
         110,

@@ -45,6 +45,7 @@ class GoogLeNetRCNN(nn.Module):
             else:
                 made = nn.Linear(weight[1], weight[0], bias=bool(bias))
             self.add_module(name, made)
+        self.to(memory_format=torch.channels_last)
 
     def forward(
         self, frame: torch.Tensor, state: Optional[Tensors] = None, first: Optional[torch.Tensor] = None
@@ -99,7 +100,7 @@ class GoogLeNetRCNN(nn.Module):
             pool = functional.max_pool2d if layer.method == "MAX" else functional.avg_pool2d
             return pool(below, layer.kernel, layer.stride, layer.pad, ceil_mode=True)
         if isinstance(layer, Normalization):
-            return functional.local_response_norm(below, layer.local_size, layer.alpha, layer.beta, 1.0)
+            return _normalized(below, layer)
         if isinstance(layer, Dropout):
             return functional.dropout(below, layer.ratio, self.training)
         return getattr(self, layer.name)(below.flatten(1))
@@ -131,6 +132,19 @@ class GoogLeNetRCNN(nn.Module):
         other = restored(description, "the state dict")
         if other != self.model:
             raise InputError(f"the state dict is of {other}, the net of {self.model}")
+
+
+def _normalized(below, layer):
+    """Return the local response normalization of a batch.
+
+    The sum over neighbouring channels is a 1 x 1 convolution with a band of ones, much faster than PyTorch's own pool
+    over channels; what has 16 bits is divided in 32.
+    """
+    reach, channels = layer.local_size // 2, below.shape[1]
+    band = torch.ones(channels, channels, device=below.device).triu(-reach).tril(reach)[:, :, None, None]
+    squares = functional.conv2d(below.square(), band.to(below.dtype).to(memory_format=torch.channels_last))
+    root = (1 + squares.float() * (layer.alpha / layer.local_size)).rsqrt()
+    return (below * (root * root.sqrt())).to(below.dtype)  # beta is 3/4
 
 
 def build(arrays: Arrays, model: NetModel) -> GoogLeNetRCNN:

@@ -77,6 +77,26 @@ def read(path: PathLike, combine: Optional[str] = None, size: Optional[int] = No
     return {name: arrays[name] for name in model.parameters()}, model
 
 
+def source(path: PathLike) -> caffemodel.Parameters:
+    """Return what a file of SUFFIXES holds for another net to start from.
+
+    A caffemodel may be of any net; the other files are of this project's.
+    """
+    if suffix_of(existing(path, "weights"), "weights") == ".caffemodel":
+        return caffemodel.read(path)
+    arrays, model = read(path)
+    ways = {way for way, combine in caffemodel.COMBINATIONS.items() if combine == model.combine}
+    return caffemodel.Parameters(arrays, {max(ways)} if model.temporal else set(), path)
+
+
+def marked_fresh(path: PathLike) -> Optional[frozenset[str]]:
+    """Return the names of the layers that a file says are as their fillers made them, None where it says nothing.
+
+    Only a caffemodel can say it, as tools/init_weights.py writes them.
+    """
+    return caffemodel.read(path).fresh if suffix_of(path, "weights") == ".caffemodel" else None
+
+
 def kind_of(path: PathLike) -> Optional[str]:
     """Return the kind of the net in an .onnx file (of `network.KINDS`), None for parameters, which serve all kinds."""
     if suffix_of(path, "weights") != ".onnx":

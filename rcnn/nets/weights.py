@@ -1,6 +1,7 @@
 """Starting weights: a GoogLeNet's parameters, by layer name, in an RCNN's net (Sec. 3.1).
 
-A source is a caffemodel: BVLC's GoogLeNet in the old format, our own CNN's, or an RCNN's snapshot.
+A source is BVLC's GoogLeNet, whole or of its deploy net, in either format, another's that was tuned from it, our own
+CNN, or an RCNN's snapshot.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ import numpy as np
 from caffe.proto import caffe_pb2
 
 from rcnn.files import InputError, PathLike
-from rcnn.nets.caffemodel import Parameters, combination, fits, plain_name, shape_text, sum_coefficients
+from rcnn.nets.caffemodel import Parameters, combination, fresh_layers, plain_name, shape_text, sum_coefficients
+from rcnn.nets.model import CONV1, TEMPORAL
 from rcnn.nets.protos import read_net
 
 PARTS = ("W", "b")
@@ -75,6 +77,19 @@ def combine_of(message: caffe_pb2.NetParameter) -> Optional[str]:
     return combination(sum_coefficients(message.layer), "net: it")
 
 
+def filled(net: "caffe.Net", message: caffe_pb2.NetParameter) -> list[Blob]:
+    """Return what `copy` does for a net whose parameters all stay as its fillers made them."""
+    layers = {layer.name: layer for layer in message.layer}
+    rows = {
+        plain_name(name): [
+            Blob(FRESH, plain_name(name), part, tuple(blob.shape), _filler(layers[name], part))
+            for part, blob in enumerate(blobs)
+        ]
+        for name, blobs in net.params.items()
+    }
+    return [row for name in rows for row in rows[name]]
+
+
 def copy(
     net: "caffe.Net",
     message: caffe_pb2.NetParameter,
@@ -82,7 +97,9 @@ def copy(
     fresh: Sequence[str] = (),
     unhalved: bool = False,
 ) -> list[Blob]:
-    """Copy parameters by layer name from a caffemodel into a net; return what became of each, the unused ones last.
+    """Copy parameters by layer name into a net; return what became of each, the unused ones last.
+
+    What `caffemodel.fresh_layers` finds no values for stays as its fillers made it.
 
     A net that sums the parts of Eq. 3 gets half of W and b in every layer that has a temporal part (Sec. 3.1), unless
     the source is an RCNN itself or `unhalved`; one that averages them, or has no temporal parts, gets all as it is.
@@ -97,8 +114,8 @@ def copy(
     Raises
     ------
     InputError
-        Where the source has no layer of the net, a parameter's shape or number differs, `fresh` names no layer of the
-        net, or the source is an RCNN that combines otherwise.  The net may then be partly filled.
+        Where the source is of another net (`caffemodel.fresh_layers`), `fresh` names no layer of the net, or the source
+        is an RCNN that combines otherwise.
     """
     layers = {layer.name: layer for layer in message.layer}
     combine, of_rcnn = combine_of(message), source.combine
@@ -109,11 +126,12 @@ def copy(
     for name in fresh:
         if name not in net.params:
             raise InputError(f"--fresh: the net has no layer {name} with parameters")
+    shapes = {plain_name(name): [tuple(blob.shape) for blob in blobs] for name, blobs in net.params.items()}
+    left = set(fresh_layers(source, shapes, fresh))
     report, used = {}, set()
     for name, blobs in net.params.items():
         plain = plain_name(name)
-        values = None if plain in fresh else source.arrays.get(plain)
-        if values is None:
+        if plain in left:
             rows = [
                 Blob(FRESH, plain, part, tuple(blob.shape), _filler(layers[name], part))
                 for part, blob in enumerate(blobs)
@@ -121,15 +139,11 @@ def copy(
         else:
             used.add(plain)
             halve = combine == "sum" and of_rcnn is None and not unhalved and f"{plain}/temporal" in net.params
-            _fill(plain, blobs, values, 0.5 if halve else 1.0)
+            for blob, value in zip(blobs, source.arrays[plain]):
+                blob.data[...] = (value * np.float32(0.5 if halve else 1.0)).reshape(blob.shape)
             state = HALVED if halve else COPIED
             rows = [Blob(state, plain, part, tuple(blob.shape)) for part, blob in enumerate(blobs)]
         report[plain] = rows
-    if not used:
-        raise InputError(
-            f"weights: they share no layer's name with the net: they have {_some(source.arrays)}; the net "
-            f"has {_some(report)}"
-        )
     rows = [row for name in report for row in report[name]]
     return rows + [
         Blob(UNUSED, name, part, value.shape)
@@ -137,6 +151,44 @@ def copy(
         if name not in used
         for part, value in enumerate(values)
     ]
+
+
+def take_off_previous(net: "caffe.Net", rows: Sequence[Blob], share: float) -> list[Blob]:
+    """Start conv1's temporal weights at -share for the same place and channel of frame t-1, and 0 else.
+
+    The first layer then sees what is new since frame t-1: at share 1 what stands still is gone from it.  A start of
+    this project, not the paper's.
+
+    Parameters
+    ----------
+    net
+        Of `build`, filled.
+    rows
+        `copy`'s report.
+    share
+        Above 0, at most 1.
+
+    Returns
+    -------
+    list
+        The report with that filler.
+
+    Raises
+    ------
+    InputError
+        Where the net has no temporal part, or the source had trained ones.
+    """
+    name = CONV1 + TEMPORAL
+    if name not in net.params:
+        raise InputError("--difference: the net has no temporal parts; leave the option out")
+    if name not in fresh_of(rows):
+        raise InputError(f"--difference: the weights have {name} already; leave the option out")
+    weights = net.params[name][0].data
+    channels, middle = np.arange(len(weights)), weights.shape[-1] // 2
+    weights[...] = 0
+    weights[channels, channels, middle, middle] = -share
+    filler = f"-{share:g} of frame t-1"
+    return [row._replace(filler=filler) if (row.layer, row.part) == (name, 0) else row for row in rows]
 
 
 def table(rows: Sequence[Blob]) -> str:
@@ -151,20 +203,19 @@ def table(rows: Sequence[Blob]) -> str:
     return "\n".join([*lines, ", ".join(totals)])
 
 
-def _fill(name, blobs, values, factor):
-    if len(blobs) != len(values):
-        raise InputError(
-            f"layer {name}: the weights have {len(values)} blobs, the net has {len(blobs)}; give weights "
-            f"of the same model, or leave the layer at its filler with --fresh {name}"
-        )
-    for part, (blob, value) in enumerate(zip(blobs, values)):
-        if not fits(blob.shape, value):
-            raise InputError(
-                f"layer {name}: {_part(part)} is {shape_text(value.shape)} in the weights and "
-                f"{shape_text(blob.shape)} in the net; give a net of the same width, input size and "
-                f"classes, or leave the layer at its filler with --fresh {name}"
-            )
-        blob.data[...] = (value * np.float32(factor)).reshape(blob.shape)
+def fresh_of(rows: Sequence[Blob]) -> list[str]:
+    """Return the layers of `copy`'s report that are as their fillers made them."""
+    return list(dict.fromkeys(row.layer for row in rows if row.state == FRESH))
+
+
+def unfit_of(rows: Sequence[Blob]) -> list[str]:
+    """Return a text for each layer of `copy`'s report that the source has too, in another shape or to be left."""
+    theirs = {row.layer: row for row in rows if (row.state, row.part) == (UNUSED, 0)}
+    return [
+        f"{row.layer} ({shape_text(theirs[row.layer].shape)} in the weights, {shape_text(row.shape)} in the net)"
+        for row in rows
+        if (row.state, row.part) == (FRESH, 0) and row.layer in theirs
+    ]
 
 
 def _filler(layer, part):
@@ -177,8 +228,3 @@ def _filler(layer, part):
 
 def _part(part):
     return PARTS[part] if part < len(PARTS) else str(part)
-
-
-def _some(names):
-    names = list(names)
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -35,7 +35,7 @@ def main() -> None:
         nargs="+",
         help="trainlistNN.txt or testlistNN.txt, one or more",
     )
-    parser.add_argument("--classes", type=command.input_path, required=True, help="classInd.txt")
+    lists.add_class_options(parser)
     parser.add_argument("--out", type=command.output_folder, required=True, help="the LMDB to make, a folder")
     parser.add_argument("--encoding", choices=records.ENCODINGS, default="jpeg", help="how a pair is stored")
     parser.add_argument("--quality", type=int, choices=range(1, 101), metavar="1..100", default=95, help="JPEG quality")
@@ -50,10 +50,11 @@ def main() -> None:
     parser.add_argument("--force", action="store_true", help="replace an OUT that was made with other settings")
     args = parser.parse_args()
     settings = pairs_lmdb.Settings(args.encoding, args.quality, args.seed, args.pairs_per_video)
-    classes = lists.read_classes(args.classes)
+    classes, chosen = lists.read_chosen(args)
     with records.open_records(args.frames, "frames") as frames:
-        recipe = pairs_lmdb.recipe(frames, args.list, classes, settings)
-        videos, skipped = videos_with_frames(lists.read_lists(args.list, classes), frames, ", ".join(args.list))
+        recipe = pairs_lmdb.recipe(frames, args.list, chosen, settings)
+        listed = lists.read_lists(args.list, classes, chosen)
+        videos, skipped = videos_with_frames(listed, frames, ", ".join(args.list))
     manifest = finished(args.out, "pairs", recipe, args.force)
     if manifest:
         print(f"{args.out} is there already, made with these settings")
@@ -62,11 +63,13 @@ def main() -> None:
         with Build(args.out, "pairs", recipe, command.tell) as build:
             with workers.Pool(args.workers) as executor:
                 pairs_lmdb.store(build, args.frames, order, settings, executor, 2 * args.workers, command.progress)
+            missing = sum(reason == lists.NO_FILE for _, reason in skipped)
             manifest = build.finish(
                 counts={
                     "pairs": len(order),
                     "videos": len(videos),
-                    "skipped": len(skipped),
+                    "skipped": len(skipped) - missing,
+                    **({"missing": missing} if missing else {}),
                     "neighbours_of_one_video": clashes(order),
                 },
                 skipped=[{"video": video.name, "reason": reason} for video, reason in skipped],
@@ -76,8 +79,7 @@ def main() -> None:
 
 def report(out: str, manifest: dict[str, Any]) -> None:
     """Print what the LMDB holds and lacks."""
-    for entry in manifest["skipped"]:
-        command.tell(f"skipped {entry['video']}: {entry['reason']}")
+    command.tell_reasons("skipped", [(entry["video"], entry["reason"]) for entry in manifest["skipped"]])
     counts = manifest["counts"]
     print(f"{out}: {counts['pairs']} pairs of {counts['videos']} videos; {counts['skipped']} videos skipped")
     if clashing := counts["neighbours_of_one_video"]:

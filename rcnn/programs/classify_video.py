@@ -5,8 +5,9 @@ r"""Classify a video frame by frame, while it runs (Sec. 2.2, 2.4).
         --annotated annotated.mp4 --plot scores.png
     python tools/classify_video.py video.avi --weights rcnn.onnx --classes classInd.txt      # needs no Caffe
 
-SOURCE is a video file, a folder of frames (images in natural order, frame9 before frame10, each one frame at --fps), or
-the number of a camera, 0 for the first.  No more is kept of the past than one frame or one state, so a video of any
+SOURCE is a video file, a folder of frames (images in natural order, frame9 before frame10, each one frame at --fps),
+the number of a camera, 0 for the first, or its device (/dev/video0), a pipe (/dev/stdin), or an address that FFmpeg
+reads (http://, rtsp://).  No more is kept of the past than one frame or one state, so a video of any
 length takes the same memory; --fps should be that of the net's training.
 
 deploy_rcnn_r scores each frame with the one before it, as RCNN-r was trained.  deploy_rcnn_s keeps its state from frame
@@ -20,8 +21,8 @@ Caffe runs a --net, a prototxt, with a caffemodel.  Without --net the weights te
 tools/export.py (or a caffemodel, if its shapes tell enough), run by ONNX Runtime or PyTorch with the same numbers.
 Only an .onnx tells its mode; give --mode pair with the other files of an RCNN-r.
 
-A camera runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second Ctrl-C ends at once).  With a
-file or a folder Ctrl-C is an interruption: status 130, and no output is written.
+A camera, or a stream without an end, runs until Ctrl-C, or for --seconds, and then all outputs are completed (a second
+Ctrl-C ends at once).  With a file or a folder Ctrl-C is an interruption: status 130, and no output is written.
 """
 
 from argparse import Namespace
@@ -29,7 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rcnn.command import input_path, output_file, output_picture, parser, positive, positive_real, tell
-from rcnn.data.lists import read_classes
+from rcnn.data.lists import add_class_options, read_chosen
 from rcnn.data.video import open_source
 from rcnn.experiments import plots
 from rcnn.googlenet import SIGNALS
@@ -42,7 +43,7 @@ def main() -> None:
     args = arguments()
     if args.annotated:
         display.check_video(args.annotated)
-    classes, warnings = read_classes(args.classes), list[str]()
+    (_, classes), warnings = read_chosen(args), list[str]()
     source = open_source(args.source, args.fps, warnings)
     classifier = Classifier(
         args.net,
@@ -77,10 +78,10 @@ def main() -> None:
 def arguments() -> Namespace:
     options = parser(__doc__)
     options.add_argument(
-        "source", type=input_path, metavar="SOURCE", help="video file, folder of frames, or number of a camera"
+        "source", type=input_path, metavar="SOURCE", help="video file, folder of frames, number of a camera, or address"
     )
     add_options(options, ("pair", "recurrent"))
-    options.add_argument("--classes", type=input_path, required=True, help="class names, as UCF-101's classInd.txt")
+    add_class_options(options)
     options.add_argument("--fps", type=positive_real, default=5.0, help="frames a second")
     options.add_argument("--signal", choices=SIGNALS, default="high", help="the signal whose scores are given")
     options.add_argument("--seconds", type=positive_real, help="end there; a file's end, or Ctrl-C, if not given")

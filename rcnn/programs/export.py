@@ -16,14 +16,14 @@ caffemodel is run by Caffe.  Where Caffe (or what else is needed) is not install
 of a small net that Caffe once gave and that come with the package, and the program says so.
 
 Width, classes, channels and switches are read from WEIGHTS; --size is needed where the shapes do not tell it, --combine
-where a file does not say it.
+where a file does not say it.  A net without side heads, as deploy nets are, has the signal high alone.
 """
 
 from argparse import Namespace
 
-from rcnn.command import input_path, output_file, parser, positive, positive_real
+from rcnn.command import input_path, output_file, parser, positive, positive_real, tell
 from rcnn.files import InputError, replacing
-from rcnn.nets import compare, equality
+from rcnn.nets import caffemodel, compare, equality
 from rcnn.nets import weight_files as files
 from rcnn.nets.model import NetModel, without_temporal
 from rcnn.nets.network import KINDS
@@ -42,8 +42,15 @@ def main() -> None:
     if target == ".onnx" and mode == "frame" and model.temporal:
         arrays, model = without_temporal(arrays, model)
     print(f"{args.weights}: {described(model)}", flush=True)
+    if not model.side_heads:
+        tell(f"{args.weights} has no side heads (loss1, loss2): the net has only the signal high")
+    fresh = files.marked_fresh(args.weights)
+    if fresh and target != ".caffemodel":
+        tell(f"{args.out} does not say which layers are fresh, as {args.weights} does; begin stage 1 with that one")
     with replacing(args.out) as part:
         files.save(part, arrays, model, mode)
+        if fresh is not None and target == ".caffemodel":
+            caffemodel.mark_fresh(part, fresh & arrays.keys())
         equality.check_parameters(part, arrays, model)
         kinds = [mode] if args.mode or ".onnx" in (source, target) else KINDS if model.temporal else ["frame"]
         equality.check_outputs(kinds, args.weights, part, args.out, model, args.tolerance)

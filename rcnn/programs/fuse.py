@@ -9,6 +9,9 @@ first 1 or 5 of a 10-crop file are the smaller protocols) and, for --signal all,
 then a video's frames are fused by log-mean, mean or max; then two files by W * log(first) + (1 - W) * log(second).
 Probabilities below 1e-12 are taken for 1e-12 in logarithms.  Of classes with equal scores the first in the list wins.
 
+With --frames-averaged, pairs of neighbouring frames count in place of frames, so a video's first one does not: by the
+score of the second (1), as of an RCNN, or by the log-mean of both (2), so that a CNN sees as many pictures.
+
 Two files must have the same classes, and the same videos with the same labels, in any order.  Accuracy is the share of
 videos classified rightly, mean class that share averaged over the classes, top 5 the share whose class is among the
 five of highest score.
@@ -21,15 +24,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
-
 from rcnn.command import input_path, output_file, output_picture, parser, share
 from rcnn.data import crops
 from rcnn.experiments import plots
 from rcnn.files import sha256, write_text
 from rcnn.googlenet import SIGNALS
 from rcnn.scoring import scores
-from rcnn.scoring.score_files import ALL, Scores, matched
+from rcnn.scoring.outcomes import outcomes
+from rcnn.scoring.score_files import ALL, Scores, fuse_files
 
 
 def main() -> None:
@@ -37,11 +39,15 @@ def main() -> None:
     with ExitStack() as stack:
         files = [stack.enter_context(Scores(path)) for path in args.scores]
         fusions = [args.fusion] if args.fusion else scores.FUSIONS
-        fused = fuse(files, args, fusions)
+        fused = fuse_files(files, args.signal, fusions, args.crops, args.weight, args.frames_averaged)
+        if args.frames_averaged:
+            pairs = outcomes(files, args.signal, args.crops, args.frames_averaged, args.weight)
         labels, classes = files[0].labels, files[0].classes
         title = describe(files, args)
         results = {how: scores.metrics(fused[how], labels, classes) for how in fusions}
     print_table(title, results)
+    if args.frames_averaged:
+        print(f"by the pair, log-mean: {100 * pairs.pair_accuracy:.1f} %, {pairs.pairs.sum()} pairs")
     if args.json:
         report = {
             "scores": [{"file": path, "sha256": sha256(path)} for path in args.scores],
@@ -49,6 +55,8 @@ def main() -> None:
             "signal": args.signal,
             "weight": args.weight,
             "videos": len(labels),
+            "frames_averaged": args.frames_averaged,
+            "pair_accuracy": pairs.pair_accuracy if args.frames_averaged else None,
             "fusions": results,
         }
         write_text(args.json, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
@@ -61,13 +69,13 @@ def arguments() -> Namespace:
     options = parser(__doc__)
     options.add_argument("scores", type=input_path, nargs="+", metavar="SCORES", help="one score file, or two")
     options.add_argument(
-        "--crops",
-        type=int,
-        choices=crops.PROTOCOLS,
-        help="crops a frame, the first of the file's; without it, all of them",
+        "--crops", type=int, choices=crops.PROTOCOLS, help="crops a frame, the first of the file's; without it, all"
     )
     options.add_argument("--fusion", choices=scores.FUSIONS, help="how frames are fused; without it, each of the three")
     options.add_argument("--signal", choices=(*SIGNALS, ALL), default="high", help="one signal, or all three averaged")
+    options.add_argument(
+        "--frames-averaged", type=int, choices=(1, 2), help="count pairs, by one frame or both; without it, frames"
+    )
     options.add_argument(
         "--weight", type=share, metavar="W", help="weight of the first of two files, 0 to 1; without it 0.5"
     )
@@ -94,22 +102,14 @@ def arguments() -> Namespace:
     return args
 
 
-def fuse(files: Sequence[Scores], args: Namespace, fusions: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return {fusion: video scores, float64, videos x classes} of one file or two, in the order of the first."""
-    order = matched(*files) if len(files) == 2 else None
-    fused = [file.fused(args.signal, fusions, args.crops) for file in files]
-    if order is None:
-        return fused[0]
-    return {how: scores.fuse_streams(fused[0][how], fused[1][how][order], args.weight, how) for how in fusions}
-
-
 def describe(files: Sequence[Scores], args: Namespace) -> str:
     """Return what is fused as a line of text."""
     parts = [f"{file.path} ({args.crops or file.crops} crops)" for file in files]
     if len(files) == 2:
         parts = [f"{part:g} x log {name}" for part, name in zip((args.weight, 1 - args.weight), parts)]
     signal = "mean of low, medium and high" if args.signal == ALL else args.signal
-    return f"{' + '.join(parts)}, {signal} signal, {len(files[0])} videos"
+    what = {None: "", 1: "pairs by frame t, ", 2: "pairs by both frames, "}[args.frames_averaged]
+    return f"{' + '.join(parts)}, {signal} signal, {what}{len(files[0])} videos"
 
 
 def print_table(title: str, results: dict[str, dict[str, Any]]) -> None:

@@ -12,6 +12,13 @@ A set of your own, here for 24 classes on a GPU with little memory (two batches 
 The pairs are for random sampling (RCNN-r, and the CNN), the frames and lists for sequential sampling (RCNN-s), whose
 --batch is of so many videos side by side.
 
+--weights names what the trainings start from, as init_weights.py reads it: what these weights lack or do not fit (side
+heads of a deploy-only GoogLeNet, say) learns in stage 1, and what they have stays as it is.  Without it, stage 1 holds
+what BVLC GoogLeNet's whole file has.  --cnn-stage1-iterations gives the CNN a stage 1 too, in which it learns what is
+fresh alone:
+
+    python tools/make_prototxt.py --out prototxt/mine --weights bvlc_googlenet.caffemodel --cnn-stage1-iterations 1000
+
 --channels 2 makes the nets of the optical-flow stream, whose files and weights have names that end in _flow.  They
 start from nothing (Sec. 3.4), so there is no stage 1:
 
@@ -28,7 +35,7 @@ from pathlib import Path
 from typing import Optional
 
 from rcnn import recipe
-from rcnn.command import any_path, output_folder, parser
+from rcnn.command import any_path, input_path, output_folder, parser
 from rcnn.files import InputError, write_text
 from rcnn.nets import prototxt_set, weight_files
 from rcnn.nets.prototxt_set import FLOW_PATHS, FOLDER, PATHS, Paths
@@ -51,11 +58,11 @@ def main() -> Optional[int]:
     if args.out is not None:
         folder, chosen = args.out, recipe.parse(settings)
         paths = replace(prototxt_set.default_paths(chosen, folder), **typed)
-    elif typed or settings:
-        option = next(iter({**typed, **settings})).replace("_", "-")
+    elif typed or settings or args.weights is not None:
+        option = next(iter({**typed, **settings, "weights": None})).replace("_", "-")
         raise InputError(f"--{option} makes another set: say where with --out")
     weight_files.need("caffe")
-    files = prototxt_set.files(chosen, folder, paths)
+    files = prototxt_set.files(chosen, folder, paths, args.weights)
     if args.check:
         return check(files)
     for path, text in files.items():
@@ -63,6 +70,9 @@ def main() -> Optional[int]:
     if args.out is not None:
         Path(paths.snapshots).mkdir(parents=True, exist_ok=True)  # Caffe wants it to exist
     print(f"{len(files)} files written under {folder}")
+    if args.weights is not None:
+        fresh = prototxt_set.fresh_layers(chosen, args.weights)
+        print(f"beside temporal parts, stage 1 lets learn: {', '.join(fresh) or 'nothing'}")
     return None
 
 
@@ -86,6 +96,7 @@ def arguments() -> argparse.Namespace:
         "--check", action="store_true", help="write nothing; exit with 1 if a file is not as it should be"
     )
     options.add_argument("--out", type=output_folder, help="folder for a set of your own; every option below needs it")
+    options.add_argument("--weights", type=input_path, help="what the trainings start from, which decides stage 1")
     for name, help in HELP.items():
         default = "OUT/snapshots" if name == "snapshots" else getattr(PATHS, name)
         if getattr(FLOW_PATHS, name) != getattr(PATHS, name):

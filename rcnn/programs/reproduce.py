@@ -2,12 +2,15 @@
 
     python tools/reproduce.py data/motion.json --out data/motion --jobs 2     # synthetic; under an hour on two cores
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --gpu 0
+    python tools/reproduce.py data/ucf101.json --out data/ucf101/torch --gpu 0 --engine torch
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
+    python tools/reproduce.py data/weizmann.json --videos weizmann --weights bvlc.caffemodel --out w --validate
 
 What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
 pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
-from what.  --dry-run shows each with its state, expected time and disk, and changes nothing;
-rcnn/experiments/estimates.py says how these are reckoned.
+from what, rcnn/experiments/trainings.py what the nets start from and how long each learns.  --engine says what trains:
+Caffe, or PyTorch, whose weights ONNX Runtime or PyTorch tests.  --dry-run shows each step with its state, expected time
+and disk, and changes nothing; rcnn/experiments/estimates.py says how these are reckoned.
 
 Interrupted or killed, the same command goes on where it stopped.  Done, it does nothing.  A step whose command or files
 have changed since is stale: --force makes it again, and removes what it made before.  A step that fails stops only
@@ -21,24 +24,29 @@ and steps/ with what each was made from.
 import argparse
 
 from rcnn import command
+from rcnn.data.lists import MISSING
 from rcnn.experiments import description as descriptions
-from rcnn.experiments import plan, preview, results
+from rcnn.experiments import plan, preview, results, trainings
 from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 
+CHANGEABLE = ("videos", "lists", "pretrained", "missing", "splits", "validate", "engine")  # what options say instead
 NEEDS_FORCE = "--dry-run shows what; --force makes it again, another --out leaves it alone"
 
 
 def main() -> int:
     args = arguments()
-    description = descriptions.read(args.description)
+    changes = {field: getattr(args, field) for field in CHANGEABLE if getattr(args, field)}
+    description = descriptions.adapt(descriptions.read(args.description), changes)
     out = nearest(args.out)
     counts = descriptions.check(description, out)
     steps = plan.steps(description, counts, out, args.gpu, args.workers)
     if args.dry_run:
         page = plan.report(description, out, plan.score_files(description, out))
         preview.show([*steps, page], out, args.jobs)
+        tell_missing(counts)
         return 0
+    trainings.need(description)
     states = Records(out).states(steps)
     if not args.force:
         refuse_stale(states, out, NEEDS_FORCE)
@@ -49,7 +57,16 @@ def main() -> int:
         runner = Runner(out, args.jobs, args.force)
         runner.run(steps)
         summary = results.make(description, out, steps, runner)
-    return results.report(out, summary, steps, runner)
+    status = results.report(out, summary, steps, runner)
+    tell_missing(counts)
+    return status
+
+
+def tell_missing(counts: descriptions.Counts) -> None:
+    """Say how many listed videos have no file, where the description lets that be."""
+    if counts.missing:
+        listed = counts.videos + counts.missing
+        command.tell(f"reproduce.py: {counts.missing} of {listed} listed videos have no file and are left out")
 
 
 def arguments() -> argparse.Namespace:
@@ -57,5 +74,22 @@ def arguments() -> argparse.Namespace:
     add_options(options, "reproduce")
     options.add_argument(
         "--workers", type=command.positive, help="processes that decode and encode (default: one a core)"
+    )
+    options.add_argument(
+        "--videos",
+        type=command.input_path,
+        help="folder of the class folders (default: the description's, as of the next four)",
+    )
+    options.add_argument("--lists", type=command.input_path, help="folder of the lists and their classInd.txt")
+    options.add_argument("--weights", type=command.input_path, dest="pretrained", help="caffemodel to start from")
+    options.add_argument("--missing", choices=MISSING, help="what a listed video without a file is")
+    options.add_argument("--splits", type=command.positive, nargs="+", help="which")
+    options.add_argument(
+        "--validate",
+        action="store_true",
+        help="to choose settings: test on the groups that the description holds out of the training videos",
+    )
+    options.add_argument(
+        "--engine", choices=descriptions.ENGINES, help="what trains (default: what the description says, or else caffe)"
     )
     return options.parse_args()

@@ -10,6 +10,9 @@ displayed iteration and each test (rcnn/training/log.py describes it).
 On several GPUs each computes the net's whole batch, so that an iteration sees as many times more pairs; Caffe must have
 been built with NCCL, and the nets must have no Python layer (tools/make_prototxt.py --encoding raw).
 
+--resume-from goes on from a snapshot of tools/train_torch.py, NAME_iter_N.solver.pt and the .pt beside it, if there is
+none of this training itself.
+
 Run again, it goes on from the newest whole snapshot (--weights then only served the first start), and says so if the
 training is finished.  A snapshot holds the weights, the momentum and the iteration, and not all else: Caffe's Data
 layers begin again at the first record of their LMDB, and crops and dropout begin their random numbers afresh, so a
@@ -37,7 +40,9 @@ def main() -> int:
     options.add_argument(
         "--plot", type=output_picture, help="PNG to draw the loss curve to when training ends or is already finished"
     )
-    options.add_argument("--fresh", action="store_true", help="start over; removes this solver's snapshots and logs")
+    begin = options.add_mutually_exclusive_group()
+    begin.add_argument("--fresh", action="store_true", help="start over; removes this solver's snapshots and logs")
+    begin.add_argument("--resume-from", type=input_path, help="snapshot of train_torch.py to go on from: *.solver.pt")
     options.add_argument(
         "--gpu",
         type=device.numbers,
@@ -49,6 +54,8 @@ def main() -> int:
     training = Training(args.solver, args.weights, args.log, args.gpu)
     outputs = {"--log": training.log, **({"--plot": args.plot} if args.plot else {})}
     check_apart(outputs, [("the solver", file) for file in training.inputs()])
+    if args.resume_from:
+        training.resume_from(args.resume_from)
     status = training.run(progress, args.fresh)
     if args.plot:
         plots.loss_curves(args.plot, {Path(args.solver).stem: loss_curve(read_log(training.log))})

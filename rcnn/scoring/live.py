@@ -11,7 +11,8 @@ from typing import Any, Callable, NamedTuple, Optional
 import numpy as np
 
 from rcnn.command import progress, tell, tqdm
-from rcnn.data.video import TOLERANCE, Source, VideoError
+from rcnn.data.decoding import VideoError
+from rcnn.data.video import TOLERANCE, Source
 from rcnn.files import InputError
 from rcnn.scoring.display import Canvas, History, best, writing_video
 

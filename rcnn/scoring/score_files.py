@@ -24,7 +24,7 @@ import numpy as np
 
 from rcnn.files import InputError, PathLike, existing
 from rcnn.googlenet import SIGNALS
-from rcnn.scoring.scores import FUSIONS, average_crops, average_signals, fuse
+from rcnn.scoring.scores import FUSIONS, average_crops, average_pairs, average_signals, fuse, fuse_streams
 
 ALL = "all"  # instead of a signal: the three of them, averaged
 BLOCK = 64  # frames that are read or copied at a time
@@ -148,13 +148,60 @@ class Scores:
             parts.append(average_signals(average_crops(rows[:, :, places], crops)))
         return np.concatenate(parts)
 
+    def pair_times(self, index: int) -> np.ndarray:
+        """Return the times at t of the pairs of frames t - 1 and t of video `index`, float64, in seconds.
+
+        Those are its frames but for the first; a video of one frame has no pair, and that frame stands for one.
+        """
+        times = self.times(index)
+        return times if self._probed or len(times) == 1 else times[1:]
+
+    def pairs(self, index: int, signal: str = "high", crops: Optional[int] = None, averaged: int = 1) -> np.ndarray:
+        """Return the scores of the pairs of video `index` (`pair_times`), float64, pairs x classes.
+
+        Parameters
+        ----------
+        signal, crops
+            As for `averaged`.
+        averaged
+            1 for the score at t; 2 for the log-mean of those at t - 1 and t, so that what scores single frames sees
+            the same pictures as what scores pairs.
+
+        Raises
+        ------
+        InputError
+            Where scores at t - 1 are lacking, as in a file that `evaluate.py --previous` made.
+        """
+        if averaged == 2 and self._probed:
+            raise InputError(
+                f"scores: {self.path} was made with --previous and lacks first frames, so pairs of it cannot be "
+                "averaged; give scores made without"
+            )
+        scores = self.averaged(index, signal, crops)
+        return average_pairs(scores) if averaged == 2 else scores[-len(self.pair_times(index)) :]
+
+    @property
+    def _probed(self):
+        """Whether the scores are the motion probe's, which leaves out first frames."""
+        return "previous" in self.attributes
+
     def fused(
-        self, signal: str = "high", fusions: Sequence[str] = FUSIONS, crops: Optional[int] = None
+        self,
+        signal: str = "high",
+        fusions: Sequence[str] = FUSIONS,
+        crops: Optional[int] = None,
+        averaged: Optional[int] = None,
     ) -> dict[str, np.ndarray]:
-        """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`."""
+        """Return {fusion: scores of every video, float64, videos x classes}; signal and crops as for `averaged`.
+
+        averaged: as for `pairs`, whose scores are fused then; None: those of all frames, the first ones too.
+        """
         rows: dict[str, list[np.ndarray]] = {fusion: [] for fusion in fusions}
         for index in range(len(self)):
-            frames = self.averaged(index, signal, crops)
+            if averaged is None:
+                frames = self.averaged(index, signal, crops)
+            else:
+                frames = self.pairs(index, signal, crops, averaged)
             for fusion in fusions:
                 rows[fusion].append(fuse(frames, fusion))
         return {fusion: np.stack(videos) for fusion, videos in rows.items()}
@@ -171,8 +218,10 @@ class Scores:
         return [self.signals.index(name) for name in names]
 
 
-def matched(one: Scores, two: Scores) -> np.ndarray:
+def matched(one: Scores, two: Scores, more: bool = False) -> np.ndarray:
     """Return for each video of the Scores `one` its index in the Scores `two`, int64; the order may differ.
+
+    more: `two` may have other videos beside them.
 
     Raises InputError, naming the first that differs, unless both have the same classes, and the same videos with the
     same labels.
@@ -183,7 +232,7 @@ def matched(one: Scores, two: Scores) -> np.ndarray:
     if len(one.classes) != len(two.classes):
         raise InputError(f"{one.path} has {len(one.classes)} classes, but {two.path} {len(two.classes)}")
     places = {name: index for index, name in enumerate(two.names)}
-    for file, other in ((one, two), (two, one)):
+    for file, other in ((one, two),) if more else ((one, two), (two, one)):
         others = set(other.names)
         for name in file.names:
             if name not in others:
@@ -198,6 +247,38 @@ def matched(one: Scores, two: Scores) -> np.ndarray:
                 f"{two.classes[two.labels[places[name]]]} in {two.path}"
             )
     return np.array([places[name] for name in one.names], np.int64)
+
+
+def fuse_files(
+    files: Sequence[Scores],
+    signal: str = "high",
+    fusions: Sequence[str] = FUSIONS,
+    crops: Optional[int] = None,
+    weight: Optional[float] = None,
+    averaged: Optional[int] = None,
+) -> dict[str, np.ndarray]:
+    """Return {fusion: scores of every video, float64, videos x classes} of one file, or of two by `fuse_streams`.
+
+    Parameters
+    ----------
+    files
+        The order of the videos is that of the first.
+    signal, fusions, crops, averaged
+        As for `Scores.fused`.
+    weight
+        Of the first of two files, 0 to 1; None for 0.5.
+
+    Raises
+    ------
+    InputError
+        As `matched` does, and where a file lacks a signal, or crops.
+    """
+    order = matched(files[0], files[1]) if len(files) == 2 else None
+    fused = [file.fused(signal, fusions, crops, averaged) for file in files]
+    if order is None:
+        return fused[0]
+    share = 0.5 if weight is None else weight
+    return {how: fuse_streams(fused[0][how], fused[1][how][order], share, how) for how in fusions}
 
 
 def check_finite(scores: np.ndarray, name: str, before: int = 0, total: Optional[int] = None) -> None:

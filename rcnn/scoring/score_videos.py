@@ -10,9 +10,9 @@ from rcnn.command import progress
 from rcnn.data.crops import MEANS, network_input, oversample
 from rcnn.data.lists import Video
 from rcnn.data.records import Records
-from rcnn.files import PathLike
+from rcnn.files import InputError, PathLike
 from rcnn.nets.network import Network, checked_mode
-from rcnn.scoring import score_writing
+from rcnn.scoring import probe, score_writing
 
 
 def score_videos(
@@ -24,6 +24,7 @@ def score_videos(
     mean: Optional[Sequence[float]] = None,
     scale: float = 1.0,
     mode: Optional[str] = None,
+    shown: Optional[probe.Shown] = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (video, scores) until all frames are scored; scores: float32, frames x crops x signals x classes.
 
@@ -47,17 +48,27 @@ def score_videos(
         "frame", each by itself; "pair", frame t is scored from frames t - 1 and t, and a video's first frame as Eq. 3
         does at t = 1; "recurrent", with v^{t-1} of all frames before; None: what the net is.  A net of kind "recurrent"
         knows "pair" too.
+    shown
+        For mode "pair": shown(video, t) returns what frame t is scored with in place of frame t - 1, None for nothing,
+        Eq. 3 at t = 1.  Only the frames of `probe.kept` are scored then.  None: frame t - 1.
     """
     mode = checked_mode(mode, network.kind)
     frames = max(1, batch // crops)
     mean = MEANS[network.channels] if mean is None else mean
 
+    def prepared(image):
+        return network_input(oversample(image, network.size, crops), mean, scale)
+
     def views(video, index):
-        return network_input(oversample(read(video, index), network.size, crops), mean, scale)
+        return prepared(read(video, index))
 
     if mode == "recurrent":
         return _in_order(network, videos, views, crops, frames)
-    return _apart(network, videos, views, crops, frames, mode)
+    if mode == "frame":
+        jobs = _frames(videos, views)
+    else:
+        jobs = _pairs(videos, views) if shown is None else _probed(videos, views, shown, prepared)
+    return _apart(network, jobs, crops, frames, mode)
 
 
 def write_scores(
@@ -78,6 +89,7 @@ def write_scores(
         (video, seconds of its frames), as `sequences.videos_with_frames` returns them.
     attributes
         What makes the scores, for the file; "crops", "mean", "input_scale" and "mode" are what `score_videos` takes.
+        With "previous", of `probe.PREVIOUS`, and "seed" for that of another class, they are those of the motion probe.
     batch
         As of `score_videos`.
     force
@@ -91,13 +103,24 @@ def write_scores(
     Raises
     ------
     InputError
-        Where a file, finished or not, of other videos or attributes is there.
+        Where a file, finished or not, of other videos or attributes is there, and where a probe does not go with the
+        mode, or there is nothing to show.
     """
-    listed = [(video.name, video.label, times) for video, times in videos]
-    counts = [len(times) for _, times in videos]
+    previous, shown = attributes.get("previous"), None
+    if previous:
+        if attributes["mode"] != "pair":
+            raise InputError(
+                f"--previous: it shows one frame, as --mode pair does; leave out --mode {attributes['mode']}"
+            )
+        videos = probe.long_enough(videos, frames.path)
+    scored = [probe.kept(times) if previous else times for _, times in videos]
+    listed = [(video.name, video.label, times) for (video, _), times in zip(videos, scored)]
+    counts = [len(times) for times in scored]
     run = path, listed, attributes["crops"], network.signals, classes, attributes
     if not force and score_writing.finished(*run):
         return False
+    if previous:
+        shown = probe.reader(previous, frames, videos, attributes.get("seed", 0))
     with (
         score_writing.writing(*run) as writer,
         progress(sum(counts), "frame", sum(counts[index] for index in writer.done)) as bar,
@@ -108,16 +131,19 @@ def write_scores(
             bar.update()
             return frames.frame(listed[left[video]][0], index)[0]
 
+        def instead(video, index):
+            return shown(left[video], index)
+
         crops, mean, scale, mode = (attributes[name] for name in ("crops", "mean", "input_scale", "mode"))
-        lengths = [counts[index] for index in left]
-        for video, block in score_videos(network, lengths, read, crops, batch, mean, scale, mode):
+        lengths = [len(videos[index][1]) for index in left]
+        settings = crops, batch, mean, scale, mode, instead if previous else None
+        for video, block in score_videos(network, lengths, read, *settings):
             writer.add(left[video], block)
     return True
 
 
-def _apart(network, videos, views, crops, frames, mode):
+def _apart(network, jobs, crops, frames, mode):
     """Yield the scores of frames by themselves or in pairs, `frames` of them a pass."""
-    jobs = (_pairs if mode == "pair" else _frames)(videos, views)
     while chunk := list(islice(jobs, frames)):
         inputs = np.concatenate([job[2] for job in chunk])
         if mode == "pair":
@@ -150,6 +176,17 @@ def _pairs(videos, views):
             now = views(video, index)
             yield video, "both" if index == 1 else "now", now, before
             before = now
+
+
+def _probed(videos, views, shown, prepared):
+    """Yield what `_pairs` does with what `shown` gives in place of frame t - 1."""
+    for video, count in enumerate(videos):
+        for index in probe.kept(range(count)):
+            now, before = views(video, index), shown(video, index)
+            if before is None:
+                yield video, "before", now, now
+            else:
+                yield video, "now", now, prepared(before)
 
 
 def _in_order(network, videos, views, crops, streams):

@@ -46,6 +46,15 @@ def average_signals(scores: ArrayLike) -> np.ndarray:
     return np.asarray(scores).mean(axis=1, dtype=np.float64)
 
 
+def average_pairs(scores: ArrayLike, floor: float = FLOOR) -> np.ndarray:
+    """Return exp of the log-mean over both frames of each pair of neighbours, float64, pairs x classes.
+
+    scores: probabilities, frames x classes; a single frame is a pair with itself.
+    """
+    logs = np.log(np.maximum(np.asarray(scores, np.float64), floor))
+    return np.exp(logs if len(logs) == 1 else (logs[1:] + logs[:-1]) / 2)
+
+
 def fuse(scores: ArrayLike, fusion: str = "log-mean", floor: float = FLOOR) -> np.ndarray:
     """Return the video's score from its frames' (Sec. 2.4), float64, one a class.
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Callable, Optional
 from rcnn import environment
 from rcnn.files import InputError, TrainingError, WriteError, check_writable
 from rcnn.nets.protos import read_solver
-from rcnn.training import caffe_inputs, log, snapshots
+from rcnn.training import caffe_inputs, exchange, log, snapshots
 
 WAIT_FOR_LOCK = 2.0  # seconds; a killed training's caffe is gone by then
 STOPPED = 130  # exit status
@@ -57,6 +57,13 @@ class Training:
         nets = [path for path in (self.solver.net, self.solver.train_net, *self.solver.test_net) if path]
         data = caffe_inputs.sources(self.solver) if all(Path(path).is_file() for path in nets) else []
         return [self.path, *nets, *self.weights, *data]
+
+    def resume_from(self, path: str) -> None:
+        """Go on from a snapshot of PyTorch (`exchange.to_caffe`), unless this training has come further by itself."""
+        net = caffe_inputs.read_nets(self.solver)[0].net
+        with _locked(Path(f"{self.prefix}.caffe.log")):
+            if not snapshots.newest(self.prefix)[1]:
+                print(f"{path}, as {exchange.to_caffe(path, self.solver, net, self.prefix)}")
 
     def run(self, progress: Callable, fresh: bool = False) -> int:
         """Train to the end, or to where the user stops it, from the newest whole snapshot on.

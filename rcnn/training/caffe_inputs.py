@@ -11,10 +11,11 @@ from caffe.proto import caffe_pb2
 from rcnn.data import crops, sequences
 from rcnn.data.records import MANIFEST, read_manifest
 from rcnn.files import InputError
-from rcnn.nets import device
+from rcnn.nets import caffemodel, device, net_shapes
 from rcnn.nets.protos import check_format, read_net
 from rcnn.training import snapshots
 
+RANDOM = ("xavier", "msra", "gaussian", "uniform")  # fillers of which the values mean nothing by themselves
 PHASES = {caffe_pb2.TRAIN: "training", caffe_pb2.TEST: "test"}
 
 
@@ -104,15 +105,56 @@ def check_processor(gpus: Optional[Sequence[int]], solver: Any, nets: Sequence[P
 def check_weights(paths: Sequence[str], net: PhaseNet, prefix: Path) -> None:
     """Raise InputError for weights that a new training of `net` and the snapshot prefix cannot start from.
 
-    A caffemodel must be whole, have a layer of a name of the net's, and not be in the way of the training's own.
+    A caffemodel must be whole, have a layer of a name of the net's, each in the net's shape, and not be in the way of
+    the training's own.  Together they must have values for every layer that the net holds still.
     """
     names = {layer.name for layer in net.net.layer}
+    shapes = net_shapes.weight_shapes(net.net.layer, images(net.net.layer))
     own = {path.resolve() for path in snapshots.of(prefix, "caffemodel").values()}
+    trained: set[str] = set()
     for path in paths:
         if Path(path).resolve() in own:
             raise InputError(f"weights: {path} has a name that this training writes; move it to another folder")
-        if not names & snapshots.trained_layers(path):
+        source = caffemodel.read(path)
+        if not names & source.arrays.keys():
             raise InputError(f"weights: no layer of {path} is in the net, so nothing of it would be used; wrong file?")
+        for name, (values, *_) in source.arrays.items():
+            if name in shapes and not caffemodel.fits(shapes[name], values):
+                raise InputError(
+                    f"weights: {path} has {caffemodel.shape_text(values.shape)} for W of layer {name}, the net "
+                    f"{caffemodel.shape_text(shapes[name])}; are width, input size and classes the same? Else "
+                    "tools/init_weights.py makes starting weights of it"
+                )
+        trained = (trained | source.arrays.keys()) - (source.fresh or set())
+    held = {caffemodel.plain_name(layer.name): None for layer in net.net.layer if _held(layer)}
+    if lost := [name for name in held if name not in trained]:
+        what = f"{len(lost)} layers that the net holds still (lr_mult 0), the first is {lost[0]}"
+        if not paths:
+            raise InputError(f"weights: none are given, and so none for {what}; give starting weights with --weights")
+        raise InputError(
+            f"weights: {', '.join(paths)} has no trained values for {what}; make the net with tools/make_prototxt.py "
+            "--weights FILE, which lets learn what FILE lacks"
+        )
+
+
+def _held(layer: Any) -> bool:
+    """Return whether a layer keeps random values if it does not get others."""
+    options = {"Convolution": layer.convolution_param, "InnerProduct": layer.inner_product_param}.get(layer.type)
+    return bool(options and options.weight_filler.type in RANDOM and layer.param and not layer.param[0].lr_mult)
+
+
+def images(layers: Sequence[Any]) -> dict[str, net_shapes.Map]:
+    """Return {blob: (channels, height, width)} of the images that data layers give, as far as they say it."""
+    images = {}
+    for layer in layers:
+        if layer.type == "Data" and layer.transform_param.crop_size and layer.transform_param.mean_value:
+            channels, size = len(layer.transform_param.mean_value), layer.transform_param.crop_size
+            images[layer.top[0]] = channels, size, size
+        options = _options(layer) if layer.type == "Python" else {}
+        if isinstance(options.get("mean"), list) and _crop_size(layer):
+            tops = [top for top in layer.top if top.endswith("frame")]
+            images.update(dict.fromkeys(tops, (len(options["mean"]), _crop_size(layer), _crop_size(layer))))
+    return images
 
 
 def check_data(net: PhaseNet) -> None:

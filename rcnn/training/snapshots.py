@@ -43,14 +43,14 @@ def newest(prefix: Union[str, Path], say: Callable[[str], None] = print) -> tupl
     for path in of(prefix).values():
         try:
             state = caffemodel.read_state(path)
-            trained_layers(_weights(path, state.learned_net))
+            trained_layers(weights_of(path, state.learned_net))
             return state.iter, path
         except InputError as error:
             say(f"passing over {path.name}: {error}")
     return 0, None
 
 
-def _weights(path: Path, named: str) -> Path:
+def weights_of(path: Path, named: str) -> Path:
     """Return the caffemodel of a solverstate: the one beside it, else the one that it names.
 
     A state names its weights as they were when Caffe wrote it; a folder that was renamed or copied has its own.
@@ -62,7 +62,7 @@ def _weights(path: Path, named: str) -> Path:
 def settle(path: Path) -> None:
     """Have a solverstate name its weights where they are now, as Caffe reads them from where it says."""
     state = caffemodel.read_state(path)
-    weights = _weights(path, state.learned_net)
+    weights = weights_of(path, state.learned_net)
     if weights.resolve() != Path(state.learned_net).resolve():
         print(f"{path} was written for {state.learned_net}; it names {weights} from now on")
         state.learned_net = str(weights)

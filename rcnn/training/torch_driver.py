@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 import torch
 from torch import distributed
@@ -21,10 +21,12 @@ from rcnn.command import progress, tell
 from rcnn.data import crops
 from rcnn.files import InputError, TrainingError, replacing
 from rcnn.nets import torch_net, weight_files
-from rcnn.nets.torch_net import GoogLeNetRCNN
+from rcnn.nets.model import NetModel
+from rcnn.nets.torch_net import EXTRA, GoogLeNetRCNN
 from rcnn.recipe import CAFFE_ONLY, PART_OF, Recipe
-from rcnn.training import log
-from rcnn.training.torch_solver import Pairs, Solver, step
+from rcnn.training import exchange, log
+from rcnn.training.torch_batches import Batches
+from rcnn.training.torch_solver import Solver, step
 
 AVERAGE_LOSS = 40  # iterations, as Caffe's solver has it (Fig. 2)
 DECISIVE = [  # of the result
@@ -41,12 +43,16 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
     Parameters
     ----------
     device
-        "cpu", "cuda", or "auto", which is a GPU where there is one.
+        "cpu", "cuda", "auto", which is a GPU where there is one, or of one process, "cuda:1".
     """
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
     chosen = torch.device("cpu")
-    if device == "cuda" or device == "auto" and torch.cuda.is_available():
-        if not local < torch.cuda.device_count():
+    if device.startswith("cuda:"):
+        local = int(device[len("cuda:") :])
+        if world > 1:
+            raise InputError("gpu: with several processes each takes the GPU of its number; leave --gpu out")
+    if device.startswith("cuda") or device == "auto" and torch.cuda.is_available():
+        if not 0 <= local < torch.cuda.device_count():
             raise InputError(
                 f"device: PyTorch sees {torch.cuda.device_count()} GPUs, and process {local} of this "
                 "machine needs one of its own"
@@ -65,24 +71,25 @@ def processes(device: str) -> Iterator[tuple[torch.device, int, int]]:
 
 def train(
     out: str,
-    pairs: Union[str, Path],
-    weights: Union[str, Path],
+    source: Callable[..., Batches],
+    weights: Optional[Union[str, Path]],
     settings: Mapping[str, Any],
     stage: int = 2,
     device: str = "auto",
     combine: Optional[str] = None,
     size: Optional[int] = None,
+    resume_from: Optional[Union[str, Path]] = None,
 ) -> None:
-    """Train from the newest snapshot, or from `weights`, to the last update.
+    """Train from the newest snapshot, or from `weights` or `resume_from`, one of which is given, to the last update.
 
     Parameters
     ----------
     out
         Start of the names of what is written.
-    pairs
-        A pairs LMDB.
+    source
+        Called with a recipe, rank and world, it opens what the net trains on: `Pairs` of an LMDB, or `Sequences`.
     weights
-        Every parameter of the net; a CNN's, without temporal parts, trains the single-frame net.
+        Every parameter of the net; a CNN's, without temporal parts, trains the single-frame net, on pairs.
     settings
         Of a recipe, whose model the weights are of; the seed is 1 unless it is among them.
     stage
@@ -91,6 +98,8 @@ def train(
         As of `processes`.
     combine, size
         Of the model, where the weights do not tell.
+    resume_from
+        A solverstate of Caffe, whose training goes on.
 
     Raises
     ------
@@ -100,26 +109,51 @@ def train(
         Where the loss is not finite.
     """
     with processes(device) as (place, rank, world):
-        start = newest(out)
-        if not start and Path(weights).resolve() in {path.resolve() for path in _snapshots(out, "pt").values()}:
-            raise InputError(f"weights: {weights} has a name that this training writes; move it to another folder")
-        source = f"{out}_iter_{start}.pt" if start else weights
-        arrays, model = weight_files.read(source, combine, size)
+        start, begun = newest(out), None
+        begin = Path(f"{out}_iter_{start}.pt")
+        if not start and resume_from:
+            begun = exchange.of_caffe(resume_from)
+            begin = begun.weights
+        elif not start and weights:
+            begin = Path(weights)
+            if begin.resolve() in {path.resolve() for path in _snapshots(out, "pt").values()}:
+                raise InputError(f"weights: {weights} has a name that this training writes; move it to another folder")
+        arrays, model = weight_files.read(begin, combine, size)
         recipe = recipes.parse({"seed": 1, **settings}, Recipe(model=model))
+        torch.set_flush_denormal(True)  # on a CPU each number near 0 costs as much as a hundred others
+        if model.classifier != NetModel.classifier:
+            raise InputError(
+                f"weights: {begin} has GoogLeNet's own classifiers, {model.classifier}, and none for videos; make "
+                "starting weights of it with tools/init_weights.py"
+            )
         net = torch_net.build(arrays, model).to(place)
-        solver = Solver(net, recipe, stage)
+        fresh = (
+            fresh_of(f"{out}_iter_{start}.solver.pt")
+            if start
+            else begun.fresh
+            if begun
+            else weight_files.marked_fresh(begin)
+        )
+        solver = Solver(net, recipe, stage, fresh)
         state = restore(solver, f"{out}_iter_{start}.solver.pt", place) if start else None
+        if begun:
+            start = solver.iteration = begun.iteration
+            solver.momentum = {name: torch.from_numpy(begun.momentum[name]).to(place) for name in solver.momentum}
         last = recipe.solver.iterations
         if rank == 0:
-            tell(f"{'going on' if start else 'starting'} from {source}, {world} process(es), {place.type}")
+            tell(f"{'going on' if start else 'starting'} from {begin}, {world} process(es), {place.type}")
             records = _Records(out, start, recipe)
         if start >= last:
-            tell(f"finished already: {source} is at iteration {start} of {last}")
+            tell(f"finished already: {begin} is at iteration {start} of {last}")
             return
         with (
-            Pairs(pairs, recipe, rank, world) as reader,
+            source(recipe, rank, world) as reader,
             progress(last, "it", start, Path(out).name) if rank == 0 else nullcontext() as bar,
         ):
+            if reader.in_order and not model.temporal:
+                raise InputError(
+                    f"weights: {begin} is a single-frame net's, which learns from pairs; RCNN-s is recurrent"
+                )
             batches = reader.batches(start * recipe.solver.iter_size, state)
             while solver.iteration < last:
                 rate = solver.rate()
@@ -180,16 +214,23 @@ def _snapshots(out: str, suffix: str) -> dict[int, Path]:
 
 def save(out: str, net: GoogLeNetRCNN, solver: Solver, state: str) -> None:
     """Write a snapshot, the weights first: each file is whole or not there."""
-    weights = {name: value if name == "_extra_state" else value.cpu() for name, value in net.state_dict().items()}
+    weights = {name: value if name == EXTRA else value.cpu().contiguous() for name, value in net.state_dict().items()}
     training = {
         "momentum": {name: value.cpu() for name, value in solver.momentum.items()},
         "iteration": solver.iteration,
         "state": state,
+        "values": {name: value.cpu() for name, value in (solver.state or {}).items()},
         "recipe": repr(_decisive(solver)),
+        "fresh": None if solver.fresh is None else sorted(solver.fresh),
     }
     for kind, values in (("pt", weights), ("solver.pt", training)):
         with replacing(f"{out}_iter_{solver.iteration}.{kind}") as part:
             torch.save(values, part)
+
+
+def fresh_of(path: Union[str, Path]) -> Optional[list[str]]:
+    """Return the names of the layers that a snapshot's training found fresh, None where its weights did not say."""
+    return torch.load(path, map_location="cpu", weights_only=True).get("fresh")
 
 
 def restore(solver: Solver, path: Union[str, Path], device: torch.device) -> str:
@@ -213,6 +254,7 @@ def restore(solver: Solver, path: Union[str, Path], device: torch.device) -> str
         )
     solver.momentum = saved["momentum"]
     solver.iteration = saved["iteration"]
+    solver.state = saved.get("values") or None
     return saved["state"]
 
 

@@ -5,39 +5,36 @@ layer takes them.  With several processes (torch.distributed) each reads and com
 gradients are added up, so that an update is the same whatever their number.
 """
 
-import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
-from typing import Optional, Union
+from collections.abc import Collection, Iterator
+from typing import Optional
 
-import numpy as np
 import torch
 from torch import distributed
 from torch.nn import functional
 
 from rcnn import googlenet
-from rcnn.data import crops, records
 from rcnn.files import InputError
 from rcnn.googlenet import Classifier
 from rcnn.nets.model import NetModel
-from rcnn.nets.torch_net import GoogLeNetRCNN
-from rcnn.recipe import Recipe
+from rcnn.nets.torch_net import GoogLeNetRCNN, Tensors
+from rcnn.recipe import Recipe, spatial_rates
+from rcnn.training.torch_batches import Batch
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, str]
 
+def rates(
+    model: NetModel, stage: int = 2, spatial_rate: float = 1.0, fresh: Optional[Collection[str]] = None
+) -> dict[str, tuple[float, float]]:
+    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W.
 
-def rates(model: NetModel, stage: int = 2, spatial_rate: float = 1.0) -> dict[str, tuple[float, float]]:
-    """Return {parameter name: (lr_mult, decay_mult)} as in Caffe's nets; b learns twice as fast as W."""
-    pretrained = {
-        layer.name
-        for layer in model.layers()
-        if isinstance(layer, googlenet.RECURRENT) and layer.pretrained and model.temporal
-    }
-    multipliers = {}
+    Arguments as of `recipe.spatial_rates`.  InputError where nothing would learn.
+    """
+    spatial, multipliers = spatial_rates(model.layers(), stage, model.temporal, spatial_rate, fresh), {}
+    if not (model.temporal or any(spatial.values())):
+        raise InputError(
+            "stage 1: the weights have every layer of this net, so nothing would learn; begin with stage 2"
+        )
     for name, shapes in model.parameters().items():
-        rate = (0.0 if stage == 1 else spatial_rate) if name in pretrained else 1.0
+        rate = spatial.get(name, 1.0)
         multipliers[name + ".weight"] = rate, 1.0 if rate else 0.0
         if len(shapes) > 1:
             multipliers[name + ".bias"] = 2 * rate, 0.0
@@ -54,7 +51,9 @@ class Solver:
     recipe
         Its learning and solver settings count.
     stage
-        1: W and b of every layer that GoogLeNet has stay as they are; 2: all learn.
+        1: what is pretrained stays as it is; 2: all learn.
+    fresh
+        What is not pretrained, as of `rates`.
 
     Attributes
     ----------
@@ -62,15 +61,18 @@ class Solver:
         {parameter name: h}.
     iteration
         Updates done.
+    state
+        {layer name: v^t} of the last batch of frames in order, from which the next one starts; None of pairs.
     """
 
-    def __init__(self, net: GoogLeNetRCNN, recipe: Recipe, stage: int = 2):
-        self.recipe, self.stage, self.iteration = recipe, stage, 0
-        self._multipliers = rates(net.model, stage, recipe.learning.spatial_rate)
+    def __init__(self, net: GoogLeNetRCNN, recipe: Recipe, stage: int = 2, fresh: Optional[Collection[str]] = None):
+        self.recipe, self.stage, self.fresh, self.iteration = recipe, stage, fresh, 0
+        self._multipliers = rates(net.model, stage, recipe.learning.spatial_rate, fresh)
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(self._multipliers[name][0] > 0)
         self._learning = {name: value for name, value in net.named_parameters() if value.requires_grad}
         self.momentum = {name: torch.zeros_like(value) for name, value in self._learning.items()}
+        self.state: Optional[Tensors] = None
 
     def rate(self) -> float:
         """Return the learning rate of the next update."""
@@ -80,146 +82,93 @@ class Solver:
     @torch.no_grad()
     def update(self) -> None:
         """Apply the gradients that the passes of one update have left, added up, and clear them."""
-        gradients = {
-            name: value.grad if value.grad is not None else torch.zeros_like(value)
-            for name, value in self._learning.items()
-        }
+        names, parameters = list(self._learning), list(self._learning.values())
+        gradients = [torch.zeros_like(value) if value.grad is None else value.grad for value in parameters]
         if distributed.is_initialized():
             gradients = _added_up(gradients)
         settings = self.recipe.solver
         clip, share = settings.clip_gradients, 1 / settings.iter_size
         if clip is not None:  # Caffe clips before it divides by iter_size
-            norm = torch.stack([gradient.norm() for gradient in gradients.values()]).norm().item()
+            norm = torch.stack(torch._foreach_norm(gradients)).norm().item()
             share *= min(1.0, clip / norm) if norm else 1.0
-        rate = self.rate()
-        for name, parameter in self._learning.items():
-            lr_mult, decay_mult = self._multipliers[name]
-            change = gradients[name] * share + settings.weight_decay * decay_mult * parameter
-            self.momentum[name].mul_(settings.momentum).add_(change, alpha=rate * lr_mult)
-            parameter -= self.momentum[name]
+        rates, decays = zip(*(self._multipliers[name] for name in names))
+        momentum, rate = [self.momentum[name] for name in names], self.rate()
+        changes = torch._foreach_mul(gradients, share)
+        torch._foreach_add_(
+            changes, torch._foreach_mul(parameters, [settings.weight_decay * decay for decay in decays])
+        )
+        torch._foreach_mul_(changes, [rate * multiplier for multiplier in rates])
+        torch._foreach_mul_(momentum, settings.momentum)
+        torch._foreach_add_(momentum, changes)
+        torch._foreach_sub_(parameters, momentum)
+        for parameter in parameters:
             parameter.grad = None
         self.iteration += 1
 
 
 def _added_up(gradients):
-    """Return {name: sum over all processes} of {name: tensor}, sent as one: there are 190, most of them small."""
-    flat = torch.cat([gradient.flatten() for gradient in gradients.values()])
+    """Return the sums over all processes of tensors, sent as one: there are 190, most of them small."""
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
     distributed.all_reduce(flat)
-    parts = flat.split([gradient.numel() for gradient in gradients.values()])
-    return {name: part.view_as(gradients[name]) for name, part in zip(gradients, parts)}
-
-
-class Pairs:
-    """The batches of a pairs LMDB, cropped and mirrored as layers/pair_augment.py does; a context manager.
-
-    Crops are drawn for all rows in every process, by which they all know the same random numbers.
-
-    Parameters
-    ----------
-    path
-        A pairs LMDB.
-    recipe
-        Its model, data and seed count.
-    rank, world
-        This process's number and how many there are; each reads rows rank, rank + world, ... of a batch.
-
-    Raises
-    ------
-    InputError
-        Where the pairs are not the model's, or a process would have no row.
-    """
-
-    def __init__(self, path: Union[str, Path], recipe: Recipe, rank: int = 0, world: int = 1):
-        model, self._data, self._size = recipe.model, recipe.data, recipe.model.size
-        self._mean = recipe.mean(crops.MEANS)
-        self.records = records.open_records(path, "pairs")
-        self._keys = self.records.key_list()
-        self._rows = range(rank, self._data.batch, world)
-        height, width, channels = records.decode_pair(self.records.get(self._keys[0]))[0].shape
-        crops.positions(height, width, self._size)
-        classes = len(self.records.manifest["recipe"].get("classes", []))
-        if channels != model.channels:
-            raise InputError(f"pairs: {path} has frames of {channels} channels, the net takes {model.channels}")
-        if classes > model.classes:
-            raise InputError(f"pairs: {path} has {classes} classes, the net {model.classes}")
-        if not self._rows:
-            raise InputError(f"batch: {self._data.batch} is smaller than the number of processes, {world}")
-        self._generator = np.random.default_rng(recipe.solver.seed)
-        self._draw = partial(crops.draw, self._generator, height, width, self._size)
-        self._pool = ThreadPoolExecutor(1)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._pool.shutdown(cancel_futures=True)
-        self.records.close()
-
-    def batches(self, start: int, state: Optional[str] = None) -> Iterator[Batch]:
-        """Yield (previous, frames, labels, state) for ever.
-
-        previous and frames are float32 rows x channels x size x size, labels int64 rows, the state is that of the
-        random numbers after the batch.
-
-        Parameters
-        ----------
-        start
-            Number of the first batch, counted from 0.
-        state
-            That a batch came with, to go on after it.
-        """
-        if state:
-            self._generator.bit_generator.state = json.loads(state)
-        ready = self._pool.submit(self._batch, start)
-        while True:
-            start += 1
-            batch, ready = ready.result(), self._pool.submit(self._batch, start)
-            yield batch
-
-    def _batch(self, number):
-        data = self._data
-        places = [[self._draw() for _ in range(2 - data.together)] for _ in range(data.batch)]
-        previous, frames, labels = [], [], []
-        for row in self._rows:
-            key = self._keys[(number * data.batch + row) % len(self._keys)]
-            before, now, label = records.decode_pair(self.records.get(key))
-            for images, image, (top, left, mirror) in (
-                (frames, now, places[row][0]),
-                (previous, before, places[row][-1]),
-            ):
-                images.append(crops.cut(image, top, left, self._size, mirror))
-            labels.append(label)
-        inputs = (
-            torch.from_numpy(crops.network_input(np.stack(images), self._mean, data.scale))
-            for images in (previous, frames)
-        )
-        return (*inputs, torch.tensor(labels), json.dumps(self._generator.bit_generator.state))
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    return [part.view_as(gradient) for gradient, part in zip(gradients, parts)]
 
 
 def losses(
-    net: GoogLeNetRCNN, recipe: Recipe, previous: torch.Tensor, frames: torch.Tensor, labels: torch.Tensor
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return (the loss to differentiate, {"<signal>/loss": mean over the rows}) of this process's rows of a batch.
+    net: GoogLeNetRCNN, recipe: Recipe, batch: Batch, state: Optional[Tensors] = None
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], Optional[Tensors]]:
+    """Compute the losses of this process's rows of a batch.
 
-    The first is weighted (Sec. 3.2) and divided by the whole batch, so that gradients of several processes add up.
+    Parameters
+    ----------
+    net, recipe
+        The net and what it learns from.
+    batch
+        Pairs, or frames in order.
+    state
+        {layer name: v^{t-1}} of frames in order, as the batch before returned it; None before the first.
+
+    Returns
+    -------
+    loss
+        To differentiate: weighted (Sec. 3.2) and divided by the whole batch, so that gradients of several processes
+        add up.
+    outputs
+        {"<signal>/loss": mean over the rows}.
+    state
+        v^t of frames in order, through which no gradient goes (Eq. 6); None of pairs.
     """
-    towers = [("", net(frames))] if not net.model.temporal else _pair(net, recipe.learning, previous, frames)
+    learning, after = recipe.learning, None
+    with torch.autocast(batch.frames.device.type, torch.bfloat16, learning.precision == "bfloat16"):
+        if not net.model.temporal:
+            towers = [("", net(batch.frames)[0])]
+        elif batch.previous is None:
+            scores, values = net(batch.frames, state, batch.first)
+            towers, after = [("", scores)], {name: value.detach() for name, value in values.items()}
+        else:
+            towers = _pair(net, learning, batch.previous, batch.frames)
     outputs, total = {}, 0
-    for prefix, (scores, _) in towers:
+    for prefix, scores in towers:
         for layer in net.layers:
             if isinstance(layer, Classifier):
-                loss = functional.cross_entropy(scores[layer.signal], labels)
+                loss = functional.cross_entropy(scores[layer.signal].float(), batch.labels)
                 outputs[f"{prefix}{layer.signal}/loss"] = loss.detach()
                 total = total + googlenet.LOSS_WEIGHT[layer.signal] * loss
-    return total * (len(labels) / recipe.data.batch), outputs
+    return total * (len(batch.labels) / recipe.data.batch), outputs, after
 
 
 def _pair(net, learning, previous, frames):
     with torch.set_grad_enabled(learning.previous_loss or not learning.cut_gradient):
-        before = net(previous)
-    state = {name: value.detach() if learning.cut_gradient else value for name, value in before[1].items()}
-    now = net(frames, state)
+        before, values = net(previous)
+    state = {name: value.detach() if learning.cut_gradient else value for name, value in values.items()}
+    now, _ = net(frames, state)
     return [(googlenet.PREVIOUS, before), ("", now)] if learning.previous_loss else [("", now)]
+
+
+def _on(device, batch):
+    return batch._replace(
+        **{name: value.to(device) for name, value in batch._asdict().items() if isinstance(value, torch.Tensor)}
+    )
 
 
 def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> tuple[float, dict[str, float], str]:
@@ -233,20 +182,22 @@ def step(net: GoogLeNetRCNN, solver: Solver, batches: Iterator[Batch]) -> tuple[
     net, solver
         The net and its solver.
     batches
-        As `Pairs.batches` returns them.
+        As `torch_batches.Pairs.batches` or `Sequences.batches` returns them.
     """
     recipe, device, total = solver.recipe, next(net.parameters()).device, 0.0
     rank = distributed.get_rank() if distributed.is_initialized() else 0
     torch.manual_seed(hash((recipe.solver.seed, solver.iteration, rank)) % 2**63)
     net.train(recipe.learning.dropout)  # nothing but dropout knows the difference
     for _ in range(recipe.solver.iter_size):
-        previous, frames, labels, state = next(batches)
-        previous, frames, labels = (values.to(device) for values in (previous, frames, labels))
-        loss, outputs = losses(net, recipe, previous, frames, labels)
-        loss.backward()
-        shares = torch.stack([loss.detach(), *(value * len(labels) / recipe.data.batch for value in outputs.values())])
+        batch = _on(device, next(batches))
+        loss, outputs, solver.state = losses(net, recipe, batch, solver.state)
+        if loss.requires_grad:  # else every video begins, and only temporal parts learn, which have nothing to see
+            loss.backward()
+        shares = torch.stack(
+            [loss.detach(), *(value * len(batch.labels) / recipe.data.batch for value in outputs.values())]
+        )
         if distributed.is_initialized():
             distributed.all_reduce(shares)
         total += shares[0].item() / recipe.solver.iter_size
     solver.update()
-    return total, {name: value.item() for name, value in zip(outputs, shares[1:])}, state
+    return total, {name: value.item() for name, value in zip(outputs, shares[1:])}, batch.state
