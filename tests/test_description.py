@@ -289,7 +289,7 @@ def test_the_real_sets_of_the_repository(real_data):
         (scenes(seconds=[1]), "make: seconds is missing"),
         (scenes(seconds=[0, 2]), "make: seconds is missing"),
         (changed(variants={"A/b": {}}), "variants: A/b: a name is of small letters, digits, blanks and -"),
-        (variant(net={}), "variants: other one: unknown key net; the keys are nets, unhalved, stages, start"),
+        (variant(net={}), "variants: other one: unknown key net; the keys are nets, unhalved, difference, stages"),
         (variant(unhalved=0), "variants: other one: unhalved: 0: it should be true or false"),
         (variant(stages=3), "variants: other one: stages: 3: it should be at most 2"),
         (

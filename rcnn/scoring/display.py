@@ -8,6 +8,7 @@ from typing import Callable, Union
 import cv2
 import numpy as np
 
+from rcnn.data.decoding import Reader, VideoError
 from rcnn.data.video import silent
 from rcnn.files import InputError, PathLike, WriteError, check_writable, replacing
 
@@ -162,12 +163,13 @@ def writing_video(path: PathLike, fps: float) -> Iterator[Callable[[np.ndarray],
 
 
 def _whole(path, count):
-    """Return whether the last frame can be read; the writer does not say what became of a frame."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    capture.set(cv2.CAP_PROP_POS_FRAMES, count - 1)
-    whole = count and capture.grab() and round(capture.get(cv2.CAP_PROP_POS_FRAMES)) == count
-    capture.release()
-    return whole
+    """Return whether all frames can be read; the writer does not say what became of one."""
+    warnings: list[str] = []
+    try:
+        frames = sum(1 for _ in Reader(f"file:{path}", warnings).frames())
+    except VideoError:
+        return False
+    return frames == count and not warnings
 
 
 class History:
