@@ -217,7 +217,7 @@ def test_a_broken_off_video_gives_what_is_there(classify):
     data = Path("video.avi").read_bytes()
     Path("cut.avi").write_bytes(data[: len(data) * 2 // 3])
     status, lines, error = classify("cut.avi")
-    assert status == 0 and 5 < len(lines) < 15 and "cut.avi: broken off: its frames end at" in error
+    assert status == 0 and 5 < len(lines) < 15 and "cut.avi: broken off: it ends at" in error
 
 
 @pytest.mark.parametrize("goes_away, status", [(False, 130), (True, 141)])
