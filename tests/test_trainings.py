@@ -46,7 +46,7 @@ def test_all_nets_of_every_description_have_the_same_updates_at_the_same_rates(n
     asked = replace(description.read(ROOT / "data" / name), engine=engine)
     asked = replace(asked, splits=asked.splits[:1], variants={})
     split = plan.main_folder(asked, OUT).name
-    steps = {name.partition(".")[2]: step for name, step in planned(asked).items() if name.startswith(f"{split}.")}
+    steps = {name[len(split) + 1 :]: step for name, step in planned(asked).items() if name.startswith(f"{split}.")}
     for end in ("", "_flow") if asked.flow else ("",):
         chains = {net: schedule(steps, net + end) for net in ("cnn", "rcnn_r", "rcnn_s") if net + end in steps}
         totals = {net: sum(updates for _, updates in chain) for net, (chain, _) in chains.items()}
