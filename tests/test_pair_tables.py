@@ -17,12 +17,12 @@ NETS = ("cnn", "rcnn_r", "rcnn_s")
 PROBE = ["same", "other"]
 
 
-def store(path, seed, split, previous=None):
-    """Write scores of 9 videos of 3 to 6 frames, for a probe without the first and the last."""
+def store(path, seed, split, previous=None, favour=0.25):
+    """Write scores of 9 videos of 3 to 6 frames, for a probe without the first and the last; favour: the right ones."""
     generator, videos = np.random.default_rng(seed), []
     for index in range(9):
         values = made_scores.softmax(generator, 3 + index % 4, 5, 3, 3)
-        values[..., index % 3] += 0.25
+        values[..., index % 3] += favour
         videos.append((f"v_{CLASSES[index % 3]}_g{split}{index // 3}_c01", index % 3, values))
     listed = made_scores.listed(videos)
     if previous:

@@ -269,6 +269,13 @@ def _listing(folder):
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
+def disk(step: Step) -> int:
+    """Return how many bytes a step's outputs and leftovers take."""
+    roots = {*step.outputs, *_leftovers(step)}
+    files = {file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()}
+    return sum(file.stat().st_size for file in files)
+
+
 def _leftovers(step):
     return [path for folder, pattern in step.leftovers for path in Path(folder).glob(pattern)]
 
