@@ -475,6 +475,14 @@ def test_the_plans_of_the_real_sets(tmp_path, monkeypatch, capsys, real_data):
     assert "lacks 1722 of the 2122 listed videos" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+def test_a_page_of_a_dry_run_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, GIVEN)
+    assert in_process.run("reproduce", "given.json", "--out", "out", "--dry-run", "--page", "p.md") == 2
+    assert "--no-run writes the page of what is done so far" in capsys.readouterr().err
+    assert list(files()) == ["given.json"]
+
+
 def test_another_one_at_work_in_the_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write(tmp_path, GIVEN)

@@ -29,19 +29,8 @@ from rcnn.scoring.probe import SHOWN
 
 NEEDED = ("batch", "size", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
 SET = (
-    "check",
-    "out",
-    "snapshots",
-    "classes",
-    "seed",
-    "channels",
-    "encoding",
-    "train-pairs",
-    "test-pairs",
-    "frames",
-    "train-list",
-    "test-list",
-    "cnn-stage1-iterations",
+    *("check", "out", "snapshots", "classes", "seed", "channels", "encoding"),
+    *("train-pairs", "test-pairs", "frames", "train-list", "test-list", "cnn-stage1-iterations"),
 )  # options of make_prototxt.py that follow from the rest
 IMAGE_ONLY = ("mean", "cnn-iterations", "stage1-iterations")  # options of the image stream's nets, not the flow's too
 ENGINES = ("caffe", "torch")  # what trains

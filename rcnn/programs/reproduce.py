@@ -106,4 +106,7 @@ def arguments() -> argparse.Namespace:
     )
     options.add_argument("--page", type=command.output_file, help="Markdown file to write, with pictures beside it")
     options.add_argument("--no-run", action="store_true", help="run nothing: tables and page of what is done so far")
-    return options.parse_args()
+    args = options.parse_args()
+    if args.page and args.dry_run:
+        options.error("argument --page: --dry-run writes nothing; --no-run writes the page of what is done so far")
+    return args
