@@ -134,6 +134,9 @@ def test_variants():
     assert read.variant_nets(other) == {**GIVEN["nets"], "combine": "sum", "iterations": 9}
     assert description.parse(GIVEN).variants == {}
     assert description.parse(variant()).variants == {"other one": description.Variant()}
+    of = [description.parse({**variant(), "splits": [2, 1], "variants-splits": of}) for of in ("first", "all")]
+    assert [read.splits_of_variants for read in of] == [(2,), (2, 1)]
+    assert description.parse(variant()).variants_splits == "first"
     for values, iterations in (
         ({}, 4),
         ({"stages": 1}, 3 + 4),
@@ -289,7 +292,11 @@ def test_the_real_sets_of_the_repository(real_data):
         (scenes(seconds=[1]), "make: seconds is missing"),
         (scenes(seconds=[0, 2]), "make: seconds is missing"),
         (changed(variants={"A/b": {}}), "variants: A/b: a name is of small letters, digits, blanks and -"),
-        (variant(net={}), "variants: other one: unknown key net; the keys are nets, unhalved, difference, stages"),
+        (
+            variant(net={}),
+            "variants: other one: unknown key net; the keys are nets, unhalved, difference, stages, start",
+        ),
+        (changed(variants_splits="some"), "variants-splits: \"some\": it should be 'first' or 'all'"),
         (variant(unhalved=0), "variants: other one: unhalved: 0: it should be true or false"),
         (variant(stages=3), "variants: other one: stages: 3: it should be at most 2"),
         (

@@ -261,9 +261,35 @@ def test_a_variant_is_of_the_main_pairs_with_its_own_options():
     test = steps["split01_5fps.other.scores_rcnn_r"]
     assert (words(test, "--crops"), words(test, "--scale")) == (("1",), ("0.25",))
     read = description.parse({**GIVEN, "variants": VARIANTS})
-    assert {variant: (path,) for variant, path in plan.variant_scores(read, OUT).items()} == {
-        variant: steps[f"split01_5fps.{variant}.scores_rcnn_r"].outputs for variant in VARIANTS
+    assert {key: (path,) for key, path in plan.variant_scores(read, OUT).items()} == {
+        (variant, 1): steps[f"split01_5fps.{variant}.scores_rcnn_r"].outputs for variant in VARIANTS
     }
+
+
+def test_variants_of_every_split_are_nets_of_the_tables():
+    asked = {**GIVEN, "splits": [2, 1], "crops": [1, 5, 10], "probe": ["same"], "variants": VARIANTS}
+    first, every = (description.parse({**asked, "variants-splits": of}) for of in ("first", "all"))
+    before, steps = planned(first), planned(every)
+    added = [name for name in steps if name not in before]
+    assert {name.split(".")[0] for name in added if "probe" not in name} == {"split01_5fps"}
+    for split in (1, 2):
+        scored = steps[f"split{split:02d}_5fps.one stage.scores_rcnn_r"]
+        assert plan.pair_files(every, OUT)["rcnn_r one stage", split, 5] == scored.outputs[0]
+        assert words(scored, "--crops") == ("5",)
+        probed = steps[f"split{split:02d}_5fps.one stage.probe_rcnn_r_same"]
+        assert plan.probe_files(every, OUT)["rcnn_r one stage", split, "same"] == probed.outputs[0]
+        assert (words(probed, "--crops"), words(probed, "--previous")) == (("1",), ("same",))
+        for option in ("--net", "--weights", "--list"):
+            assert words(probed, option) == words(scored, option)
+    assert not any("probe_" in name and "one stage" in name for name in before)
+    assert set(plan.probe_files(first, OUT)) == {key for key in plan.probe_files(every, OUT) if " " not in key[0]}
+    assert plan.pair_files(first, OUT) == plan.score_files(first, OUT)
+
+
+def test_a_cnn_of_another_seed_is_a_net_of_the_tables():
+    asked = description.parse({**GIVEN, "splits": [2, 1], "seeds": [1, 4]})
+    more = {key: path for key, path in plan.pair_files(asked, OUT).items() if key not in plan.score_files(asked, OUT)}
+    assert more == {("cnn 4", 2, 5): plan.seed_scores(asked, OUT)[4, "cnn"]}
 
 
 def test_the_recurrent_test_and_the_energy_are_of_the_main_weights():

@@ -172,6 +172,8 @@ def runs(tmp_path_factory):
     seen["files"] = files(out)
     seen["again"] = end(start(folder))
     seen["files again"] = files(out)
+    seen["page"] = end(start(folder, "--no-run", "--page", "docs/page.md"))
+    seen["files after the page"] = files(out)
     return out, seen
 
 
@@ -283,6 +285,7 @@ def test_the_motion_probe_is_in_the_tables(runs):
     assert [row[:2] for row in table.rows] == [
         *(["RCNN-r", previous] for previous in ("true", "same")),
         *(["RCNN-s", previous] for previous in ("all frames before", "true", "same")),
+        *(["CNN + RCNN-r fused", previous] for previous in ("true", "same")),
         *([net, "–"] for net in ("single-frame CNN", "CNN averaged over both frames")),
     ]
     rows = json.loads((out / "results.json").read_text())["motion"]
@@ -338,6 +341,18 @@ def test_the_page_has_the_tables_and_what_failed(runs):
         assert tables.markdown(table) == (out / name).read_text()
 
 
+def test_the_page_of_the_study_draws_a_pair_of_frames(runs):
+    """Of what is done, without running a step of the plan; tests/test_study_page.py has the rest."""
+    out, seen = runs
+    status, shown, error, _ = seen["page"]
+    assert status == 0 and "docs/page_figure3.png" in shown.splitlines()[-1], error
+    page = (out.parent / "docs" / "page.md").read_text()
+    assert "are done." in page and "](page_figure3.png)" in page and "tools/figures.py --net OUT/split01_5fps" in page
+    assert (out.parent / "docs" / "page_figure3.png").stat().st_size < 400_000
+    added = set(seen["files after the page"]) - set(seen["files again"])
+    assert added == {"figure3.png", "logs/figure3.log", "steps/figure3.json"}
+
+
 def test_where_nothing_is_scored_there_is_a_page_that_says_why(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     asked, out = description.parse(GIVEN), Path("out")
@@ -347,7 +362,7 @@ def test_where_nothing_is_scored_there_is_a_page_that_says_why(tmp_path, monkeyp
     summary = results.make(asked, out, steps, runner)
     assert results.report(out, summary, steps, runner) == 1
     shown, error = capsys.readouterr()
-    assert "| RCNN-r | – | 81.0 |" in shown and f"{len(steps) - 2} of {len(steps)} steps done, 0:00 min" in shown
+    assert "| RCNN-r | – | 81.0 |" in shown and f"0 of {len(steps)} steps done, 0:00 min" in shown
     assert "reproduce.py: frames_5fps failed: it fails\n" in error
     assert "reproduce.py: not run, as they need what failed: split01_5fps.cnn\n" in error
     text = Path("out/report.html").read_text()
@@ -441,11 +456,13 @@ def test_the_plans_of_the_real_sets(tmp_path, monkeypatch, capsys, real_data):
     weights = ["--weights", real_data / "weights/bvlc_googlenet_deploy.caffemodel"]
     official = ["--videos", real_data / "UCF-101", "--lists", real_data / "ucfTrainTestlist"]
     monkeypatch.chdir(tmp_path)
+    nets, variants = 14 + 11, 3 * (5 + 5)  # of a split, with the probe
     for name, where, steps, missing in (
-        ("ucf101_16", official, 1 + 3 * 13 + 1, True),
-        ("ucf101_16", [*official, "--validate"], 1 + 1 + 3 * 13 + 1, True),
-        ("ucf101_16", [*official, "--validate", "--splits", 2], 1 + 1 + 13 + 1, True),
-        ("weizmann", ["--videos", real_data / "Weizmann"], 1 + 1 + 9 * 13 + 1, False),
+        ("ucf101_16", official, 1 + 3 * nets + 1, True),
+        ("ucf101_16", [*official, "--validate"], 1 + 1 + 3 * nets + 1, True),
+        ("ucf101_16", [*official, "--validate", "--splits", 2], 1 + 1 + nets + 1, True),
+        ("ucf101_16_study", official, 1 + 3 * (nets + variants) + 2 * 12 + 1, True),
+        ("weizmann", ["--videos", real_data / "Weizmann"], 1 + 1 + 9 * (nets + variants) + 1, False),
         ("ucf101_16_gpu", [*official, "--missing", "skip"], None, True),
     ):
         words = [ROOT / f"data/{name}.json", *where, *weights, "--out", "out", "--dry-run"]
@@ -456,6 +473,14 @@ def test_the_plans_of_the_real_sets(tmp_path, monkeypatch, capsys, real_data):
         assert error.endswith("listed videos have no file and are left out\n") if missing else error == ""
     assert in_process.run("reproduce", ROOT / "data/ucf101_16_gpu.json", *official, *weights, "--out", "out") == 2
     assert "lacks 1722 of the 2122 listed videos" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_page_of_a_dry_run_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, GIVEN)
+    assert in_process.run("reproduce", "given.json", "--out", "out", "--dry-run", "--page", "p.md") == 2
+    assert "--no-run writes the page of what is done so far" in capsys.readouterr().err
+    assert list(files()) == ["given.json"]
 
 
 def test_another_one_at_work_in_the_folder(tmp_path, monkeypatch, capsys):

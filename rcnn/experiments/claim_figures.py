@@ -64,7 +64,7 @@ def measure(description: Description, out: Path) -> dict[str, float]:
     }
     tested = {
         **{titles[net] + (f" at {rate:g} fps" if rate != fps else ""): path for (net, _, rate), path in files.items()},
-        **plan.variant_scores(description, out),
+        **{variant: path for (variant, _), path in plan.variant_scores(description, out).items()},
         "RCNN-r tested recurrently": folder / f"{plan.RECURRENT}.h5",
     }
     for title, path in tested.items():

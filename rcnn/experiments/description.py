@@ -29,25 +29,10 @@ from rcnn.scoring.probe import SHOWN
 
 NEEDED = ("batch", "size", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
 SET = (
-    "check",
-    "out",
-    "snapshots",
-    "classes",
-    "seed",
-    "channels",
-    "encoding",
-    "train-pairs",
-    "test-pairs",
-    "frames",
-    "train-list",
-    "test-list",
-    "cnn-stage1-iterations",
+    *("check", "out", "snapshots", "classes", "seed", "channels", "encoding"),
+    *("train-pairs", "test-pairs", "frames", "train-list", "test-list", "cnn-stage1-iterations"),
 )  # options of make_prototxt.py that follow from the rest
-IMAGE_ONLY = (
-    "mean",
-    "cnn-iterations",
-    "stage1-iterations",
-)  # options of the image stream's nets that are not the flow stream's too
+IMAGE_ONLY = ("mean", "cnn-iterations", "stage1-iterations")  # options of the image stream's nets, not the flow's too
 ENGINES = ("caffe", "torch")  # what trains
 STARTS = ("pretrained", "cnn", "nothing")
 FRAME_RATE = 25  # of UCF-101's videos and of the synthetic ones
@@ -110,7 +95,7 @@ class Flow:
 
 @dataclass(frozen=True, config=CONFIG)
 class Variant:
-    """RCNN-r of the first split with other settings, for tools/claims.py."""
+    """RCNN-r with other settings."""
 
     nets: Nets = field(default_factory=dict)  # where they differ
     unhalved: Optional[bool] = None  # None: the description's, as of the next
@@ -151,6 +136,8 @@ class Description:
     streams: Annotated[tuple[Literal["image", "flow"], ...], EachOnce] = ("image",)
     flow: Optional[Flow] = None  # None: there is no such stream
     variants: dict[str, Variant] = field(default_factory=dict)
+    # "first": of the first split alone, as tools/claims.py has them; "all": of every split, in the tables by the pair
+    variants_splits: Literal["first", "all"] = "first"
     recurrent_test: bool = False  # test RCNN-r's weights in the recurrent net too, frame after frame
     # what RCNNs are shown in place of frame t - 1, as evaluate.py --previous; None: no motion probe
     probe: Optional[Annotated[tuple[Literal[SHOWN], ...], EachOnce]] = None  # type: ignore[valid-type]
@@ -161,6 +148,8 @@ class Description:
     test_batch: Whole = 10  # crops a forward pass of the test
     test_pairs_per_video: Optional[Whole] = 1  # pairs of each test video to watch a training by; None: all
     mean_seconds: Number = 7.2  # mean length of a video, for estimates of disk and time
+    chosen: Optional[Line] = None  # for the page: which settings were chosen on what
+    source: Optional[Line] = None  # for the page: where its frames are from
 
     @property
     def sources(self) -> partition.Sources:
@@ -188,6 +177,11 @@ class Description:
             **{key: value for key, value in self.nets.items() if key not in IMAGE_ONLY},
             **(self.flow or Flow()).nets,
         }
+
+    @property
+    def splits_of_variants(self) -> tuple[int, ...]:
+        """The splits of which there are variants."""
+        return self.splits if self.variants_splits == "all" else self.splits[:1]
 
     def variant_nets(self, variant: Variant) -> dict[str, Any]:
         """Return the settings of a variant's nets; where it has one stage, that has all updates."""

@@ -12,6 +12,7 @@ A step is one program of tools/.  It depends on another one where that makes wha
         start_cnn/                     the CNN that all nets start from, if they start from one
         seed_N/                        the image stream with another seed, on the same pairs
         variant_NAME/                  RCNN-r with other settings, on the same pairs, if the description has variants
+        probe_rcnn_r_same.h5, ...      the motion probe of the RCNNs, if the description has it
 
 The rate of Table 2's row 1 has RCNN-r on the first split alone, started from the weights of the other rate.  The flow
 stream has the rate of Table 3, the CNN and RCNN-r, each from nothing (Sec. 3.4); the paper has no RCNN-s of flow.
@@ -19,16 +20,15 @@ rcnn/experiments/trainings.py says which trainings a net gets.
 """
 
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
-from rcnn import recipe
 from rcnn.data import flow
 from rcnn.data.lists import MISSING
 from rcnn.data.workers import cores
 from rcnn.experiments import trainings
 from rcnn.experiments.description import Counts, Description, lists
-from rcnn.experiments.estimates import STARTING, Costs
-from rcnn.experiments.steps import Step, lmdb
+from rcnn.experiments.estimates import Costs
+from rcnn.experiments.steps import Step, lmdb, program_step
 from rcnn.experiments.trainings import Trainings, folder_of
 
 NET_OF = {"random": "rcnn_r", "sequential": "rcnn_s"}  # a sampling's net
@@ -80,17 +80,48 @@ def score_files(description: Description, out: Union[str, Path]) -> dict[tuple[s
 def probe_files(description: Description, out: Union[str, Path]) -> dict[tuple[str, int, str], Path]:
     """Return {(net, split, previous): path} of the motion probe's score files; previous: of `probe.PREVIOUS`.
 
-    RCNN-s, which is tested in order otherwise, is also shown the true frame alone.
+    net: a `variant_net` too, where variants are of every split.  RCNN-s, which is tested in order otherwise, is also
+    shown the true frame alone.
     """
     if not description.probe:
         return {}
-    keys = [
-        (NET_OF[sampling], split, previous)
+    nets = [NET_OF[sampling] for sampling in description.samplings]
+    files = {
+        (net, split, previous): folder_of(out, split, description.fps[-1]) / f"probe_{net}_{previous}.h5"
         for split in description.splits
-        for sampling in description.samplings
-        for previous in (("true", *description.probe) if sampling == "sequential" else description.probe)
-    ]
-    return {key: folder_of(out, key[1], description.fps[-1]) / f"probe_{key[0]}_{key[2]}.h5" for key in keys}
+        for net in nets
+        for previous in (("true", *description.probe) if net == "rcnn_s" else description.probe)
+    }
+    if description.variants_splits == "all":
+        for (name, split), path in variant_scores(description, out).items():
+            for previous in description.probe:
+                files[variant_net(name), split, previous] = path.with_name(f"probe_rcnn_r_{previous}.h5")
+    return files
+
+
+def pair_files(description: Description, out: Union[str, Path]) -> dict[tuple[str, int, float], Path]:
+    """Return {(net, split, fps): path} of the score files of the tables by the pair.
+
+    net: of `score_files`, or `variant_net` where variants are of every split, or `seed_net` of the CNN.
+    """
+    fps, files = description.fps[-1], score_files(description, out)
+    if description.variants_splits == "all":
+        for (name, split), path in variant_scores(description, out).items():
+            files[variant_net(name), split, fps] = path
+    for (seed, net), path in seed_scores(description, out).items():
+        if net == "cnn":
+            files[seed_net(net, seed), description.splits[0], fps] = path
+    return files
+
+
+def variant_net(name: str) -> str:
+    """Return what a variant is called among the nets of a plan."""
+    return f"rcnn_r {name}"
+
+
+def seed_net(net: str, seed: int) -> str:
+    """Return what a net of another seed than the description's is called among the nets of a plan."""
+    return f"{net} {seed}"
 
 
 def frames(description: Description, out: Union[str, Path]) -> Path:
@@ -98,10 +129,13 @@ def frames(description: Description, out: Union[str, Path]) -> Path:
     return Path(out) / f"frames_{description.fps[-1]:g}fps.lmdb"
 
 
-def variant_scores(description: Description, out: Union[str, Path]) -> dict[str, Path]:
-    """Return {variant: path} of the score files of a description's variants."""
-    folder = main_folder(description, out)
-    return {name: _variant_folder(folder, name) / "scores_rcnn_r.h5" for name in description.variants}
+def variant_scores(description: Description, out: Union[str, Path]) -> dict[tuple[str, int], Path]:
+    """Return {(variant, split): path} of the score files of a description's variants."""
+    return {
+        (name, split): _variant_folder(folder_of(out, split, description.fps[-1]), name) / "scores_rcnn_r.h5"
+        for split in description.splits_of_variants
+        for name in description.variants
+    }
 
 
 def seed_scores(description: Description, out: Union[str, Path]) -> dict[tuple[int, str], Path]:
@@ -130,7 +164,7 @@ def report(description: Description, out: Union[str, Path], scores: dict[tuple[s
     """
     out, split, fps = Path(out), description.splits[0], description.fps[-1]
     nets = [net for net in ("rcnn_r", "rcnn_s", "cnn") if (net, split, fps) in scores]
-    shown = {}
+    shown: dict[str, Any] = {}
     if nets:
         runs = [run for net in nets for run in trainings.runs(net, description.starts)]
         shown = {
@@ -141,22 +175,7 @@ def report(description: Description, out: Union[str, Path], scores: dict[tuple[s
             "frames": frames(description, out),
         }
     title, page = f"GoogLeNet-RCNN: {description.name}, split {split}", out / "report.html"
-    return _step("report", "report.py", [page], tables=out / TABLES, **shown, title=title, out=page)
-
-
-def _step(name, program, outputs, cost=(STARTING, 0.0), inputs=None, leftovers=(), settings=(), **options):
-    """Return a Step.
-
-    options: those of the program, in the order of its command; () has no value, None is left out.  Its inputs are the
-    paths among them but for `out`, of an LMDB the manifest, unless `inputs` says which.
-    """
-    options = {key: value for key, value in options.items() if value is not None}
-    if inputs is None:
-        values = [value for key, value in options.items() if key != "out"]
-        paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
-        inputs = [lmdb(path)[0] if path.suffix == ".lmdb" else path for path in paths if isinstance(path, Path)]
-    command = (program, *recipe.words(options))
-    return Step(name, command, tuple(inputs), tuple(outputs), tuple(leftovers), tuple(settings), *cost)
+    return program_step("report", "report.py", [page], tables=out / TABLES, **shown, title=title, out=page)
 
 
 class _Plan:
@@ -187,8 +206,6 @@ class _Plan:
             self.frames(f"frames_{fps:g}fps{FLOW}", fps, cost, **options)
         for (split, fps, suffix), nets in runs.items():
             _Run(self, split, fps, suffix).steps(nets)
-        for (net, split, previous), path in probe_files(description, out).items():
-            _Run(self, split, description.fps[-1]).scores(net, min(description.crops), None, path.stem, previous)
         main = _Run(self, description.splits[0], description.fps[-1])
         for seed in _others(description):
             _Seed(main, seed).steps([net for other, net in seed_scores(description, out) if other == seed])
@@ -196,11 +213,19 @@ class _Plan:
             main.scores("rcnn_r", min(description.crops), "rcnn_s", RECURRENT)
         if description.motion_energy:
             main.energy()
-        for name, variant in description.variants.items():
-            _Variant(main, name, variant).steps(["rcnn_r"])
+        variants = {
+            (variant_net(name), split): _Variant(_Run(self, split, description.fps[-1]), name, variant)
+            for split in description.splits_of_variants
+            for name, variant in description.variants.items()
+        }
+        for variant in variants.values():
+            variant.steps(["rcnn_r"])
+        for (net, split, previous), path in probe_files(description, out).items():
+            run = variants.get((net, split)) or _Run(self, split, description.fps[-1])
+            run.scores(net.split()[0], min(description.crops), None, path.stem, previous)
 
     def add(self, *step, **options):
-        self.steps.append(_step(*step, **options))
+        self.steps.append(program_step(*step, **options))
 
     @property
     def listed(self):
@@ -359,7 +384,8 @@ class _Variant(_Run):
             for run in [net + trainings.STAGE1, net][2 - self.variant.stages :]:
                 self.training(run, weights)
                 weights = self.weights(run)
-            self.scores(net, min(self.description.crops))
+            crops = self.description.crops
+            self.scores(net, min(5, max(crops)) if self.description.variants_splits == "all" else min(crops))
 
 
 def built(path: Path) -> tuple[tuple[Path, str], ...]:

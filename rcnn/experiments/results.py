@@ -10,44 +10,51 @@ import numpy as np
 from rcnn.command import tell
 from rcnn.experiments import pair_tables, plan, tables
 from rcnn.experiments.description import Description
-from rcnn.experiments.runner import Runner, clock, commit
-from rcnn.experiments.steps import Step, stamp
+from rcnn.experiments.runner import Runner, clock, commit, machine
+from rcnn.experiments.steps import Step, disk, stamp
 from rcnn.files import InputError, write_text
 
+FORM = 2  # of what results.json holds
 MARKDOWN = ("table2.md", "table3.md", "pairs.md")  # the tables for people
 FIGURES = "results.json"
 
 
 def make(description: Description, out: Path, steps: Sequence[Step], runner: Runner) -> dict:
-    """Write the tables, OUT/results.json and OUT/report.html, unless they are of the same scores already.
+    """Write the tables, OUT/results.json and OUT/report.html, unless they are of the same scores and steps already.
 
     Returns what results.json holds.  A figure counts only where the step of its score file is done; that the page
     cannot be made goes to runner.failed.
     """
     states = runner.records.states(steps)
     done = {path for step in steps if states[step.name] == "done" for path in step.outputs}
-    files = {key: path for key, path in plan.score_files(description, out).items() if path in done}
+    files = {key: path for key, path in plan.pair_files(description, out).items() if path in done}
     seeds = {key: path for key, path in plan.seed_scores(description, out).items() if path in done}
     probes = {key: path for key, path in plan.probe_files(description, out).items() if path in done}
     summary = _summary(description, out, files, seeds, probes, steps, states, runner)
-    page = plan.report(description, out, files)
+    renew(plan.report(description, out, files), out, runner)
+    return summary
+
+
+def renew(page: Step, out: Path, runner: Runner) -> None:
+    """Run a step that shows results, unless it is done; that it fails goes to runner.failed."""
     if runner.records.state(page) != "done":
         alone = Runner(out, force=True)
         alone.run([page])
         runner.failed.update(alone.failed)
-    return summary
 
 
 def _summary(description, out, files, seeds, probes, steps, states, runner):
     """Write the tables and results.json of score files, unless they are of the same; return what that holds."""
     failures = [f"{name}: {why}" for name, why in runner.failed.items()]
     stamps = {str(path): stamp(path) for path in (*files.values(), *seeds.values(), *probes.values())}
-    made_from = json.loads(json.dumps({"description": asdict(description), "failures": failures, "scores": stamps}))
+    what = {"form": FORM, "description": asdict(description), "failures": failures, "scores": stamps, "states": states}
+    made_from = json.loads(json.dumps(what))
     before = _read(out / FIGURES)
     written = [out / name for name in (*MARKDOWN, plan.TABLES, FIGURES)]
     if all(path.is_file() for path in written) and before.get("made_from") == made_from:
         return before
-    accuracies, problems = tables.figures(files, description)
+    listed = plan.score_files(description, out)
+    accuracies, problems = tables.figures({key: path for key, path in files.items() if key in listed}, description)
     rows = tables.table_2(description, accuracies), tables.table_3(description, accuracies)
     by_pair, by_previous = [], []
     try:
@@ -59,6 +66,7 @@ def _summary(description, out, files, seeds, probes, steps, states, runner):
         "name": description.name,
         "seed": description.seed,
         "commit": commit(),
+        "machine": machine(),
         "table 2": rows[0],
         "table 3": rows[1],
         "pairs": by_pair,
@@ -70,12 +78,13 @@ def _summary(description, out, files, seeds, probes, steps, states, runner):
             for (crops, signal), fusions in of_net.items()
             for fusion, share in fusions.items()
         ],
-        "seeds": _seeds(description, files, seeds),
+        "seeds": _seeds(description, {key: path for key, path in files.items() if key in listed}, seeds),
         "steps": {
             step.name: {
                 "command": step.typed,
                 "state": states[step.name],
                 "seconds": runner.records.seconds(step),
+                "bytes": disk(step),
             }
             for step in steps
         },
@@ -121,11 +130,9 @@ def report(out: Path, summary: dict, steps: Sequence[Step], runner: Runner) -> i
     for net, of in summary["seeds"].items():
         each = ", ".join(f"{seed}: {100 * share:.1f} %" for seed, share in of["accuracy"].items())
         print(f"{net}, by seed {each}; mean {100 * of['mean']:.1f} %, standard deviation {100 * of['deviation']:.1f}")
+    done = [step["state"] for step in summary["steps"].values()].count("done")
     seconds = sum(step["seconds"] or 0 for step in summary["steps"].values())
-    print(
-        f"{len(steps) - len(runner.failed) - len(runner.skipped)} of {len(steps)} steps done, {clock(seconds)} of "
-        f"them together; {out}/report.html, {out}/{FIGURES}"
-    )
+    print(f"{done} of {len(steps)} steps done, {clock(seconds)} of them together; {out}/report.html, {out}/{FIGURES}")
     for name, why in runner.failed.items():
         tell(f"reproduce.py: {name} failed: {why}")
     if runner.skipped:

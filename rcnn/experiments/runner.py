@@ -207,6 +207,18 @@ def commit() -> Optional[str]:
         return None
 
 
+def machine() -> str:
+    """Return how many cores of which processor this machine has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [
+        value.strip() for name, _, value in (line.partition(":") for line in lines) if name.strip() == "model name"
+    ]
+    return f"{cores()} cores of {names[0] if names else 'an unknown processor'}"
+
+
 def nearest(path: Union[str, Path]) -> Path:
     """Return a path as seen from here if it is in this folder, else absolute, so that one folder has one name."""
     path = Path(path).resolve()

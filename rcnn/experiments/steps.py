@@ -17,9 +17,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
+from rcnn import recipe
 from rcnn.data.records import MANIFEST
+from rcnn.experiments.estimates import STARTING
 from rcnn.files import InputError, ProgramError, remove, sha256, write_text
 
 HASHED = 1 << 28  # bytes; larger files are known by size and time alone
@@ -63,6 +65,38 @@ class Step:
 def lmdb(path: Path) -> tuple[Path, Path]:
     """Return the files of an LMDB: the manifest, which says what is in it, and the records."""
     return path / MANIFEST, path / "data.mdb"
+
+
+def program_step(
+    name: str,
+    program: str,
+    outputs: Sequence[Path],
+    cost: tuple[float, float] = (STARTING, 0.0),
+    inputs: Optional[Sequence[Path]] = None,
+    leftovers: Sequence[tuple[Path, str]] = (),
+    settings: Sequence[str] = (),
+    **options: Any,
+) -> Step:
+    """Return a Step.
+
+    Parameters
+    ----------
+    name, program, outputs, leftovers, settings
+        As a Step has them.
+    cost
+        Its seconds and bytes.
+    inputs
+        None: the paths among the options but for `out`, of an LMDB the manifest.
+    options
+        Those of the program, in the order of its command; () has no value, None is left out.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    if inputs is None:
+        values = [value for key, value in options.items() if key != "out"]
+        paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+        inputs = [lmdb(path)[0] if path.suffix == ".lmdb" else path for path in paths if isinstance(path, Path)]
+    command = (program, *recipe.words(options))
+    return Step(name, command, tuple(inputs), tuple(outputs), tuple(leftovers), tuple(settings), *cost)
 
 
 def needs(steps: Sequence[Step]) -> dict[str, set[str]]:
@@ -233,6 +267,13 @@ def _listing(folder):
         if path.is_file() and not path.name.startswith(".")
     )
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()
+
+
+def disk(step: Step) -> int:
+    """Return how many bytes a step's outputs and leftovers take."""
+    roots = {*step.outputs, *_leftovers(step)}
+    files = {file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()}
+    return sum(file.stat().st_size for file in files)
 
 
 def _leftovers(step):

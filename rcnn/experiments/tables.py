@@ -315,8 +315,7 @@ def markdown(table: Table) -> str:
     lines = [
         f"## {table.title}",
         "",
-        table.lead,
-        "",
+        *([table.lead, ""] if table.lead else []),
         _line(table.head),
         _line("---:" if number else "---" for number in numeric(table.rows)),
         *map(_line, table.rows),

@@ -125,7 +125,7 @@ class Trainings:
         return self.folder / "snapshots"
 
     def add(self, name: str, *step: Any, **options: Any) -> None:
-        """Add a step; arguments as of plan._step."""
+        """Add a step; arguments as of steps.program_step."""
         self.plan.add(f"{self.name}.{name}{self.suffix}", *step, **options)
 
     def nets(self, weights: Optional[Path] = None) -> None:

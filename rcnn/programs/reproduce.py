@@ -5,6 +5,7 @@
     python tools/reproduce.py data/ucf101.json --out data/ucf101/torch --gpu 0 --engine torch
     python tools/reproduce.py data/ucf101.json --out data/ucf101/tables --dry-run
     python tools/reproduce.py data/weizmann.json --videos weizmann --weights bvlc.caffemodel --out w --validate
+    python tools/reproduce.py data/ucf101_16.json --out data/ucf101/16 --page docs/ucf101_16.md
 
 What a description holds says rcnn/experiments/description.py.  The steps are the programs of tools/: videos, frames,
 pairs, nets, trainings, tests, for images and if it says so for optical flow; rcnn/experiments/plan.py says what comes
@@ -18,15 +19,18 @@ what needs it: the tables then have a dash where a figure is missing, and the ex
 
 OUT holds table2.md and table3.md, the same as data in tables.json, report.html with both and all about the first split
 (tools/report.py), results.json (every figure, command, time and the code's commit), logs/ with what each step printed,
-and steps/ with what each was made from.
+and steps/ with what each was made from.  --page writes a page (Markdown, pictures beside it) of all that; with --no-run
+nothing is run first, and tables and page are of what is done so far.
 """
 
 import argparse
+import sys
+from pathlib import Path
 
 from rcnn import command
 from rcnn.data.lists import MISSING
 from rcnn.experiments import description as descriptions
-from rcnn.experiments import plan, preview, results, trainings
+from rcnn.experiments import plan, preview, results, study_page, trainings
 from rcnn.experiments.runner import Runner, add_options, alone_in, nearest
 from rcnn.experiments.steps import Records, refuse_stale
 
@@ -46,18 +50,26 @@ def main() -> int:
         preview.show([*steps, page], out, args.jobs)
         tell_missing(counts)
         return 0
-    trainings.need(description)
+    if not args.no_run:
+        trainings.need(description)
     states = Records(out).states(steps)
     if not args.force:
         refuse_stale(states, out, NEEDS_FORCE)
     _, needed, free = preview.to_do(steps, states, out)
-    if needed > free:
+    if needed > free and not args.no_run:
         command.tell(f"this may need about {preview.size(needed)} of disk, and {preview.size(free)} are free in {out}")
     with alone_in(out):
         runner = Runner(out, args.jobs, args.force)
-        runner.run(steps)
+        if not args.no_run:
+            runner.run(steps)
         summary = results.make(description, out, steps, runner)
+        pages = []
+        if args.page:
+            typed = ["python", "tools/reproduce.py", *sys.argv[1:]]
+            pages = study_page.write(Path(args.page), description, out, summary, steps, runner, typed)
     status = results.report(out, summary, steps, runner)
+    if pages:
+        print(", ".join(map(str, pages)))
     tell_missing(counts)
     return status
 
@@ -92,4 +104,9 @@ def arguments() -> argparse.Namespace:
     options.add_argument(
         "--engine", choices=descriptions.ENGINES, help="what trains (default: what the description says, or else caffe)"
     )
-    return options.parse_args()
+    options.add_argument("--page", type=command.output_file, help="Markdown file to write, with pictures beside it")
+    options.add_argument("--no-run", action="store_true", help="run nothing: tables and page of what is done so far")
+    args = options.parse_args()
+    if args.page and args.dry_run:
+        options.error("argument --page: --dry-run writes nothing; --no-run writes the page of what is done so far")
+    return args

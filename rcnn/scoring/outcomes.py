@@ -7,6 +7,7 @@ nets are compared on the same frames.  A video is classified by the log-mean of 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -170,10 +171,17 @@ def bootstrap(
     value = float(part.sum() / whole.sum())
     if len(names) == 1:
         return Interval(value, np.nan, np.nan)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), resamples)
+    drawn = _drawn(len(names), seed, resamples)
     shares = (drawn @ part) / (drawn @ whole)
     low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
+
+
+@lru_cache(maxsize=4)
+def _drawn(count: int, seed: int, resamples: int) -> np.ndarray:
+    """Return how often each of so many groups is in each resample, float64; all nets of a table share these draws."""
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    return draws.astype(np.float64)
 
 
 def _logs(file, index, times, settings):
