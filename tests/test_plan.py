@@ -425,13 +425,17 @@ def test_costs_by_hand():
     assert costs.pairs(5, 9537)[1] == pytest.approx(17e9, rel=0.05)
     assert costs.pairs(5, 3783, 1)[1] == 3783 * 48900
     passes = 1000 * 64 * 2
-    assert costs.training("rcnn_r", 1000)[0] == pytest.approx(2 + passes * (4 * spatial + 2 * temporal) / 8.5e9)
-    assert costs.training("rcnn_s_stage1", 1000)[0] == pytest.approx(2 + passes * (2 * spatial + 2 * temporal) / 8.5e9)
+    assert costs.training("rcnn_r", 1000)[0] == pytest.approx(2 + passes * (4 * spatial + 2 * temporal) / 20e9)
+    assert costs.training("rcnn_s_stage1", 1000)[0] == pytest.approx(2 + passes * (2 * spatial + 2 * temporal) / 20e9)
     assert costs.training("cnn", 1000)[1] == 3 * 2 * 4 * costs.parameters[0]
     assert costs.training("rcnn_r", 1000)[1] == 3 * 2 * 4 * sum(costs.parameters)
     seconds, number = costs.test("rcnn_r", 5, 3783, 10)
     assert number == pytest.approx(3783 * 36 * 10 * 3 * 101 * 4)
-    assert seconds == pytest.approx(2 + 3783 * 36 * 10 * (2 * spatial + temporal) / 8.5e9)
+    assert seconds == pytest.approx(2 + 3783 * 36 * 10 * (2 * spatial + temporal) / 20e9)
+    for more, engine, speed in (({"width": 0.25}, "torch", 8.5e9), ({"precision": "bfloat16"}, "torch", 50e9)):
+        other = Costs({**nets, **more}, counts, 256, engine=engine)
+        expected = 4 * other.spatial + 2 * other.temporal
+        assert other.training("rcnn_r", 1000)[0] == pytest.approx(2 + passes * expected / speed)
     flow = Costs(nets, counts, 256, channels=2)
     assert costs.parameters[0] - flow.parameters[0] == 64 * 7 * 7  # conv1 sees two channels
     stored = 13320 * 7.2 * 5

@@ -16,9 +16,10 @@ temporal parts (two side heads counted):
     RCNN-r of flow, from nothing     as stage 2
     test of CNN, RCNN-r, RCNN-s      S, 2 S + T, S + T a crop
 
-T's maps have no gradient (Eq. 6).  Speeds are multiply-adds a second: SPEED of one core is the demo's, 7 to 11
-thousand million on a 2-core machine by Caffe, and PyTorch is reckoned alike; that of a GPU is the paper's 12.5 ms a
-frame on a K40 (Sec. 3.4).
+T's maps have no gradient (Eq. 6).  Speeds are multiply-adds a second of one core: that of slim nets is the demo's, 7 to
+11 thousand million by Caffe, and PyTorch is reckoned alike; WIDE_SPEED, of nets of half GoogLeNet's width or more, is
+what benchmarks/training.py measured at 112 and 224 pixels on two cores.  That of a GPU is the paper's 12.5 ms a frame
+on a K40 (Sec. 3.4).
 
 Flow takes FLOW_SECONDS of one core for each stored frame, by the processes that share the work: as measured on 320x240
 synthetic videos, on a machine that others used too.  Brox's method on a GPU is faster, by how much was not measured.
@@ -41,6 +42,7 @@ FRAME_BYTES, PAIR_BYTES = 20600 / 256**2, 48900 / 256**2
 FLOW_FRAME_BYTES, FLOW_PAIR_BYTES = 7300 / 256**2, 12200 / 256**2
 FLOW_SECONDS = {"brox": 0.3, "dis": 0.0075, "farneback": 0.016, "tvl1": 0.73}
 SPEED, GPU_SPEED = 8.5e9, 4.7e9 / 0.0125
+WIDE, WIDE_SPEED = 0.5, {"caffe": 20e9, "float32": 30e9, "bfloat16": 50e9}
 DECODING = 0.3e-3  # seconds a frame of a 320x240 video
 ENCODING = 1.1e-7  # seconds a pixel of a stored pair, counted in one of its frames
 DRAWING = 1.0e-3  # seconds a frame of a synthetic video
@@ -62,9 +64,19 @@ class Costs:
         Whether the nets run on one.
     channels
         Of a frame: 3, or flow's 2.
+    engine
+        "caffe" or "torch".
     """
 
-    def __init__(self, nets: Mapping[str, Any], counts: Counts, size: int, gpu: bool = False, channels: int = 3):
+    def __init__(
+        self,
+        nets: Mapping[str, Any],
+        counts: Counts,
+        size: int,
+        gpu: bool = False,
+        channels: int = 3,
+        engine: str = "caffe",
+    ):
         self.recipe = recipe.parse(nets, Recipe(model=Model(channels=channels)))
         self.counts, self.frame_size = counts, size
         self.spatial, self.temporal, self.parameters = _sizes(self.recipe.model)
@@ -72,6 +84,8 @@ class Costs:
             (FLOW_FRAME_BYTES, FLOW_PAIR_BYTES) if channels == flow.CHANNELS else (FRAME_BYTES, PAIR_BYTES)
         )
         self.speed = GPU_SPEED if gpu else SPEED
+        if not gpu and self.recipe.model.width >= WIDE:
+            self.speed = WIDE_SPEED["caffe" if engine == "caffe" else self.recipe.learning.precision]
 
     def videos(self) -> Cost:
         """Return (seconds, bytes) of the synthetic videos."""

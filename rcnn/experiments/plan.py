@@ -186,7 +186,7 @@ class _Plan:
         self.number, self.gpu = gpu, () if gpu is None else ("--gpu", str(gpu))
         self.workers = () if workers is None else ("--workers", str(workers))
         self.where = lists(description, out)
-        self.costs = Costs(description.nets, counts, description.size, gpu is not None)
+        self.costs = Costs(description.nets, counts, description.size, gpu is not None, engine=description.engine)
         self.steps = []
         if description.make is not None:
             self.videos()
@@ -200,7 +200,9 @@ class _Plan:
             self.frames(f"frames_{fps:g}fps", fps, self.costs.frames(fps))
         if description.flow:
             how, fps = description.flow, description.fps[-1]
-            self.flow_costs = Costs(description.flow_nets, counts, description.size, gpu is not None, flow.CHANNELS)
+            self.flow_costs = Costs(
+                description.flow_nets, counts, description.size, gpu is not None, flow.CHANNELS, description.engine
+            )
             cost = self.flow_costs.frames(fps, how.method, workers or cores())
             options = {"flow": how.method, "flow_between": how.between, "flow_bound": f"{how.bound:g}"}
             self.frames(f"frames_{fps:g}fps{FLOW}", fps, cost, **options)
@@ -370,7 +372,13 @@ class _Variant(_Run):
         super().__init__(main.plan, main.split, main.fps)
         self.variant, self.options = variant, self.description.variant_nets(variant)
         self.folder, self.name = _variant_folder(main.folder, name), f"{main.name}.{name}"
-        self.costs = Costs(self.options, self.plan.counts, self.description.size, bool(self.plan.gpu))
+        self.costs = Costs(
+            self.options,
+            self.plan.counts,
+            self.description.size,
+            bool(self.plan.gpu),
+            engine=self.description.engine,
+        )
         self.initial = main.source if variant.start == "pretrained" else None
         if variant.unhalved is not None:
             self.unhalved = variant.unhalved
