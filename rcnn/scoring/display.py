@@ -162,7 +162,7 @@ def writing_video(path: PathLike, fps: float) -> Iterator[Callable[[np.ndarray],
             raise WriteError(f"cannot write {path}: the video is not whole; is the disk full?")
 
 
-def _whole(path, count):
+def _whole(path: PathLike, count: int) -> bool:
     """Return whether all frames can be read; the writer does not say what became of one."""
     warnings: list[str] = []
     try:
