@@ -333,6 +333,10 @@ def test_the_motion_probe_is_of_every_split_and_leaves_the_rest_as_it_is():
         assert words(test, "--seed") == ("7",) if name.endswith("other") else "--seed" not in test.command
         assert "--mode" not in test.command
     assert plan.probe_files(description.parse(asked), OUT) == {}
+    torch = planned(description.parse({**asked, "probe": ["same"], "engine": "torch"}))
+    for name in ("rcnn_r", "rcnn_s"):  # no prototxt tells it, and the probe shows one frame
+        assert words(torch[f"split01_5fps.probe_{name}_same"], "--mode") == ("pair",)
+    assert words(torch["split01_5fps.scores_rcnn_s"], "--mode") == ("recurrent",)
 
 
 def test_only_the_main_net_is_tested_with_ten_crops():

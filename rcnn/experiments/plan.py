@@ -341,7 +341,7 @@ class _Run(Trainings):
             classes=self.plan.where.classes,
             only_classes=self.description.only_classes,
             crops=crops,
-            mode=None if deployed else trainings.MODES[tested],
+            mode=None if deployed else "pair" if previous else trainings.MODES[tested],
             **self.as_trained,
             previous=previous,
             seed=self.description.seed if previous == "other" else None,
