@@ -198,7 +198,8 @@ def classes(study: Study) -> Optional[Table]:
     if not splits:
         return None
     (one, names), (two, _) = (confusion(study, net, splits) for net in ("cnn", "rcnn_r"))
-    before, after = (100 * scores.class_accuracy(matrix) for matrix in (one, two))
+    before: np.ndarray = 100 * scores.class_accuracy(one)
+    after: np.ndarray = 100 * scores.class_accuracy(two)
     rows = [
         [name, str(one[label].sum()), f"{before[label]:.1f}", f"{after[label]:.1f}", f"{change:+.1f}"]
         for label, (name, change) in enumerate(zip(names, after - before))

@@ -76,7 +76,8 @@ class Outcomes:
         InputError
             Where `other` is of other videos or frames.
         """
-        right_pairs, right = self.right_pairs, self.right.astype(np.int64)
+        right_pairs = self.right_pairs
+        right: np.ndarray = self.right.astype(np.int64)
         if other is not None:
             if list(self.names) != list(other.names) or not np.array_equal(self.pairs, other.pairs):
                 raise InputError("bootstrap: the two are not of the same videos and frames")
@@ -173,8 +174,8 @@ def bootstrap(
         return Interval(value, np.nan, np.nan)
     drawn = _drawn(len(names), seed, resamples)
     shares = (drawn @ part) / (drawn @ whole)
-    low, high = np.quantile(shares, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))
+    low, high = (float(np.quantile(shares, (1 + side * LEVEL) / 2)) for side in (-1, 1))
+    return Interval(value, low, high)
 
 
 @lru_cache(maxsize=4)

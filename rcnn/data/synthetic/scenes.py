@@ -133,7 +133,7 @@ def _patch(shape: str, generator: np.random.Generator) -> np.ndarray:
     first, second = motion.draw_colours(generator)
     if generator.random() < 0.5:
         first, second = second, first
-    texture = 14 * _texture(motion.PATCH, motion.PATCH, 1, generator)
+    texture: np.ndarray = 14 * _texture(motion.PATCH, motion.PATCH, 1, generator)
     return motion.patch_image(inside, np.where(pattern[..., None], first, second) + texture)
 
 
