@@ -86,6 +86,15 @@ def test_gradients_are_caffes(tmp_path, model, cut, previous_loss):
     assert moved > 0.9 * len(arrays)
 
 
+def follow(made, port, mine, batches, updates):
+    """Make updates in Caffe and in PyTorch; assert that each has the same losses."""
+    for iteration in range(updates):
+        made.step(1)
+        _, outputs, _ = torch_solver.step(port, mine, batches)
+        for name, value in outputs.items():
+            assert value == pytest.approx(float(made.net.blobs[name].data), rel=1e-4, abs=1e-5), (iteration, name)
+
+
 OPTIONS = dict(spatial_rate=0.2, previous_loss=True, cut_gradient=False, together=False, crop="corners", iter_size=2)
 
 
@@ -107,12 +116,7 @@ def test_ten_updates_are_caffes(tmp_path, pairs, model, stage, settings):
     port = torch_net.build(arrays, model)
     mine = torch_solver.Solver(port, chosen, stage)
     with Pairs(pairs, chosen) as source:
-        batches = source.batches(0)
-        for iteration in range(10):
-            made.step(1)
-            _, outputs, _ = torch_solver.step(port, mine, batches)
-            for name, value in outputs.items():
-                assert value == pytest.approx(float(made.net.blobs[name].data), rel=1e-4, abs=1e-5), (iteration, name)
+        follow(made, port, mine, source.batches(0), 10)
     state, changes = {name: value.detach().numpy() for name, value in port.named_parameters()}, {}
     for name, values in arrays.items():
         for part, blob in zip(("weight", "bias"), made.net.params[name]):
@@ -173,12 +177,7 @@ def test_fifteen_updates_on_frames_in_order_are_caffes(tmp_path):
     port = torch_net.build(arrays, model)
     mine = torch_solver.Solver(port, chosen)
     with Sequences(path, videos, chosen) as source:
-        batches = source.batches(0)
-        for iteration in range(15):
-            made.step(1)
-            _, outputs, _ = torch_solver.step(port, mine, batches)
-            for name, value in outputs.items():
-                assert value == pytest.approx(float(made.net.blobs[name].data), rel=1e-4, abs=1e-5), (iteration, name)
+        follow(made, port, mine, source.batches(0), 15)
     for name, blobs in made.net.params.items():
         after = port.state_dict()[f"{name}.weight"].numpy()
         assert np.abs(after - blobs[0].data).max() <= 1e-4 * np.abs(blobs[0].data).max(), name

@@ -117,7 +117,7 @@ def read_list(path: PathLike, classes: Sequence[str], chosen: Optional[Sequence[
             raise InputError(
                 f"{place}: number {number} disagrees with the class list, where {folder} is {place_in_list}"
             )
-        add(videos, Video(Path(file).stem, f"{folder}/{file}", labels.get(folder, -1)), place)
+        add_video(videos, Video(Path(file).stem, f"{folder}/{file}", labels.get(folder, -1)), place)
     wanted = [video for video in videos.values() if video.label >= 0]
     if not wanted:
         raise InputError(f"{path} has no video of the classes {', '.join(chosen)}")
@@ -138,7 +138,7 @@ def read_lists(
     for path in paths:
         for video in read_list(path, classes, chosen):
             if videos.get(video.name) != video:
-                add(videos, video, path)
+                add_video(videos, video, path)
     return list(videos.values())
 
 
@@ -181,7 +181,7 @@ def _lines(path: PathLike, what: str) -> list[tuple[str, str]]:
     return lines
 
 
-def add(videos: dict[str, Video], video: Video, place: PathLike) -> None:
+def add_video(videos: dict[str, Video], video: Video, place: PathLike) -> None:
     """Add a video to {name: video}; InputError, which names `place`, where there is one of its name."""
     if video.name in videos:
         other = videos[video.name].file

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from rcnn.data.lists import Video, add, read_classes, read_list
+from rcnn.data.lists import Video, add_video, read_classes, read_list
 from rcnn.files import InputError, PathLike, existing, write_text
 
 CLASSES = "classInd.txt"  # the class list, in the folder of the lists
@@ -109,7 +109,7 @@ def _in_folder(folder):
         raise InputError(f"videos: {folder} has no class folders with videos")
     videos = dict[str, Video]()
     for file in files:
-        add(videos, Video(file.stem, file.as_posix(), classes.index(file.parent.name)), folder)
+        add_video(videos, Video(file.stem, file.as_posix(), classes.index(file.parent.name)), folder)
     return classes, list(videos.values())
 
 

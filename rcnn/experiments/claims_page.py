@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import numpy as np
 
-from rcnn.experiments import claim_figures, claims, plots
+from rcnn.experiments import claim_figures, claims, pages, plots
 from rcnn.experiments.description import Description
 from rcnn.files import write_text
 
@@ -38,14 +37,8 @@ def write(path: Path, results: dict, curves: Curves, films: Films) -> list[Path]
         sections.append({**claim, "comparisons": rows, "picture": picture})
     verdicts = Counter(comparison["verdict"] for claim in results["claims"] for comparison in claim["comparisons"])
     ahead, met = claims.lead(results["figures"])
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rcnn.experiments"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    text = environment.get_template("claims.md").render(
+    text = pages.render(
+        "claims.md",
         **{
             key: results[key]
             for key in ("command", "commit", "description", "videos", "classes", "split", "seeds", "time", "steps")

@@ -5,7 +5,6 @@ everywhere here.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import field, fields, replace
 from os import PathLike
@@ -21,18 +20,12 @@ from rcnn.data import flow
 from rcnn.data import splits as partition
 from rcnn.data.flow_frames import BETWEEN
 from rcnn.data.lists import MISSING, Video, choose, find_files
-from rcnn.experiments import made_videos
+from rcnn.experiments import consistency, made_videos
+from rcnn.experiments.consistency import IMAGE_ONLY, demand
 from rcnn.files import InputError, existing
-from rcnn.googlenet import SIGNALS, Model
-from rcnn.recipe import PYTORCH_ONLY, Recipe
+from rcnn.googlenet import SIGNALS
 from rcnn.scoring.probe import SHOWN
 
-NEEDED = ("batch", "size", "stage1-iterations", "iterations", "snapshot")  # what the cost hangs on
-SET = (
-    *("check", "out", "snapshots", "classes", "seed", "channels", "encoding"),
-    *("train-pairs", "test-pairs", "frames", "train-list", "test-list", "cnn-stage1-iterations"),
-)  # options of make_prototxt.py that follow from the rest
-IMAGE_ONLY = ("mean", "cnn-iterations", "stage1-iterations")  # options of the image stream's nets, not the flow's too
 ENGINES = ("caffe", "torch")  # what trains
 STARTS = ("pretrained", "cnn", "nothing")
 FRAME_RATE = 25  # of UCF-101's videos and of the synthetic ones
@@ -109,7 +102,7 @@ class Description:
     """What a description says."""
 
     name: Line  # what the tables call the set of videos
-    nets: Nets  # those of NEEDED must be there, those of SET must not; cnn-iterations where start is "cnn"
+    nets: Nets  # of which some must be there and some must not (rcnn/experiments/consistency.py)
     fps: Annotated[tuple[Number, ...], Field(max_length=2), EachOnce]  # of two, the first is for Table 2's row 1 alone
     size: Whole  # height and width of the stored frames, pixels
     splits: Annotated[tuple[Split, ...], EachOnce] = (1, 2, 3)  # Table 2 is about the first
@@ -213,15 +206,15 @@ def read(path: Union[str, PathLike]) -> Description:
 
 def parse(content: Any) -> Description:
     """Return the Description of what a file's JSON holds, and raise InputError where it is none."""
-    _demand(isinstance(content, dict), "it is not an object, {...}")
+    demand(isinstance(content, dict), "it is not an object, {...}")
     try:
         description = TypeAdapter(Description).validate_json(json.dumps(content))
     except ValidationError as error:
         raise InputError(_problem(error)) from None
-    _demand("flow" in description.streams or content.get("flow") is None, 'flow is given, and streams lacks "flow"')
+    demand("flow" in description.streams or content.get("flow") is None, 'flow is given, and streams lacks "flow"')
     if "flow" in description.streams and description.flow is None:
         description = replace(description, flow=Flow())
-    _check(description)
+    consistency.check(description)
     return description
 
 
@@ -246,7 +239,7 @@ def adapt(description: Description, changes: Mapping[str, Any]) -> Description:
         changed = replace(description, **values)
     except ValidationError as error:
         raise InputError(recipe.problem(error)) from None
-    _check(changed)
+    consistency.check(changed)
     return changed
 
 
@@ -257,101 +250,6 @@ def _problem(error):
         kind = Description if len(place) == 1 else Flow if place[0] == "flow" else Variant
         message += f"; the keys are {', '.join(each.name.replace('_', '-') for each in fields(kind))}"
     return message
-
-
-def _check(description):
-    """Raise InputError for values that do not go together."""
-    _demand("image" in description.streams, 'streams: "image" is always one of them')
-    _demand(description.start != "pretrained" or description.pretrained, 'start: "pretrained" needs the key pretrained')
-    _demand(
-        not description.seeds or description.seed in description.seeds,
-        f"seeds: seed, {description.seed}, is one of them",
-    )
-    _check_nets("nets", description.nets, NEEDED, description)
-    _check_cnn(description)
-    if description.flow:
-        _demand("stage1-iterations" not in description.flow.nets, "flow: nets: stage1-iterations: flow has no stage 1")
-        needed = [key for key in NEEDED if key not in IMAGE_ONLY]
-        _check_nets("flow: nets", description.flow_nets, needed, description, flow.CHANNELS)
-    for name, variant in description.variants.items():
-        part = f"variants: {name}"
-        _demand(re.fullmatch(r"[a-z0-9][a-z0-9 -]*", name), f"{part}: a name is of small letters, digits, blanks and -")
-        _demand(
-            variant.start == "pretrained" or variant.stages == 1,
-            f"{part}: from nothing there is one stage: say stages 1",
-        )
-        _demand(
-            variant.start == "nothing" or description.starts != "nothing",
-            f'{part}: all nets start from nothing: say start "nothing" and stages 1',
-        )
-        _demand(
-            variant.stages == 2 or "stage1-iterations" not in variant.nets,
-            f"{part}: nets: stage1-iterations: with stages 1 there is no stage 1 of its own",
-        )
-        _check_nets(f"{part}: nets", {**description.nets, **variant.nets}, NEEDED, description)
-    for key in ("variants", "recurrent-test", "motion-energy"):
-        _demand(
-            not getattr(description, key.replace("-", "_")) or "random" in description.samplings,
-            f'{key}: it needs the sampling "random"',
-        )
-    if description.make is None:
-        _demand(description.videos, "videos is missing (or make, where videos are to be made)")
-        _demand(description.lists or description.group, "lists is missing (or group, to leave out one a split)")
-        held = [key for key in ("hold-out", "hold-out-next") if getattr(description, key.replace("-", "_"))]
-        _demand(len(held) < 2, "hold-out names the groups, and hold-out-next counts them; give one of them")
-        _demand(description.group or not held, f"{''.join(held)}: it needs group, by which a video's group is found")
-        _demand(held or not description.validate, "validate: it needs hold-out or hold-out-next")
-        return
-    for key in ("videos", "lists", "classes", "only-classes", "group", "hold-out", "hold-out-next", "validate"):
-        _demand(not getattr(description, key.replace("-", "_")), f"{key} and make do not go together")
-    problem = made_videos.problem(description.make)
-    _demand(problem is None, problem)
-
-
-def _check_cnn(description):
-    """Raise InputError where the CNN is not to have as many updates as the RCNN after what both start from."""
-    given, both = description.nets.get("cnn-iterations"), ("stage1-iterations", "iterations")
-    if description.starts == "cnn":
-        _demand(given is not None, 'nets: cnn-iterations is missing: updates of the CNN that all start from ("start")')
-    else:
-        updates = sum(description.nets[key] for key in both)
-        _demand(
-            given in (None, updates),
-            f"nets: cnn-iterations {given}: the CNN has the {updates} updates of the RCNN; leave it out",
-        )
-    if description.flow:
-        updates = description.flow_nets["iterations"]
-        given = description.flow.nets.get("cnn-iterations")
-        _demand(
-            given in (None, updates),
-            f"flow: nets: cnn-iterations {given}: the CNN has the {updates} updates of the RCNN; leave it out",
-        )
-
-
-def _check_nets(part, nets, needed, description, channels=3):
-    """Raise InputError where settings of nets make no recipe, lack what is needed, or have what is set by the rest."""
-    for key, value in nets.items():
-        _demand(key not in SET, f"{part}: {key} follows from the rest; leave it out")
-        _demand(
-            description.engine == "torch" or key.replace("-", "_") not in PYTORCH_ONLY,
-            f"{part}: {key} is of trainings in PyTorch; leave it out",
-        )
-        _demand(value is not None, f"{part}: {key} is null; leave it out")
-    for key in needed:
-        _demand(key in nets, f"{part}: {key} is missing")
-    try:
-        net = recipe.parse(nets, Recipe(model=Model(channels=channels)))
-    except InputError as error:
-        raise InputError(f"{part}: {error}") from None
-    _demand(
-        description.size >= net.model.size,
-        f"size: frames of {description.size} pixels are smaller than the nets' input of {net.model.size} ({part})",
-    )
-
-
-def _demand(holds, message):
-    if not holds:
-        raise InputError(message)
 
 
 class Lists(NamedTuple):
@@ -420,6 +318,6 @@ def check(description: Description, out: Union[str, PathLike]) -> Counts:
     names, counts = {video.name for video in there}, dict[int, tuple[int, int]]()
     for number, split in wanted.items():
         train, test = (sum(video.name in names for video in part) for part in split)
-        _demand(train and test, f"split {number}: it has {train} videos to train on and {test} to test on")
+        demand(train and test, f"split {number}: it has {train} videos to train on and {test} to test on")
         counts[number] = train, test
     return Counts(len(chosen), len(there), counts, description.mean_seconds, len(missing))

@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-import jinja2
-
 from rcnn.data.records import open_records
-from rcnn.experiments import plan, plots, results, study_tables, tables
+from rcnn.experiments import pages, plan, plots, results, study_tables, tables
 from rcnn.experiments.description import Description
 from rcnn.experiments.runner import Runner
 from rcnn.experiments.steps import Step, program_step
@@ -58,15 +56,9 @@ def write(
         plots.confusion_matrix(places["confusion"], matrix, names, f"RCNN-r, split {', '.join(map(str, splits))}")
     drawn = {FIGURE3: figure3, "loss": curves, "confusion": splits}
     paper, by_pair = _parts(tables.read(out / plan.TABLES)[0])
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rcnn.experiments"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["markdown"] = tables.markdown
-    text = environment.get_template("study.md").render(
+    text = pages.render(
+        "study.md",
+        {"markdown": tables.markdown},
         description=description,
         command=portable(study, command),
         commit=summary["commit"],

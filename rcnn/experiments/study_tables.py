@@ -118,16 +118,16 @@ def scored(study: Study) -> Table:
     for (net, fps), splits in asked.items():
         done = [split for split in splits if (net, split, fps) in study.files]
         variant = description.variants.get(net.partition(" ")[2])
-        rows.append([title(net), f"{fps:g}", str(description.seed), _settings(variant), *_parts(splits, done)])
+        rows.append([title(net), f"{fps:g}", str(description.seed), _settings(variant), *_done_and_not(splits, done)])
     for seed, net in plan.seed_scores(description, study.out):
         first = list(description.splits[:1])
         done = first if (seed, net) in study.seeds else []
-        rows.append([title(net), f"{description.fps[-1]:g}", str(seed), DASH, *_parts(first, done)])
+        rows.append([title(net), f"{description.fps[-1]:g}", str(seed), DASH, *_done_and_not(first, done)])
     head = ["net", "fps", "seed", "other settings", "splits done", "splits not done"]
     return Table("What is trained and tested", head, rows)
 
 
-def _parts(splits, done):
+def _done_and_not(splits, done):
     """Return the splits that are done, and those that are not, as cells."""
     parts = [split for split in splits if split in done], [split for split in splits if split not in done]
     return [", ".join(map(str, part)) or DASH for part in parts]

@@ -16,9 +16,7 @@ V1_TYPES = {4: "Convolution", 14: "InnerProduct"}  # the numbers of V1LayerParam
 WEIGHT_DIMENSIONS = {"Convolution": 4, "InnerProduct": 2}
 PARTS = ("weight", "bias")  # how W and b are called elsewhere
 SUM = 1  # EltwiseParameter.EltwiseOp
-FRESH = (
-    "fresh"  # a layer without parameters, whose bottoms are the layers at their fillers' values; Caffe passes it over
-)
+FRESH = "fresh"  # a layer without parameters; its bottoms are the layers at their fillers' values
 COMBINATIONS: dict[tuple[float, ...], Combination] = {(): "sum", (1.0, 1.0): "sum", (0.5, 0.5): "average"}
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 

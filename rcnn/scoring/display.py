@@ -8,8 +8,7 @@ from typing import Callable, Union
 import cv2
 import numpy as np
 
-from rcnn.data.decoding import Reader, VideoError
-from rcnn.data.video import silent
+from rcnn.data.video import open_video, silent
 from rcnn.files import InputError, PathLike, WriteError, check_writable, replacing
 
 BEST = 5
@@ -166,8 +165,8 @@ def _whole(path: PathLike, count: int) -> bool:
     """Return whether all frames can be read; the writer does not say what became of one."""
     warnings: list[str] = []
     try:
-        frames = sum(1 for _ in Reader(f"file:{path}", warnings).frames())
-    except VideoError:
+        frames = sum(1 for _ in open_video(path, warnings).frames())
+    except InputError:
         return False
     return frames == count and not warnings
 

@@ -8,7 +8,7 @@ import ast
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
@@ -127,13 +127,13 @@ def train(
                 "starting weights of it with tools/init_weights.py"
             )
         net = torch_net.build(arrays, model).to(place)
-        fresh = (
-            fresh_of(f"{out}_iter_{start}.solver.pt")
-            if start
-            else begun.fresh
-            if begun
-            else weight_files.marked_fresh(begin)
-        )
+        fresh: Optional[Collection[str]]
+        if start:
+            fresh = fresh_of(f"{out}_iter_{start}.solver.pt")
+        elif begun:
+            fresh = begun.fresh
+        else:
+            fresh = weight_files.marked_fresh(begin)
         solver = Solver(net, recipe, stage, fresh)
         state = restore(solver, f"{out}_iter_{start}.solver.pt", place) if start else None
         if begun:
