@@ -120,6 +120,7 @@ def test_a_finished_cnn_is_taken_whole(init_weights, suffix):
     init_weights(weights=f"cnn.{suffix}", unhalved="")
     start = caffemodel.read("start.caffemodel")
     assert len(start.fresh) == 62 and all(name.endswith("/temporal") for name in start.fresh)
+    assert files.marked_fresh("start.caffemodel") is None  # so that what GoogLeNet lacks learns in stage 1
     for name, blobs in start.arrays.items():
         assert caffemodel.same(blobs, arrays[name]) if name in arrays else not blobs[0].any(), name
     init_weights(weights=f"cnn.{suffix}")

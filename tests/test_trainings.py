@@ -89,6 +89,13 @@ def test_the_trainings_of_each_start(asked, net, runs, engine):
         )
 
 
+def test_stage_1_holds_what_the_pretrained_weights_have_and_after_a_cnn_what_googlenet_has():
+    """Made for a finished CNN, Caffe's nets would hold its classifiers and loss3/fc too."""
+    for asked, weights in ((pretrained(), ("bvlc.caffemodel",)), (GIVEN, None), (NOTHING, None)):
+        nets = split_steps(description.parse(asked))["nets"]
+        assert (words(nets, "--weights") if "--weights" in nets.command else None) == weights
+
+
 def test_a_cnn_that_goes_on_starts_where_the_rcnn_does():
     steps = split_steps(description.parse(GIVEN))
     first = ("out/split01_5fps/start_cnn/snapshots/cnn_iter_2.caffemodel",)

@@ -5,8 +5,9 @@ that what a recurrent net is better by is not a longer training:
 
     start         each net
     pretrained    stage 1, what is fresh in it; stage 2, everything
-    cnn           as pretrained, from a CNN that learnt cnn-iterations; nothing is fresh in the CNN itself, so that it
-                  goes on for the updates of both stages at once
+    cnn           as pretrained, from a CNN that learnt cnn-iterations; in stage 1 what GoogLeNet lacks learns, though
+                  it is not fresh (held still, RCNN-s learns far more slowly); nothing is fresh in the CNN itself, so
+                  that it goes on for the updates of both stages at once
     nothing       the updates of both stages at once, as there is nothing that stage 1 could leave as it is
 
 The flow stream starts from nothing (Sec. 3.4).
@@ -131,6 +132,8 @@ class Trainings:
     def nets(self, weights: Optional[Path] = None) -> None:
         """Add the prototxt of all nets and solvers; weights: what the nets start from, which decides stage 1."""
         channels, options = {"channels": flow.CHANNELS} if self.suffix else {}, of_caffe(self.options)
+        if self.starts != "pretrained":  # of a CNN of one's own all that GoogLeNet lacks learns in stage 1
+            weights = None
         self.add(
             "nets",
             "make_prototxt.py",

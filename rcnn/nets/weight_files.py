@@ -10,7 +10,7 @@ import numpy as np
 
 from rcnn.files import InputError, PathLike, existing
 from rcnn.nets import caffemodel
-from rcnn.nets.model import Arrays, NetModel, check, infer, restored
+from rcnn.nets.model import TEMPORAL, Arrays, NetModel, check, infer, restored
 
 SUFFIXES = (".caffemodel", ".pt", ".safetensors", ".onnx")
 BRINGS = {
@@ -92,9 +92,12 @@ def source(path: PathLike) -> caffemodel.Parameters:
 def marked_fresh(path: PathLike) -> Optional[frozenset[str]]:
     """Return the names of the layers that a file says are as their fillers made them, None where it says nothing.
 
-    Only a caffemodel can say it, as tools/init_weights.py writes them.
+    Only a caffemodel can say it, as tools/init_weights.py writes them.  Of an RCNN made from a finished CNN, in which
+    the temporal parts alone are, it is taken to say nothing: what GoogLeNet lacks then learns in stage 1, as in Caffe's
+    nets.
     """
-    return caffemodel.read(path).fresh if suffix_of(path, "weights") == ".caffemodel" else None
+    fresh = caffemodel.read(path).fresh if suffix_of(path, "weights") == ".caffemodel" else None
+    return None if fresh and all(name.endswith(TEMPORAL) for name in fresh) else fresh
 
 
 def kind_of(path: PathLike) -> Optional[str]:
